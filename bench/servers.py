@@ -1,0 +1,184 @@
+"""The two services: each a process of its own on a database of its own, and the requests to them."""
+
+import http.client
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import jwt
+
+from bench.reference.models import TABLES, database
+from bench.seed import seed
+
+ROOT = Path(__file__).parent.parent
+START_S = 30
+STOP_S = 20  # the service drains its streams over 5 s
+TOKEN_S = 3600
+STAFF = "staff@example.com"
+NO_LIMITS = (
+    "MESSAGE_RATE_USER",
+    "MESSAGE_RATE_STAFF",
+    "MESSAGE_RATE_ADDRESS",
+    "STREAMS_PER_USER",
+    "STREAMS_PER_STAFF",
+    "STREAMS_PER_ADDRESS",
+)
+CONTENT = "A message of an ordinary length, as people write them."
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service with its database made and filled, ready to start. Its options are named <prefix>_<NAME>."""
+
+    name: str
+    prefix: str
+    command: tuple[str, ...]
+    options: dict[str, str]
+    secret: str
+    staff_token: str
+    staff_password: str
+
+    def environment(self, port: int = 0) -> dict[str, str]:
+        own = {name: value for name, value in os.environ.items() if not name.startswith(self.prefix)}
+        return own | {
+            f"{self.prefix}_{name}": value for name, value in {**self.options, "PORT": str(port)}.items()
+        }
+
+
+def prepare_chatsvc(url: str, folder: Path, chats: int) -> Service:
+    """The service under test on an empty database, filled with that many chats."""
+    secret, password = secrets.token_hex(32), secrets.token_hex(16)
+    options = {"DATABASE_URL": url, "DATA_DIR": str(folder), "IDENTITY_SECRETS": secret}
+    options |= dict.fromkeys(NO_LIMITS, "0")
+    command = (sys.executable, str(ROOT / "server.py"))
+    service = Service("chatsvc", "CHATSVC", command, options, secret, "", password)
+    run_command(service, "migrate")
+    seed(url, chats)
+    run_command(service, "create-admin", STAFF, "--password-stdin", typed=password)
+    token = run_command(service, "staff-token", STAFF).strip()
+    return Service("chatsvc", "CHATSVC", command, options, secret, token, password)
+
+
+def run_command(service: Service, *arguments: str, typed: str = "") -> str:
+    """Run one of server.py's commands; returns its standard output."""
+    done = subprocess.run(  # noqa: S603 - our own arguments
+        [*service.command, *arguments],
+        env=service.environment(),
+        input=typed,
+        capture_output=True,
+        text=True,
+        timeout=START_S,
+    )
+    if done.returncode:
+        raise RuntimeError(f"server.py {arguments[0]} failed:\n{done.stderr[-2000:]}")
+    return done.stdout
+
+
+def prepare_reference(url: str, chats: int, *, uvloop: bool) -> Service:
+    """The plain service on an empty database, on the same kind of event loop as the one under test."""
+    database.init(url)
+    with database.connection_context():
+        database.create_tables(TABLES)
+    seed(url, chats)
+    secret = secrets.token_hex(32)
+    claims = {"sub": STAFF, "aud": "chatsvc", "exp": int(time.time()) + TOKEN_S}
+    options = {"DATABASE_URL": url, "SECRET": secret, "LOOP": "uvloop" if uvloop else "asyncio"}
+    command = (sys.executable, "-m", "bench.reference")
+    return Service("reference", "REFERENCE", command, options, secret, jwt.encode(claims, secret), "")
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running service."""
+
+    service: Service
+    pid: int
+    address: tuple[str, int]
+
+    @property
+    def name(self) -> str:
+        return self.service.name
+
+    def token(self, user: int) -> str:
+        """What a host application would sign for the user `bench-<number>`."""
+        now = int(time.time())
+        sub = f"bench-{user}"
+        claims = {"sub": sub, "aud": "chatsvc", "iat": now, "exp": now + TOKEN_S}
+        claims |= {"email": f"{sub}@example.com", "name": f"User {user}"}
+        return jwt.encode(claims, self.service.secret, "HS256")
+
+    def stream_request(self, user: int, cursor: int | None = None) -> bytes:
+        resume = f"Last-Event-ID: {cursor}\r\n" if cursor is not None else ""
+        return self._head("GET", "/support_chat/stream", user, resume) + b"\r\n"
+
+    def stream_requests(self, users: Sequence[int]) -> list[bytes]:
+        return [self.stream_request(user) for user in users]
+
+    def message_request(self, user: int) -> tuple[bytes, bytes]:
+        """A POST, in the parts before and after the ten digits of its client_id."""
+        before = f'{{"content":"{CONTENT}","client_id":"bm-'.encode()
+        after = b'"}'
+        length = len(before) + 10 + len(after)
+        headers = f"Content-Type: application/json\r\nContent-Length: {length}\r\n"
+        return self._head("POST", "/support_chat/messages", user, headers) + b"\r\n" + before, after
+
+    def _head(self, method: str, path: str, user: int, more: str) -> bytes:
+        authorization = f"Authorization: Bearer {self.token(user)}\r\n"
+        return f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n{authorization}{more}".encode()
+
+
+@contextmanager
+def running(service: Service, folder: Path) -> Iterator[Server]:
+    """Start the service as a process, wait until it is ready, end it with SIGTERM."""
+    port = free_port()
+    log = folder / f"{service.name}-{port}.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(  # noqa: S603 - our own arguments
+            service.command, env=service.environment(port), cwd=ROOT, stdout=output, stderr=output
+        )
+    try:
+        wait_until_ready(process, port, log)
+        yield Server(service, process.pid, ("127.0.0.1", port))
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            break
+        if ready(port):
+            return
+        time.sleep(0.05)
+    raise RuntimeError(f"the server did not start:\n{log.read_text()[-3000:]}")
+
+
+def ready(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

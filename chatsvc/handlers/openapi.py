@@ -1,0 +1,44 @@
+"""What a verb takes and answers, said once beside it: /openapi.json and the tests read it."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Operation(NamedTuple):
+    """`responses`: status → struct, list of structs or None; `query`: name → JSON schema."""
+
+    summary: str
+    body: type[msgspec.Struct] | None
+    responses: dict[int, Any]
+    query: dict[str, dict[str, Any]]
+    errors: tuple[int, ...]
+
+
+PAGE_QUERY: dict[str, dict[str, Any]] = {
+    "after": {"type": "integer", "minimum": 0, "maximum": 2**31 - 1},
+    "before": {"type": "integer", "minimum": 0, "maximum": 2**31 - 1},
+    "since": {"type": "string", "format": "date-time"},
+    "limit": {"type": "integer", "minimum": 1, "maximum": 200, "default": 50},
+}
+CURSOR_QUERY: dict[str, dict[str, Any]] = {"last_event_id": {"type": "string"}}
+
+
+def operation(
+    summary: str,
+    responses: dict[int, Any],
+    *,
+    body: type[msgspec.Struct] | None = None,
+    query: dict[str, dict[str, Any]] | None = None,
+    errors: tuple[int, ...] = (),
+) -> Callable[[F], F]:
+    """Describes a verb. 401 and 403 come with the audience, 404 with an id in the path, body errors with a body, 503 always."""
+
+    def describe(verb: F) -> F:
+        verb.operation = Operation(summary, body, responses, query or {}, errors)  # type: ignore[attr-defined]
+        return verb
+
+    return describe

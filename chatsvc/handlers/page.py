@@ -1,0 +1,102 @@
+"""PageHandler: server-rendered pages, their security headers, the session cookie."""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from chatsvc import errors
+from chatsvc.cursor import parse_seq
+from chatsvc.errors import BadRequest, DomainError, NotFound, Unauthorized
+from chatsvc.handlers.base import BaseHandler
+from chatsvc.identity import Caller
+
+TRUSTED_TYPES_POLICY = "chatsvc-fragment"  # its only input are fragments that this server rendered
+CSP = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+        "require-trusted-types-for 'script'",
+        f"trusted-types {TRUSTED_TYPES_POLICY}",
+    )
+)
+HSTS = "max-age=31536000"
+
+
+class PageHandler(BaseHandler):
+    """Renders templates. Somebody who is not logged in is sent to the login page, and back afterwards."""
+
+    def set_default_headers(self) -> None:
+        super().set_default_headers()
+        self.set_header("Content-Security-Policy", CSP)
+        self.set_header("Referrer-Policy", "same-origin")
+        self.set_header("X-Frame-Options", "DENY")
+        self.set_header("Cross-Origin-Opener-Policy", "same-origin")
+        if self.services.public_origin.startswith("https:"):
+            self.set_header("Strict-Transport-Security", HSTS)
+
+    def check_xsrf_cookie(self) -> None:
+        """Every form, the login's too: a session that somebody else started is an attack as well."""
+        super(BaseHandler, self).check_xsrf_cookie()
+
+    async def identify(self) -> Caller:
+        """By the cookie alone: a page is for a browser."""
+        cookie = self.get_cookie(self.services.cookie_name)
+        if cookie is None:
+            raise Unauthorized
+        return await self.services.identity.session(cookie)
+
+    def page(self, template: str, **context: Any) -> None:
+        """Ends the request with a page."""
+        self.set_header("Content-Type", "text/html; charset=utf-8")
+        rendered = self.services.templates.get_template(template).render(
+            name=self.services.config.name, xsrf_token=self.xsrf_token.decode(), **context
+        )
+        self.finish(rendered)
+
+    def render_error(self, error: DomainError) -> None:
+        if isinstance(error, Unauthorized) and self.request.method in ("GET", "HEAD") and self.audience == "staff":
+            self.clear_header("WWW-Authenticate")
+            self.redirect(f"/login?{urlencode({'next': self.request.uri or '/'})}")
+            return
+        self.page("error.html", title=error.title, status=error.status, detail=error.detail, request_id=self.request_id)
+
+    def start_session(self, token: str) -> None:
+        """Sets the session cookie; the browser forgets it when it ends, the server after 7 days at most."""
+        secure = self.services.public_origin.startswith("https:")
+        self.set_cookie(self.services.cookie_name, token, path="/", httponly=True, samesite="Lax", secure=secure)
+
+    def end_session(self) -> None:
+        self.clear_cookie(self.services.cookie_name, path="/")
+
+    def seq_argument(self, name: str) -> int | None:
+        """A seq from the query. Raises BadRequest."""
+        text = self.get_query_argument(name, None)
+        if text is None:
+            return None
+        seq = parse_seq(text)
+        if seq is None:
+            raise BadRequest(f"{name} must be the seq of a message, a whole number, not {text[:64]!r}")
+        return seq
+
+
+class PageNotFoundHandler(PageHandler):
+    """For paths that do not exist: a page for browsers, problem details for everybody else."""
+
+    audience = "public"
+
+    def check_method(self) -> None:
+        raise NotFound
+
+    def check_xsrf_cookie(self) -> None:
+        pass
+
+    def render_error(self, error: errors.DomainError) -> None:
+        if "text/html" in self.request.headers.get("Accept", ""):
+            super().render_error(error)
+        else:
+            BaseHandler.render_error(self, error)

@@ -1,0 +1,31 @@
+"""Reading a page of messages by one of three cursors: the same for users and staff."""
+
+from chatsvc.cursor import parse_seq, parse_time
+from chatsvc.errors import BadRequest
+from chatsvc.handlers.base import BaseHandler
+from chatsvc.wire import MessagePage
+
+PAGE_DEFAULT = 50
+PAGE_MAX = 200
+
+
+async def read_page(handler: BaseHandler, chat_id: str) -> MessagePage:
+    """The page that the query asks for; without a cursor the oldest one. Raises BadRequest."""
+    limit = handler.int_argument("limit", PAGE_DEFAULT, 1, PAGE_MAX)
+    given = {name: handler.get_query_argument(name, None) for name in ("after", "since", "before")}
+    cursors = {name: text for name, text in given.items() if text is not None}
+    if len(cursors) > 1:
+        raise BadRequest(f"only one of after, since and before may be given, not {' and '.join(cursors)}")
+    chats = handler.services.chats
+    if "since" in cursors:
+        return await chats.messages_since(chat_id, parse_time(cursors["since"]), limit)
+    if "before" in cursors:
+        return await chats.messages_before(chat_id, _seq("before", cursors["before"]), limit)
+    return await chats.messages_after(chat_id, _seq("after", cursors.get("after", "0")), limit)
+
+
+def _seq(name: str, text: str) -> int:
+    seq = parse_seq(text)
+    if seq is None:
+        raise BadRequest(f"{name} must be the seq of a message, a whole number, not {text[:64]!r}")
+    return seq

@@ -1,0 +1,105 @@
+"""Opening streams (api.md section 5). The request ends here; what stays is a Subscriber."""
+
+import random
+import time
+
+from tornado.httputil import format_timestamp
+
+from chatsvc.connection import StreamConnection
+from chatsvc.cursor import parse_seq
+from chatsvc.handlers.admin import check_chat_id
+from chatsvc.handlers.base import BaseHandler, StaffHandler, UserHandler
+from chatsvc.handlers.openapi import CURSOR_QUERY, operation
+from chatsvc.limits import address_key
+from chatsvc.subscriber import Subscription
+
+RETRY_MS = (1000, 3000)  # what EventSource waits after a cut; spread, so that a crash is not followed by one wave
+UNPARSABLE = -1
+
+
+class EventStream:
+    """The schema of a stream's answer, for /openapi.json."""
+
+
+class StreamHandler(BaseHandler):
+    """Opens a stream on the connection of this request."""
+
+    def cors_headers(self) -> list[tuple[str, str]]:
+        return []
+
+    def open_stream(self, *, chat_id: str | None, staff: bool) -> None:
+        """Ends the request and leaves a Subscriber on its connection. Raises TooManyRequests, Unavailable before anything is written."""
+        subscription = Subscription(
+            owner=self.caller.user_id,
+            address=address_key(self.address),
+            chat_id=chat_id,
+            staff=staff,
+            cursor=self.cursor(),
+            access_id=self.caller.access_id,
+            expires_at=self.caller.expires_at,
+        )
+        streams = self.services.streams
+        streams.admit(subscription)
+        head = self.stream_head()
+        connection = StreamConnection(self.detach())
+        connection.write(head)
+        streams.open(subscription, connection)
+
+    def cursor(self) -> int | None:
+        """The last id that the client has: the header counts before the query, which EventSource repeats as it was at first."""
+        text = self.request.headers.get("Last-Event-ID") or self.get_query_argument("last_event_id", None)
+        if not text:
+            return None
+        seq = parse_seq(text)
+        return UNPARSABLE if seq is None else seq
+
+    def stream_head(self) -> bytes:
+        """The head of the answer and the first bytes, at once: a proxy that holds them back shows itself."""
+        headers = [
+            ("Content-Type", "text/event-stream; charset=utf-8"),
+            ("Cache-Control", "no-store, no-transform"),
+            ("X-Accel-Buffering", "no"),
+            ("Content-Encoding", "identity"),  # without it an nginx that compresses this type holds everything back
+            ("Connection", "close"),
+            ("Date", format_timestamp(time.time())),
+            ("X-Content-Type-Options", "nosniff"),
+            ("X-Request-Id", self.request_id),
+            *self.cors_headers(),
+        ]
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
+        retry_ms = random.randint(*RETRY_MS)  # noqa: S311 -- jitter, no secret
+        return f"HTTP/1.1 200 OK\r\n{lines}\r\n: chatsvc\nretry: {retry_ms}\n\n".encode("latin-1")
+
+
+class UserStreamHandler(UserHandler, StreamHandler):
+    @operation("Events of the caller's chat", {200: EventStream}, query=CURSOR_QUERY, errors=(429,))
+    async def get(self) -> None:
+        self.open_stream(chat_id=await self.chat_id(), staff=False)
+
+
+class ChatStreamHandler(StaffHandler, StreamHandler):
+    @operation("Events of one chat", {200: EventStream}, query=CURSOR_QUERY, errors=(429,))
+    async def get(self, chat_id: str) -> None:
+        await self.services.chats.state(check_chat_id(chat_id))
+        self.open_stream(chat_id=chat_id, staff=False)
+
+
+class NotificationsStreamHandler(StaffHandler, StreamHandler):
+    @operation(
+        "Events for all staff, and those of one chat in the same connection",
+        {200: EventStream},
+        query={**CURSOR_QUERY, "chat_id": {"type": "string", "format": "uuid"}},
+        errors=(404, 429),
+    )
+    async def get(self) -> None:
+        chat_id = self.get_query_argument("chat_id", None)
+        if chat_id is not None:
+            await self.services.chats.state(check_chat_id(chat_id))
+        self.open_stream(chat_id=chat_id, staff=True)
+
+
+ROUTES = [
+    (r"/support_chat/stream", UserStreamHandler),
+    (r"/admin/chats/([^/]+)/stream", ChatStreamHandler),
+    (r"/admin/notifications/stream", NotificationsStreamHandler),
+]

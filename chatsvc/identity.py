@@ -1,0 +1,233 @@
+"""IdentityService: who is asking. Identity tokens, visitors, staff sessions and tokens, passwords."""
+
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from uuid_utils import uuid7
+
+from chatsvc import tokens
+from chatsvc.db import Database
+from chatsvc.errors import Forbidden, TokenExpired, TooManyRequests, Unauthorized
+from chatsvc.events import STAFF_TOPIC, Event
+from chatsvc.limits import RateLimiter
+from chatsvc.passwords import Passwords, needs_rehash
+from chatsvc.profile import clean_email, clean_name, tidy_claims
+from chatsvc.session import Session
+from chatsvc.store import accounts
+from chatsvc.store.accounts import Account, Kind, StaffAccess
+from chatsvc.store.chats import list_item
+from chatsvc.wire import NewVisitor, StaffChatUpdatedEvent, SupportChatListItem, VisitorChange, VisitorProfile
+
+log = logging.getLogger(__name__)
+
+REMEMBERED_MAX = 10_000  # verified tokens kept with their users, about 1 KiB each
+STAFF_REMEMBERED_S = 5.0  # a session ended by another process (create-admin with a new password) is noticed this soon
+USER_REMEMBERED_S = 3600.0  # a user's row is looked at again after this long, whoever changed it
+LOGIN_PER_ADDRESS = (5, 20.0)  # tries per seconds (reliability.md section 3)
+LOGIN_PER_ACCOUNT = (20, 300.0)
+
+
+class Caller(msgspec.Struct):
+    """Who is asking, verified. `access_id` is the staff session or token; `expires_at` (seconds since 1970) ends the proof."""
+
+    user_id: str
+    kind: Kind
+    email: str | None
+    name: str | None
+    chat_id: str | None
+    access_id: str | None
+    expires_at: float | None
+
+    @classmethod
+    def of(cls, account: Account, expires_at: datetime | None, access_id: str | None = None) -> "Caller":
+        expires = None if expires_at is None else expires_at.timestamp()
+        return cls(account.id, account.kind, account.email, account.name, account.chat_id, access_id, expires)
+
+
+class IdentityService:
+    """Turns proofs into callers. `now` gives seconds since 1970, as tokens do."""
+
+    def __init__(
+        self,
+        db: Database,
+        publish: Callable[[Event], None],
+        *,
+        secret_key: bytes,
+        identity_secrets: tuple[bytes, ...],
+        visitors: bool,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._db = db
+        self._publish = publish
+        self._secret_key = secret_key
+        self._identity_secrets = identity_secrets
+        self._visitors = visitors
+        self._now = now
+        self._passwords = Passwords()
+        self._remembered: OrderedDict[str, tuple[float, Caller]] = OrderedDict()
+        self._tries_of_address = _limiter(*LOGIN_PER_ADDRESS)
+        self._tries_at_account = _limiter(*LOGIN_PER_ACCOUNT)
+
+    # ---- proofs ----
+
+    async def identify(self, token: str) -> Caller:
+        """Whose bearer token this is, of whatever kind. Raises Unauthorized (TokenExpired), Forbidden for a visitor where they are off."""
+        caller = self._recall(token)
+        if caller is None:
+            caller = await self._verify(token)
+            self._remember(token, caller, STAFF_REMEMBERED_S if caller.kind == "staff" else USER_REMEMBERED_S)
+        if caller.kind == "visitor" and not self._visitors:
+            raise Forbidden("visitors are switched off here: an identity token is needed")
+        return caller
+
+    async def session(self, cookie: str) -> Caller:
+        """Who is logged in with this cookie. Raises Unauthorized."""
+        caller = self._recall(cookie)
+        if caller is None:
+            access = await self._db.read(accounts.session_access, tokens.hash_token(cookie))
+            if access is None:
+                raise Unauthorized
+            caller = Caller.of(access.account, access.expires_at, access.access_id)
+            await self._db.write(accounts.touch_session, access.access_id)
+            self._remember(cookie, caller, STAFF_REMEMBERED_S)
+        return caller
+
+    async def _verify(self, token: str) -> Caller:
+        if token.startswith(tokens.STAFF_PREFIX):
+            access: StaffAccess | None = await self._db.read(accounts.token_access, tokens.hash_token(token))
+            if access is None:
+                raise Unauthorized
+            return Caller.of(access.account, None, access.access_id)
+        if token.startswith(tokens.VISITOR_PREFIX):
+            return await self._visitor(token)
+        claims = tokens.decode_identity(token, self._identity_secrets)
+        return Caller.of(await self._host_account(claims), claims.expires_at)
+
+    async def _visitor(self, token: str) -> Caller:
+        user_id, expires_at = tokens.decode_visitor(token, self._secret_key)
+        account: Account | None = await self._db.read(accounts.account_of, user_id, "visitor")
+        if account is None:
+            raise Unauthorized
+        return Caller.of(account, expires_at)
+
+    async def _host_account(self, claims: tokens.Claims) -> Account:
+        email, name = tidy_claims(claims.email, claims.name)
+        known: Account | None = await self._db.read(accounts.host_account, claims.sub)
+        if known and (email or known.email) == known.email and (name or known.name) == known.name:
+            return known
+        account, _ = await self._db.write(
+            _save_host, str(uuid7()), claims.sub, email, name, claims.issued_at, then=self._profile_changed
+        )
+        return account
+
+    # ---- visitors ----
+
+    async def create_visitor(self, wanted: NewVisitor) -> tuple[str, str]:
+        """A token for a new visitor, and the visitor's user id. Raises Forbidden where visitors are off."""
+        if not self._visitors:
+            raise Forbidden("visitors are switched off here: an identity token is needed")
+        user_id, name, email = str(uuid7()), clean_name(wanted.name), clean_email(wanted.email)
+        await self._db.write(accounts.create_visitor, user_id, name, email)
+        return tokens.sign_visitor(self._secret_key, user_id), user_id
+
+    async def change_visitor(self, caller: Caller, change: VisitorChange) -> VisitorProfile:
+        """Sets what the visitor says about himself. Raises Forbidden for a user of a host application."""
+        if caller.kind != "visitor":
+            raise Forbidden("name and e-mail of this user come from the identity token")
+        changes = {}
+        if change.name is not msgspec.UNSET:
+            changes["name"] = clean_name(change.name)
+        if change.email is not msgspec.UNSET:
+            changes["email"] = clean_email(change.email)
+        account, _ = await self._db.write(_change_visitor, caller.user_id, changes, then=self._profile_changed)
+        return VisitorProfile(account.id, account.name, account.email)
+
+    # ---- staff ----
+
+    async def login(self, email: str, password: str, address: str) -> str:
+        """The token for the session cookie of a new session. Raises Unauthorized, TooManyRequests."""
+        for limiter, key in ((self._tries_of_address, address), (self._tries_at_account, email.strip().lower())):
+            if wait_s := limiter.take(key):
+                raise TooManyRequests("too many tries to log in: wait a little", retry_after_s=wait_s)
+        email = email.replace("\0", "").strip()
+        record: accounts.PasswordRecord | None = await self._db.read(accounts.password_of, email)
+        if not await self._passwords.matches(password, record and record.password_hash) or record is None:
+            raise Unauthorized("e-mail or password is wrong")
+        if needs_rehash(record.password_hash):
+            renewed = await self._passwords.hash(password)
+            await self._db.write(accounts.replace_password_hash, record.user_id, record.password_hash, renewed)
+        token = tokens.new_secret()
+        await self._db.write(accounts.create_session, str(uuid7()), record.user_id, tokens.hash_token(token))
+        return token
+
+    async def logout(self, caller: Caller) -> None:
+        """Ends the session by which the caller came."""
+        if caller.access_id is not None:
+            await self._db.write(accounts.delete_session, caller.access_id)
+        self.forget_user(caller.user_id)
+
+    async def valid_access_ids(self, access_ids: list[str]) -> set[str]:
+        """Which of these sessions and staff tokens still give access."""
+        return await self._db.read(accounts.valid_access_ids, access_ids)
+
+    def sign_identity_token(self, *, sub: str, email: str | None, name: str | None, ttl_s: int = 3600) -> str:
+        """For the demo page: a token as a host application would sign it."""
+        return tokens.sign_identity(self._identity_secrets[0], sub=sub, email=email, name=name, ttl_s=ttl_s)
+
+    def close(self) -> None:
+        self._passwords.close()
+
+    # ---- what is remembered ----
+
+    def forget_user(self, user_id: str) -> None:
+        """Drops what is remembered of a user's tokens."""
+        for token in [token for token, (_, caller) in self._remembered.items() if caller.user_id == user_id]:
+            del self._remembered[token]
+
+    def _remember(self, token: str, caller: Caller, for_s: float) -> None:
+        until = self._now() + for_s
+        self._remembered[token] = (until if caller.expires_at is None else min(until, caller.expires_at), caller)
+        if len(self._remembered) > REMEMBERED_MAX:
+            self._remembered.popitem(last=False)
+
+    def _recall(self, token: str) -> Caller | None:
+        known = self._remembered.get(token)
+        if known is None:
+            return None
+        until, caller = known
+        now = self._now()
+        if now < until:
+            return caller
+        del self._remembered[token]
+        if caller.expires_at is not None and now >= caller.expires_at + tokens.LEEWAY.total_seconds():
+            raise TokenExpired
+        return None
+
+    def _profile_changed(self, result: tuple[Account, SupportChatListItem | None]) -> None:
+        account, item = result
+        self.forget_user(account.id)
+        if item is not None:
+            self._publish(Event.of(STAFF_TOPIC, StaffChatUpdatedEvent(item)))
+
+
+def _limiter(tries: int, seconds: float) -> RateLimiter:
+    return RateLimiter(tries * 60 / seconds, tries)
+
+
+def _save_host(session: Session, *args: Any) -> tuple[Account, SupportChatListItem | None]:
+    return _with_item(session, accounts.save_host_account(session, *args))
+
+
+def _change_visitor(
+    session: Session, user_id: str, changes: dict[str, str | None]
+) -> tuple[Account, SupportChatListItem | None]:
+    return _with_item(session, accounts.change_visitor(session, user_id, changes))
+
+
+def _with_item(session: Session, account: Account) -> tuple[Account, SupportChatListItem | None]:
+    return account, None if account.chat_id is None else list_item(session, account.chat_id)

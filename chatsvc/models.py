@@ -1,0 +1,123 @@
+"""The tables as Peewee models: fields, indexes, constraints, no behaviour.
+
+No model is bound to a database: a query runs only where it is given one, `query.execute(session.database)`, and that is on a
+database thread. migrations/ makes the tables; a test compares the two.
+"""
+
+from peewee import SQL, Check, ForeignKeyField, IntegerField, Model, Node, TextField, UUIDField
+from playhouse.postgres_ext import DateTimeTZField
+
+NOW: list[Node] = [SQL("DEFAULT clock_timestamp()")]
+
+
+class User(Model):
+    """A person: `host` (known by an identity token), `visitor` (known by a token of ours) or `staff`."""
+
+    id = UUIDField(primary_key=True)
+    kind = TextField(constraints=[Check("kind IN ('host', 'visitor', 'staff')")])
+    external_id = TextField(null=True, unique=True)  # the host application's user id, `sub`
+    email = TextField(null=True)
+    name = TextField(null=True)
+    password_hash = TextField(null=True)  # argon2id, staff only
+    claims_issued_at = DateTimeTZField(
+        null=True
+    )  # `iat` of the newest identity token seen: an older one changes nothing
+    created_at = DateTimeTZField(constraints=NOW)
+    updated_at = DateTimeTZField(constraints=NOW)
+
+    class Meta:
+        table_name = "users"
+
+
+class StaffSession(Model):
+    """A login in one browser. Only the hash of the cookie's token is stored."""
+
+    id = UUIDField(primary_key=True)
+    user = ForeignKeyField(User, backref="sessions", on_delete="CASCADE")
+    token_hash = TextField(unique=True)
+    created_at = DateTimeTZField(constraints=NOW)
+    last_seen_at = DateTimeTZField(constraints=NOW)
+
+    class Meta:
+        table_name = "staff_sessions"
+
+
+class StaffToken(Model):
+    """A token for staff's own scripts. Only its hash is stored."""
+
+    id = UUIDField(primary_key=True)
+    user = ForeignKeyField(User, backref="tokens", on_delete="CASCADE")
+    token_hash = TextField(unique=True)
+    created_at = DateTimeTZField(constraints=NOW)
+    revoked_at = DateTimeTZField(null=True)
+
+    class Meta:
+        table_name = "staff_tokens"
+
+
+class SupportChat(Model):
+    """A user's one chat. `last_seq` numbers its messages; whoever inserts one holds this row's lock."""
+
+    id = UUIDField(primary_key=True)
+    user = ForeignKeyField(User, unique=True)
+    last_seq = IntegerField(default=0)
+    read_up_to = IntegerField(default=0)  # the newest staff message that the user has read
+    last_message_at = DateTimeTZField(null=True)
+    last_user_message_at = DateTimeTZField(null=True)
+    admin_viewed_at = DateTimeTZField(null=True)
+    archived_at = DateTimeTZField(null=True)
+    created_at = DateTimeTZField(constraints=NOW)
+    updated_at = DateTimeTZField(constraints=NOW)
+
+    class Meta:
+        table_name = "support_chats"
+
+
+class SupportMessage(Model):
+    """One message. `seq` is 1, 2, 3 … in a chat, in the order of commits, without holes."""
+
+    id = UUIDField(primary_key=True)
+    chat = ForeignKeyField(SupportChat, index=False)
+    seq = IntegerField()
+    client_id = TextField(null=True)
+    content = TextField()
+    sender_type = TextField(constraints=[Check("sender_type IN ('user', 'admin')")])
+    sender = ForeignKeyField(User)
+    read_at = DateTimeTZField(null=True)
+    created_at = DateTimeTZField()
+    updated_at = DateTimeTZField()
+
+    class Meta:
+        table_name = "support_messages"
+        indexes = (
+            (("chat", "seq"), True),
+            (("chat", "client_id"), True),
+            (("chat", "created_at"), False),
+        )
+
+
+class SupportNotice(Model):
+    """The e-mail that is due when a user does not read: at most one pending per chat."""
+
+    id = UUIDField(primary_key=True)
+    chat = ForeignKeyField(SupportChat)
+    first_seq = IntegerField()
+    due_at = DateTimeTZField()
+    state = TextField(
+        default="pending",
+        constraints=[Check("state IN ('pending', 'claimed', 'sent', 'cancelled', 'failed')")],
+    )
+    claimed_until = DateTimeTZField(null=True)
+    attempts = IntegerField(default=0)
+    next_try_at = DateTimeTZField(null=True)
+    message_id = TextField(null=True)
+    up_to_seq = IntegerField(null=True)
+    sent_at = DateTimeTZField(null=True)
+    reason = TextField(null=True)
+    created_at = DateTimeTZField(constraints=NOW)
+
+    class Meta:
+        table_name = "support_notices"
+
+
+MODELS = (User, StaffSession, StaffToken, SupportChat, SupportMessage, SupportNotice)

@@ -1,0 +1,77 @@
+"""How wire structs are shown to staff: names, previews, times as text. Pure functions."""
+
+from datetime import datetime
+
+from msgspec import Struct
+
+from chatsvc.wire import SupportChatListItem
+
+COUNT_MAX = 999  # counts are exact up to here (store/chats.py)
+TITLE_TAIL_CHARS = 4  # "Visitor 4F2A": enough to tell a day's visitors apart
+
+
+class Card(Struct, frozen=True):
+    """One chat in the list. `version` changes when anything that is shown changes."""
+
+    id: str
+    person: str
+    preview: str
+    from_staff: bool
+    count: str
+    at: str | None
+    unread: bool
+    version: str
+
+
+class TabCounts(Struct, frozen=True):
+    active: str
+    archived: str
+    unread: str
+
+
+def card(item: SupportChatListItem) -> Card:
+    name = person(item.user_id, item.user_email, item.user_name)
+    return Card(
+        id=item.id,
+        person=name,
+        preview=item.last_message_preview or "No messages yet",
+        from_staff=item.last_message_sender == "admin",
+        count="1 message" if item.message_count == 1 else f"{item.message_count} messages",
+        at=item.last_message_at,
+        unread=item.unread,
+        version=f"{item.message_count} {int(item.unread)} {int(item.archived)} {name}",
+    )
+
+
+def person(user_id: str, email: str | None, name: str | None) -> str:
+    """E-mail, else name, else "Visitor" and the end of the id (its start is a time)."""
+    return email or name or f"Visitor {user_id[-TITLE_TAIL_CHARS:].upper()}"
+
+
+def capped(count: int) -> str:
+    return str(count) if count <= COUNT_MAX else f"{COUNT_MAX}+"
+
+
+def unread_title(unread: int) -> str:
+    """What the page's title starts with."""
+    return f"({capped(unread)}) " if unread else ""
+
+
+def utc(moment: str) -> str:
+    """A time as it reads without JavaScript; with it the reader's own time zone takes over."""
+    return f"{_parse(moment):%d %b %Y, %H:%M} UTC"
+
+
+def utc_day(day: str) -> str:
+    return f"{_parse(day):%A, %B} {_parse(day).day}"
+
+
+def safe_next(target: str) -> str:
+    """Where the login leads to: a path on this server and nothing else, or it would be an open redirect."""
+    plain = all(character >= " " and character != "\x7f" for character in target)
+    inside = target.startswith("/") and target[1:2] not in ("/", "\\")
+    return target if plain and inside else "/dashboard"
+
+
+def _parse(moment: str) -> datetime:
+    return datetime.fromisoformat(moment)

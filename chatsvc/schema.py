@@ -1,0 +1,48 @@
+"""Brings the schema up to date and says whether it is. Blocking: for the start and for commands, not for the loop."""
+
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from playhouse.migrations import Runner
+
+from chatsvc.session import Session
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+ADVISORY_LOCK = 0x63686174  # "chat": two processes that start at once migrate one after the other
+MIGRATION_TIMEOUT_S = 3600  # building an index over a large table takes its time; 5 s as elsewhere would break it
+
+
+class SchemaError(Exception):
+    """The schema does not fit this program; the text says what to do."""
+
+
+def migrate(url: str, migrations: Path = MIGRATIONS) -> list[str]:
+    """Applies what is pending, under an advisory lock, and returns the names. Raises SchemaError for a schema from the future."""
+    with closing(Session(url, application_name="chatsvc migrate", statement_timeout_s=MIGRATION_TIMEOUT_S)) as session:
+        session.execute_sql("SELECT pg_advisory_lock(%s)", ADVISORY_LOCK)
+        runner: Any = Runner(session.database, str(migrations), table_name="schema_migrations")  # type: ignore[no-untyped-call]
+        _refuse_newer(runner)
+        applied: list[str] = runner.up()
+        return applied
+
+
+def _refuse_newer(runner: Any) -> None:
+    unknown = [migration.name for migration in runner.status() if migration.path is None]
+    if unknown:
+        raise SchemaError(
+            f"the database's schema is newer than this program (it has {', '.join(unknown)}): install the newer chatsvc again, "
+            "or restore a backup made with this version"
+        )
+
+
+def current_check(migrations: Path = MIGRATIONS) -> Callable[[Session], bool]:
+    """A function for Database.read that says whether every migration of this program is applied."""
+    expected = sorted(path.stem for path in migrations.glob("[0-9]*.py"))
+
+    def is_current(session: Session) -> bool:
+        rows = session.execute_sql("SELECT name FROM schema_migrations ORDER BY name")
+        return [name for (name,) in rows] == expected
+
+    return is_current

@@ -1,0 +1,58 @@
+"""What handlers see of the application."""
+
+from typing import NamedTuple
+
+import jinja2
+import msgspec
+
+from chatsvc.address import Networks
+from chatsvc.assets import Assets
+from chatsvc.chats import ChatService
+from chatsvc.config import Config
+from chatsvc.identity import IdentityService
+from chatsvc.limits import RateLimiter
+from chatsvc.metrics import Metrics
+from chatsvc.readiness import Readiness
+from chatsvc.streams import Streams
+
+BURST_USER = 10  # messages (api.md section 8)
+BURST_STAFF = 50  # a morning's answers pasted one after the other
+BURST_ADDRESS = 100  # a school or an office behind one address
+BURST_VISITORS = 30
+
+
+class Limits(NamedTuple):
+    """What is counted, and for whom."""
+
+    message_user: RateLimiter
+    message_staff: RateLimiter
+    message_address: RateLimiter
+    visitor_address: RateLimiter
+
+    @classmethod
+    def of(cls, config: Config) -> "Limits":
+        return cls(
+            RateLimiter(config.message_rate_user, BURST_USER),
+            RateLimiter(config.message_rate_staff, BURST_STAFF),
+            RateLimiter(config.message_rate_address, BURST_ADDRESS),
+            RateLimiter(config.visitor_rate_address, BURST_VISITORS),
+        )
+
+
+class Services(msgspec.Struct, frozen=True, kw_only=True):
+    """Built once by app.py; every handler reaches it as `self.services`."""
+
+    config: Config
+    chats: ChatService
+    identity: IdentityService
+    streams: Streams
+    assets: Assets
+    templates: jinja2.Environment
+    limits: Limits
+    metrics: Metrics
+    readiness: Readiness
+    trusted_proxies: Networks
+    allowed_origins: frozenset[str]
+    public_origin: str
+    cookie_name: str
+    openapi: bytes

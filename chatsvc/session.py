@@ -1,0 +1,159 @@
+"""What a function on a database thread works with: one connection, SQL constants prepared once, Peewee's builder for the rest."""
+
+import threading
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import peewee
+import psycopg2
+import psycopg2.extensions
+from peewee import PostgresqlDatabase
+
+CONNECT_TIMEOUT_S = 3  # below the 5 s that the loop waits
+STATEMENT_TIMEOUT_S = 5
+LOCK_TIMEOUT_S = 3  # a lock that is not free by then belongs to something that is stuck
+IDLE_IN_TRANSACTION_TIMEOUT_S = 10  # PostgreSQL ends what a frozen process left open
+TCP_TIMEOUT_MS = 10_000  # a cut network to PostgreSQL is noticed after this long, not after 15 minutes
+
+# SQLSTATE classes and codes after which the same work may succeed later: connection, resources (disk full, too many connections),
+# intervention (shutdown, statement timeout), system error, rollback (deadlock), lock timeout, read-only (a failover going on).
+_TRANSIENT_CLASSES = ("08", "53", "57", "58", "40")
+_TRANSIENT_CODES = ("55P03", "25006", "25P03")
+_REPEATABLE_CLASS = "40"  # deadlock, serialization failure: at once again
+
+# Ids are text everywhere in this service; Peewee has psycopg2 make UUID objects of them in the whole process.
+_UUID_AS_TEXT = psycopg2.extensions.new_type((2950,), "UUID_AS_TEXT", lambda value, cursor: value)
+
+Rows = list[tuple[Any, ...]]
+
+
+class Statement(NamedTuple):
+    """A SQL constant for the hot path: prepared once per connection. `types` are those of $1, $2, …"""
+
+    name: str
+    types: tuple[str, ...]
+    sql: str
+
+    @property
+    def prepare(self) -> str:
+        return f"PREPARE {self.name} ({', '.join(self.types)}) AS {self.sql}"
+
+    @property
+    def call(self) -> str:
+        if not self.types:
+            return f"EXECUTE {self.name}"
+        return f"EXECUTE {self.name} ({', '.join('%s::' + type_ for type_ in self.types)})"
+
+
+class Session:
+    """One thread's connection. It opens when it is first needed and again after it broke.
+
+    `database` serves Peewee's builder: `query.execute(session.database)`.
+    """
+
+    def __init__(self, url: str, *, application_name: str, statement_timeout_s: int = STATEMENT_TIMEOUT_S) -> None:
+        self._owner = threading.get_ident()
+        self._timeouts = (
+            f"SET TIME ZONE 'UTC'; SET statement_timeout = '{statement_timeout_s}s'; "
+            f"SET lock_timeout = '{min(LOCK_TIMEOUT_S, statement_timeout_s) if statement_timeout_s <= 60 else 0}s'; "
+            f"SET idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION_TIMEOUT_S if statement_timeout_s <= 60 else 0}s'"
+        )
+        self._prepared: dict[str, str] = {}
+        self._connection: Any = None
+        self._database = PostgresqlDatabase(
+            url.replace("postgres://", "postgresql://", 1),
+            autoconnect=False,
+            application_name=application_name,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            keepalives_idle=5,
+            keepalives_interval=2,
+            keepalives_count=2,
+            tcp_user_timeout=TCP_TIMEOUT_MS,
+        )
+
+    @property
+    def database(self) -> PostgresqlDatabase:
+        """The open connection as Peewee knows it."""
+        self._open()
+        return self._database
+
+    def execute(self, statement: Statement, *params: Any) -> Rows:
+        """Runs a prepared statement and returns its rows."""
+        connection = self._open()
+        call = self._prepared.get(statement.name)
+        with connection.cursor() as cursor:
+            if call is None:
+                cursor.execute(statement.prepare)
+                call = self._prepared[statement.name] = statement.call
+            cursor.execute(call, params)
+            return cursor.fetchall() if cursor.description else []
+
+    def execute_sql(self, sql: str, *params: Any) -> Rows:
+        """Runs SQL that is not worth preparing and returns its rows."""
+        with self._open().cursor() as cursor:
+            cursor.execute(sql, params or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def begin(self) -> None:
+        self.execute_sql("BEGIN")
+
+    def commit(self) -> None:
+        self.execute_sql("COMMIT")
+
+    def rollback(self) -> None:
+        """Ends a transaction that failed. Never raises: a connection that cannot do this much is closed."""
+        try:
+            if self._connection is not None and not self.is_lost:
+                self.execute_sql("ROLLBACK")
+        except psycopg2.Error:
+            self.close()
+        if self.is_lost:
+            self.close()
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the connection broke (psycopg2 notices when it is used)."""
+        return self._connection is not None and bool(self._connection.closed)
+
+    def close(self) -> None:
+        with suppress(peewee.PeeweeException, psycopg2.Error):
+            self._database.close()
+        self._connection = None
+        self._prepared.clear()
+
+    def _open(self) -> Any:
+        if threading.get_ident() != self._owner:
+            raise RuntimeError(
+                "a database session is used outside its thread: queries belong into a function for Database.read or write"
+            )
+        if self._connection is None:
+            self._database.connect(reuse_if_open=True)
+            self._connection = self._database.connection()  # type: ignore[no-untyped-call]
+            psycopg2.extensions.register_type(_UUID_AS_TEXT, self._connection)
+            with self._connection.cursor() as cursor:
+                cursor.execute(self._timeouts)
+        return self._connection
+
+
+def sqlstate(error: BaseException) -> str:
+    """PostgreSQL's five characters for an error, "" if there are none (then the connection itself failed). Peewee wraps psycopg2's errors."""
+    for candidate in (error, error.__cause__, error.__context__):
+        code = getattr(candidate, "pgcode", None)
+        if code:
+            return str(code)
+    return ""
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the database could not do it now, rather than the work being wrong."""
+    code = sqlstate(error)
+    if code:
+        return code.startswith(_TRANSIENT_CLASSES) or code in _TRANSIENT_CODES
+    return isinstance(
+        error, psycopg2.OperationalError | psycopg2.InterfaceError | peewee.OperationalError | peewee.InterfaceError
+    )
+
+
+def is_repeatable(error: BaseException) -> bool:
+    """Whether the same transaction may be run again at once: two of them stood in each other's way."""
+    return sqlstate(error).startswith(_REPEATABLE_CLASS)

@@ -1,0 +1,39 @@
+// @ts-check
+/** Times in the reader's own time zone. Relative ones keep themselves right. */
+
+const REFRESH_MS = 20_000; // a "1 minute ago" is wrong by a third of a minute at most
+/** @type {[Intl.RelativeTimeFormatUnit, number][]} seconds in each unit */
+const UNITS = [["year", 31_536_000], ["month", 2_592_000], ["week", 604_800], ["day", 86_400], ["hour", 3600], ["minute", 60]];
+const LANGUAGE = document.documentElement.lang || "en";
+const clock = new Intl.DateTimeFormat(LANGUAGE, { hour: "numeric", minute: "2-digit" });
+const whole = new Intl.DateTimeFormat(LANGUAGE, { dateStyle: "full", timeStyle: "short" });
+const date = new Intl.DateTimeFormat(LANGUAGE, { weekday: "long", month: "long", day: "numeric" });
+const dateAndYear = new Intl.DateTimeFormat(LANGUAGE, { weekday: "long", year: "numeric", month: "long", day: "numeric" });
+const relative = new Intl.RelativeTimeFormat(LANGUAGE, { numeric: "auto" });
+
+/** @param {Date} at @param {Date} [now] */
+export function ago(at, now = new Date()) {
+  const seconds = Math.min(0, (at.getTime() - now.getTime()) / 1000); // clocks differ: nothing is in the future
+  const [unit, length] = UNITS.find(([, length]) => -seconds >= length) ?? ["second", 1];
+  return unit === "second" ? "just now" : relative.format(Math.ceil(seconds / length), unit);
+}
+
+/** @param {Date} at @param {Date} [now] */
+export function day(at, now = new Date()) {
+  return (at.getFullYear() === now.getFullYear() ? date : dateAndYear).format(at);
+}
+
+/** @param {ParentNode} root in which the server has put times in UTC */
+export function localise(root) {
+  for (const time of root.querySelectorAll("time[data-clock], time[data-relative]")) {
+    const at = new Date(time.getAttribute("datetime") ?? "");
+    time.setAttribute("title", whole.format(at));
+    const text = time.hasAttribute("data-relative") ? ago(at) : clock.format(at);
+    if (time.textContent !== text) time.textContent = text;
+  }
+}
+
+export function keepTimesRight() {
+  localise(document);
+  setInterval(() => localise(document), REFRESH_MS);
+}

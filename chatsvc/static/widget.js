@@ -1,0 +1,163 @@
+// @ts-check
+/**
+ * The loader: the one script that a host page names. It defines <support-chat> and draws the button; everything
+ * else is fetched when somebody opens the panel, or at once for people who already have a conversation.
+ * The server puts the version of the modules in place of `dev` when it serves this file.
+ */
+const BASE = new URL(".", import.meta.url);
+const MODULES = new URL("static/v/dev/widget/", BASE);
+const VISITOR_KEY = `support-chat:${BASE.href}:visitor`;
+const ATTRIBUTES = ["token", "heading", "greeting", "accent", "theme", "lang", "open"];
+const LABELS = /** @type {Record<string, [string, string]>} */ ({
+  en: ["Open support chat", "Close support chat"],
+  de: ["Support-Chat öffnen", "Support-Chat schließen"],
+});
+const BUBBLE = "M12 3C6.8 3 3 6.5 3 10.9c0 2.4 1.2 4.6 3.1 6 0 1.3-.5 2.6-1.4 3.6 1.9-.1 3.6-.7 5-1.8.7.1 1.5.2 2.3.2 5.2 0 9-3.5 9-8S17.2 3 12 3z";
+const CROSS = "M6.4 5 5 6.4l5.6 5.6L5 17.6 6.4 19l5.6-5.6 5.6 5.6 1.4-1.4-5.6-5.6L19 6.4 17.6 5 12 10.6z";
+
+// `!important` wins over the host page's own rules (`* { all: unset }`), and only inside this element
+const STYLE = `
+:host { all: initial !important; display: block !important; position: fixed !important; z-index: 2147483000 !important;
+  inset-block-end: max(20px, env(safe-area-inset-bottom)) !important; inset-inline-end: max(20px, env(safe-area-inset-right)) !important;
+  font: 15px/1.45 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif !important; --accent: #0b57d0; --on-accent: #fff; }
+:host([hidden]) { display: none !important; }
+.launcher { position: relative; display: grid; place-items: center; inline-size: 56px; block-size: 56px; padding: 0; border: 0; border-radius: 50%;
+  background: var(--accent); color: var(--on-accent); cursor: pointer; box-shadow: 0 1px 3px rgb(0 0 0 / .25), 0 8px 24px rgb(0 0 0 / .2); transition: transform .15s; }
+.launcher:hover { transform: scale(1.05); }
+.launcher:focus-visible { outline: 3px solid var(--accent); outline-offset: 3px; box-shadow: 0 0 0 3px #fff; }
+.launcher svg { inline-size: 28px; block-size: 28px; fill: currentColor; }
+.badge { position: absolute; inset-block-start: -4px; inset-inline-end: -4px; min-inline-size: 22px; box-sizing: border-box; padding: 0 6px; border-radius: 11px;
+  background: #c5221f; color: #fff; font-size: 13px; line-height: 22px; font-weight: 600; text-align: center; }
+.badge[hidden] { display: none; }
+@media (max-width: 479.98px) { :host([open]) .launcher { display: none; } }
+@media (prefers-reduced-motion: reduce) { .launcher { transition: none; } }
+@media (forced-colors: active) { .launcher { border: 2px solid ButtonText; } }`;
+
+/** The visitor's token, if this browser has one; reading it stores nothing. @returns {string | null} */
+function visitorToken() {
+  try {
+    return localStorage.getItem(VISITOR_KEY);
+  } catch {
+    return null; // storage is switched off
+  }
+}
+
+class SupportChat extends HTMLElement {
+  static observedAttributes = ATTRIBUTES;
+  #root = this.attachShadow({ mode: "open" });
+  #button = document.createElement("button");
+  #path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  #badge = document.createElement("span");
+  #unread = 0;
+  /** @type {(() => Promise<string> | string) | null} */ #getToken = null;
+  /** @type {Promise<import("./widget/element.js").Chat> | null} */ #chat = null;
+
+  connectedCallback() {
+    if (!this.#root.childElementCount) this.#draw();
+    for (const name of ["getToken", ...ATTRIBUTES]) this.#upgrade(name);
+    if (this.open || this.hasAttribute("token") || this.#getToken || visitorToken()) this.#use((chat) => chat.connected());
+  }
+
+  disconnectedCallback() {
+    // a router may only be moving the element: look again when it is done
+    queueMicrotask(() => this.isConnected || (this.#chat && this.#use((chat) => chat.disconnected())));
+  }
+
+  /** @param {string} name @param {string | null} before @param {string | null} after */
+  attributeChangedCallback(name, before, after) {
+    if (!this.#root.childElementCount || before === after) return;
+    this.#label();
+    if (name === "open" && (before === null) !== (after === null)) this.#opened(after !== null);
+    else if (this.#chat || (name === "token" && after)) this.#use((chat) => chat.changed(name));
+  }
+
+  get open() { return this.hasAttribute("open"); }
+  set open(value) { this.toggleAttribute("open", Boolean(value)); }
+  get getToken() { return this.#getToken; }
+  set getToken(value) {
+    this.#getToken = value;
+    if (this.#chat || (value && this.isConnected)) this.#use((chat) => chat.changed("token"));
+  }
+  get unread() { return this.#unread; }
+  set unread(count) {
+    if (count !== this.#unread) this.dispatchEvent(new CustomEvent("support-chat:unread", { bubbles: true, detail: { count } }));
+    this.#unread = count;
+    this.#label();
+  }
+
+  show() { this.open = true; }
+  hide() { this.open = false; }
+  toggle() { this.open = !this.open; }
+  focusLauncher() { this.#button.focus(); }
+
+  /** A property that the page set before this script was there hides the accessor: set it again. @param {string} name */
+  #upgrade(name) {
+    if (!Object.prototype.hasOwnProperty.call(this, name)) return;
+    const self = /** @type {any} */ (this);
+    const value = self[name];
+    delete self[name];
+    self[name] = value;
+  }
+
+  #draw() {
+    const sheet = new CSSStyleSheet();
+    sheet.replaceSync(STYLE);
+    this.#root.adoptedStyleSheets = [sheet];
+    const icon = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+    icon.setAttribute("viewBox", "0 0 24 24");
+    icon.setAttribute("aria-hidden", "true");
+    icon.append(this.#path);
+    this.#button.type = "button";
+    this.#button.className = "launcher";
+    this.#badge.className = "badge";
+    this.#button.append(icon, this.#badge);
+    this.#button.addEventListener("click", () => this.toggle());
+    this.#root.append(this.#button);
+    this.#label();
+  }
+
+  #label() {
+    const language = (this.lang || document.documentElement.lang || navigator.language || "en").slice(0, 2);
+    const label = (LABELS[language] ?? LABELS["en"])[this.open ? 1 : 0];
+    this.#button.setAttribute("aria-label", this.#unread ? `${label} (${this.#unread})` : label);
+    this.#button.setAttribute("aria-expanded", String(this.open));
+    this.#path.setAttribute("d", this.open ? CROSS : BUBBLE);
+    this.#badge.textContent = this.#unread > 9 ? "9+" : String(this.#unread);
+    this.#badge.hidden = this.open || this.#unread === 0;
+  }
+
+  /** @param {boolean} open */
+  #opened(open) {
+    if (open || this.#chat) this.#use((chat) => chat.shown(this.open));
+    this.dispatchEvent(new CustomEvent(open ? "support-chat:open" : "support-chat:close", { bubbles: true }));
+  }
+
+  /**
+   * Does something with the chat, whose modules are fetched the first time. A chat server that is down must not
+   * be noticed by the host page: the panel stays closed, and the next click tries again.
+   * @param {(chat: import("./widget/element.js").Chat) => void} action
+   */
+  #use(action) {
+    this.#chat ??= import(new URL("element.js", MODULES).href).then(
+      ({ Chat }) => new Chat(this, this.#root, { base: BASE, visitorKey: VISITOR_KEY }));
+    this.#chat.catch(() => { this.#chat = null; this.open = false; });
+    this.#chat.then(action, () => {});
+  }
+}
+
+// token, heading, greeting, accent and theme: properties that mirror the attributes (lang is every element's own)
+for (const name of ATTRIBUTES.filter((name) => !["lang", "open"].includes(name))) {
+  Object.defineProperty(SupportChat.prototype, name, {
+    /** @this {SupportChat} */ get() { return this.getAttribute(name); },
+    /** @this {SupportChat} @param {string | null | undefined} value */
+    set(value) {
+      if (value === null || value === undefined) this.removeAttribute(name);
+      else this.setAttribute(name, value);
+    },
+  });
+}
+
+if (!customElements.get("support-chat")) customElements.define("support-chat", SupportChat);
+if (document.querySelector("script[data-auto][src*='widget.js']") && !document.querySelector("support-chat")) {
+  document.body.append(document.createElement("support-chat"));
+}

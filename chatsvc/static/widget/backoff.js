@@ -1,0 +1,49 @@
+// @ts-check
+/** Pauses between attempts: growing, jittered (a thousand clients must not come back together), and interruptible. */
+
+const FIRST_MS = 1000;
+const LONGEST_MS = 30_000;
+
+export class Backoff {
+  #failures = 0;
+  /** @type {(() => void) | null} */ #wake = null;
+
+  /** @param {() => number} [random] */
+  constructor(random = Math.random) {
+    this.random = random;
+  }
+
+  get failures() {
+    return this.#failures;
+  }
+
+  reset() {
+    this.#failures = 0;
+  }
+
+  /**
+   * The next pause, the second half of it random. At least `least`, which is what a server asked for.
+   * @param {number} [least] milliseconds
+   * @returns {number} milliseconds
+   */
+  next(least = 0) {
+    const full = Math.min(LONGEST_MS, FIRST_MS * 2 ** Math.min(this.#failures++, 10));
+    return Math.max(full * (0.5 + this.random() / 2), least);
+  }
+
+  /** @param {number} ms @returns {Promise<void>} earlier when woken */
+  wait(ms) {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => this.wake(), ms);
+      this.#wake = () => {
+        clearTimeout(timer);
+        this.#wake = null;
+        resolve();
+      };
+    });
+  }
+
+  wake() {
+    this.#wake?.();
+  }
+}

@@ -1,0 +1,115 @@
+// @ts-check
+/** Requests to the chat server. Knows addresses, tokens and status codes; knows nothing of the screen. */
+
+/** @typedef {import("../support-chat.js").SupportMessage} SupportMessage */
+/** @typedef {import("../support-chat.js").SupportChatSnapshot} SupportChatSnapshot */
+/** @typedef {import("../support-chat.js").MessagePage} MessagePage */
+
+const REQUEST_LIMIT_MS = 15_000; // the server gives up on its database after 5 s: longer silence means the network
+
+/** The server answered, and it is not what was asked for. */
+export class HttpError extends Error {
+  /** @param {number} status @param {number} retryAfterMs @param {string} detail */
+  constructor(status, retryAfterMs, detail) {
+    super(detail || `HTTP ${status}`);
+    this.status = status;
+    this.retryAfterMs = retryAfterMs;
+  }
+
+  /** True when the same request may succeed later without anybody changing it. */
+  get temporary() {
+    return this.status === 401 || this.status === 408 || this.status === 429 || this.status >= 500;
+  }
+}
+
+export class ChatClient {
+  #base;
+  #identity;
+
+  /** @param {URL} base @param {import("./identity.js").Identity} identity */
+  constructor(base, identity) {
+    this.#base = base;
+    this.#identity = identity;
+  }
+
+  /** @returns {Promise<SupportChatSnapshot>} */
+  chat() {
+    return this.#json("GET", "support_chat");
+  }
+
+  /** @param {{ after?: number, before?: number }} cursor @returns {Promise<MessagePage>} */
+  messages(cursor) {
+    const query = new URLSearchParams(Object.entries(cursor).map(([name, seq]) => [name, String(seq)]));
+    return this.#json("GET", `support_chat/messages?${query}`);
+  }
+
+  /** Safe to repeat: the same `client_id` is stored once. @param {string} content @param {string} clientId @returns {Promise<SupportMessage>} */
+  postMessage(content, clientId) {
+    return this.#json("POST", "support_chat/messages", { content, client_id: clientId });
+  }
+
+  /** @param {number} upTo @returns {Promise<{ unread_count: number, read_up_to: number }>} */
+  markRead(upTo) {
+    return this.#json("PATCH", "support_chat/mark_read", { up_to: upTo });
+  }
+
+  /** Makes an anonymous person known, before the first message. */
+  async createVisitor() {
+    const response = await this.#send("POST", "visitors", {}, null);
+    /** @type {{ token: string }} */
+    const { token } = await (await expectOk(response)).json();
+    this.#identity.rememberVisitor(token);
+  }
+
+  /**
+   * The answer's body is the stream; the caller reads it and aborts it.
+   * @param {number} cursor the last seq that the caller has
+   * @param {AbortSignal} signal
+   */
+  openStream(cursor, signal) {
+    return this.#authorised((token) =>
+      this.#fetch("support_chat/stream", { headers: { ...bearer(token), Accept: "text/event-stream", "Last-Event-ID": String(cursor) }, signal }));
+  }
+
+  /** @param {string} method @param {string} path @param {object} [body] @returns {Promise<any>} */
+  async #json(method, path, body) {
+    return (await this.#authorised((token) => this.#send(method, path, body, token))).json();
+  }
+
+  /** With a token; once more with a fresh one when it was refused. @param {(token: string | null) => Promise<Response>} send */
+  async #authorised(send) {
+    const response = await send(await this.#identity.token());
+    if (response.status !== 401) return expectOk(response);
+    return expectOk(await send(await this.#identity.freshToken()));
+  }
+
+  /** @param {string} method @param {string} path @param {object | undefined} body @param {string | null} token */
+  async #send(method, path, body, token) {
+    const limit = new AbortController();
+    const timer = setTimeout(() => limit.abort(), REQUEST_LIMIT_MS);
+    const type = body && { "Content-Type": "application/json" };
+    try {
+      return await this.#fetch(path, { method, headers: { ...bearer(token), ...type }, body: body && JSON.stringify(body), signal: limit.signal });
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** @param {string} path @param {RequestInit} options */
+  #fetch(path, options) {
+    return fetch(new URL(path, this.#base), { credentials: "omit", cache: "no-store", referrerPolicy: "no-referrer", ...options });
+  }
+}
+
+/** @param {string | null} token @returns {Record<string, string>} */
+function bearer(token) {
+  return token ? { Authorization: `Bearer ${token}` } : {};
+}
+
+/** @param {Response} response */
+async function expectOk(response) {
+  if (response.ok) return response;
+  const problem = await response.json().catch(() => ({}));
+  const seconds = Number(response.headers.get("Retry-After"));
+  throw new HttpError(response.status, Number.isFinite(seconds) ? seconds * 1000 : 0, problem.detail ?? problem.title ?? "");
+}

@@ -1,0 +1,120 @@
+// @ts-check
+/** The list of messages and how it scrolls: to the end, unless somebody is reading further up. */
+import { arrange, h } from "./dom.js";
+import { MessageView, dayOf, describer, stored, unsent } from "./message-view.js";
+
+const AT_END_PX = 48; // about two lines: who is this near to the end is reading the end
+const NEAR_TOP_PX = 120; // older messages are fetched a little before they are needed
+
+/** @typedef {import("./message-store.js").ChatState} ChatState */
+
+export class MessageList {
+  /** Number of messages that arrived below while somebody was reading further up. */
+  unseen = 0;
+  node = h("ol", { class: "list", role: "list", tabindex: "0" });
+  #actions;
+  #strings;
+  #greeting = "";
+  #describe;
+  /** @type {Map<string, MessageView>} */ #views = new Map();
+  /** @type {Map<string, HTMLElement>} */ #days = new Map();
+  #note = h("li", { class: "note" });
+  #hello = h("li", { class: "greeting", dir: "auto" });
+  #last = 0;
+  #loading = false;
+
+  /**
+   * @param {import("./strings.js").Strings} strings
+   * @param {string} language
+   * @param {{ retry: (clientId: string) => void, older: () => Promise<void>, scrolled: () => void }} actions
+   */
+  constructor(strings, language, actions) {
+    this.#strings = strings;
+    this.#actions = actions;
+    this.#describe = describer(language, strings);
+    this.node.setAttribute("aria-label", strings.messages);
+    this.node.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    this.node.addEventListener("click", ({ target }) => {
+      const clientId = target instanceof HTMLElement && target.dataset["retry"];
+      if (clientId) actions.retry(clientId);
+    });
+  }
+
+  /** @param {string} text shown above the first message */
+  greet(text) {
+    this.#greeting = text;
+    this.#hello.textContent = text;
+  }
+
+  get atEnd() {
+    return this.node.scrollHeight - this.node.scrollTop - this.node.clientHeight <= AT_END_PX;
+  }
+
+  toEnd() {
+    this.node.scrollTop = this.node.scrollHeight;
+    this.unseen = 0;
+  }
+
+  /** @param {ChatState} state @param {boolean} sent the change is a message of one's own: it is shown, wherever one was */
+  render(state, sent) {
+    const follow = sent || this.atEnd;
+    const anchor = [...this.node.children].find((child) => child.getBoundingClientRect().bottom > this.node.getBoundingClientRect().top);
+    const before = anchor?.getBoundingClientRect().top ?? 0;
+    arrange(this.node, this.#nodes(state));
+    const newest = state.messages.at(-1)?.seq ?? 0;
+    if (follow) this.toEnd();
+    else {
+      if (anchor?.isConnected) this.node.scrollTop += anchor.getBoundingClientRect().top - before;
+      this.unseen += state.messages.filter((message) => message.seq > this.#last && message.sender_type === "admin").length;
+    }
+    this.#last = Math.max(this.#last, newest);
+  }
+
+  /** @param {ChatState} state */
+  #nodes(state) {
+    const shown = [...state.messages.map(stored), ...state.outgoing.map(unsent)];
+    /** @type {Element[]} */
+    const nodes = state.hasMore ? (this.#note.textContent ? [this.#note] : []) : this.#greeting ? [this.#hello] : [];
+    shown.forEach((item, index) => {
+      const [before, after] = [shown[index - 1], shown[index + 1]];
+      const newDay = !before || dayOf(before.at) !== dayOf(item.at);
+      if (newDay) nodes.push(this.#day(item.at));
+      const view = this.#views.get(item.key) ?? new MessageView();
+      this.#views.set(item.key, view);
+      const first = newDay || before.own !== item.own;
+      const last = !after || after.own !== item.own || dayOf(after.at) !== dayOf(item.at);
+      view.update(item, { first, last }, this.#strings, this.#describe.time);
+      nodes.push(view.node);
+    });
+    return nodes;
+  }
+
+  /** @param {Date} at */
+  #day(at) {
+    const key = dayOf(at);
+    const node = this.#days.get(key) ?? h("li", { class: "day" });
+    this.#days.set(key, node);
+    const text = this.#describe.day(at);
+    if (node.textContent !== text) node.textContent = text;
+    return node;
+  }
+
+  #scrolled() {
+    if (this.atEnd) this.unseen = 0;
+    this.#actions.scrolled();
+    if (this.node.scrollTop < NEAR_TOP_PX && this.node.clientHeight > 0) void this.#older();
+  }
+
+  async #older() {
+    if (this.#loading) return;
+    this.#loading = true;
+    this.#note.textContent = this.#strings.older;
+    try {
+      await this.#actions.older();
+      this.#note.textContent = "";
+    } catch {
+      this.#note.textContent = this.#strings.olderFailed; // scrolling up again tries again
+    }
+    this.#loading = false;
+  }
+}

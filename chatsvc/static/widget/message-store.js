@@ -1,0 +1,119 @@
+// @ts-check
+/**
+ * What is known of the chat, as a pure function of what was heard: the same events in any order, any number of times,
+ * give the same list. Messages are told apart by `seq`, a message of one's own is recognised by `client_id`.
+ */
+
+/** @typedef {import("../support-chat.js").SupportMessage} SupportMessage */
+/** @typedef {{ client_id: string, content: string, created_at: string, status: "pending" | "waiting" | "refused", reason: string }} Outgoing */
+/**
+ * @typedef {object} ChatState
+ * @property {SupportMessage[]} messages by seq
+ * @property {Outgoing[]} outgoing in the order of sending
+ * @property {number} lastSeq newest seq that was heard of
+ * @property {number} readUpTo staff messages up to here are read
+ * @property {number} unreadBefore unread staff messages older than those held
+ * @property {boolean} hasMore there are older messages than those held
+ * @property {boolean} archived
+ * @property {boolean} loaded a snapshot was seen
+ */
+
+/** @type {ChatState} */
+export const EMPTY = { messages: [], outgoing: [], lastSeq: 0, readUpTo: 0, unreadBefore: 0, hasMore: false, archived: false, loaded: false };
+
+/**
+ * @param {ChatState} state
+ * @param {{ type: string } & Record<string, any>} event one from the stream (api.md, section 5) or snapshot, page, pending, failed, retry, reset
+ * @returns {ChatState}
+ */
+export function reduce(state, event) {
+  switch (event.type) {
+    case "snapshot": return snapshot(state, event.chat);
+    case "older": return { ...merge(state, event.page.messages), hasMore: event.page.has_more, unreadBefore: Math.max(0, state.unreadBefore - countUnread(event.page.messages, state.readUpTo)) };
+    case "newer": return merge(state, event.page.messages);
+    case "new_message": return merge(state, [event.message]);
+    case "messages_read": return read(state, event.read_up_to);
+    case "state": return { ...read(state, event.read_up_to), lastSeq: Math.max(state.lastSeq, event.last_seq), archived: event.archived };
+    case "chat_updated": return { ...state, archived: event.archived };
+    case "pending": return pending(state, event);
+    case "failed": return mark(state, event.client_id, event.temporary ? "waiting" : "refused", event.reason);
+    case "retry": return mark(state, event.client_id, "pending", "");
+    case "reset": return { ...EMPTY, outgoing: state.outgoing };
+    default: return state; // an event of a later version
+  }
+}
+
+/** The newest seq before which nothing is missing: where a stream has to resume. @param {ChatState} state */
+export function cursor(state) {
+  const { messages } = state;
+  if (!messages.length) return 0; // a snapshot holds the latest messages: none held means that there were none
+  let at = 0;
+  while (at + 1 < messages.length && messages[at + 1].seq === messages[at].seq + 1) at += 1;
+  return messages[at].seq;
+}
+
+/** Number of staff messages that nobody has read. @param {ChatState} state */
+export function unread(state) {
+  return countUnread(state.messages, state.readUpTo) + state.unreadBefore;
+}
+
+/** The newest staff message, 0 without one. @param {ChatState} state */
+export function lastStaffSeq(state) {
+  return state.messages.findLast((message) => message.sender_type === "admin")?.seq ?? 0;
+}
+
+/** @param {SupportMessage[]} messages @param {number} readUpTo */
+function countUnread(messages, readUpTo) {
+  return messages.filter((message) => message.sender_type === "admin" && !message.read_at && message.seq > readUpTo).length;
+}
+
+/** @param {ChatState} state @param {import("../support-chat.js").SupportChatSnapshot} chat */
+function snapshot(state, chat) {
+  const oldest = chat.messages[0]?.seq ?? 0;
+  const newest = state.messages.at(-1)?.seq ?? 0;
+  const kept = newest < oldest - 1 ? { ...state, messages: [] } : state; // too far back to join: it is read again on demand
+  const deeper = kept.messages.length > 0 && kept.messages[0].seq < oldest;
+  return {
+    ...merge(kept, chat.messages),
+    lastSeq: Math.max(state.lastSeq, chat.last_seq),
+    hasMore: deeper ? state.hasMore : chat.has_more,
+    unreadBefore: deeper ? state.unreadBefore : Math.max(0, state.readUpTo >= oldest - 1 ? 0 : chat.unread_count - countUnread(chat.messages, 0)),
+    archived: chat.archived,
+    loaded: true,
+  };
+}
+
+/** @param {ChatState} state @param {SupportMessage[]} messages @returns {ChatState} */
+function merge(state, messages) {
+  const bySeq = new Map(state.messages.map((message) => [message.seq, message]));
+  for (const message of messages) {
+    if (!bySeq.get(message.seq)?.read_at) bySeq.set(message.seq, message); // a read mark never goes back
+  }
+  const arrived = new Set(messages.filter((message) => message.sender_type === "user").map((message) => message.client_id));
+  const sorted = [...bySeq.values()].sort((a, b) => a.seq - b.seq);
+  return {
+    ...state,
+    messages: sorted,
+    outgoing: state.outgoing.filter((item) => !arrived.has(item.client_id)),
+    lastSeq: Math.max(state.lastSeq, sorted.at(-1)?.seq ?? 0),
+  };
+}
+
+/** @param {ChatState} state @param {number} upTo @returns {ChatState} */
+function read(state, upTo) {
+  const readUpTo = Math.max(state.readUpTo, upTo);
+  const oldest = state.messages[0]?.seq ?? Infinity;
+  return { ...state, readUpTo, unreadBefore: readUpTo >= oldest - 1 ? 0 : state.unreadBefore };
+}
+
+/** @param {ChatState} state @param {Record<string, any>} event @returns {ChatState} */
+function pending(state, { client_id, content, created_at }) {
+  const known = state.outgoing.some((item) => item.client_id === client_id) || state.messages.some((message) => message.client_id === client_id && message.sender_type === "user");
+  if (known) return state;
+  return { ...state, outgoing: [...state.outgoing, { client_id, content, created_at, status: "pending", reason: "" }] };
+}
+
+/** @param {ChatState} state @param {string} clientId @param {Outgoing["status"]} status @param {string} reason @returns {ChatState} */
+function mark(state, clientId, status, reason) {
+  return { ...state, outgoing: state.outgoing.map((item) => (item.client_id === clientId ? { ...item, status, reason } : item)) };
+}

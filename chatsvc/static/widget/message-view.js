@@ -1,0 +1,80 @@
+// @ts-check
+/** How one message looks. */
+import { h } from "./dom.js";
+import { linked } from "./links.js";
+
+/** @typedef {import("../support-chat.js").SupportMessage} SupportMessage */
+/** @typedef {import("./message-store.js").Outgoing} Outgoing */
+/**
+ * @typedef {object} Shown
+ * @property {string} key the same from "pending" on to "sent"
+ * @property {boolean} own
+ * @property {string} content
+ * @property {Date} at
+ * @property {Outgoing | null} outgoing null once the server has it
+ */
+
+/** @param {SupportMessage} message @returns {Shown} */
+export function stored(message) {
+  const own = message.sender_type === "user";
+  return { key: own && message.client_id ? `own:${message.client_id}` : `seq:${message.seq}`, own, content: message.content, at: new Date(message.created_at), outgoing: null };
+}
+
+/** @param {Outgoing} outgoing @returns {Shown} */
+export function unsent(outgoing) {
+  return { key: `own:${outgoing.client_id}`, own: true, content: outgoing.content, at: new Date(outgoing.created_at), outgoing };
+}
+
+/** @param {Date} at @returns {string} the day in the reader's time zone, sortable */
+export function dayOf(at) {
+  return `${at.getFullYear()}-${String(at.getMonth() + 1).padStart(2, "0")}-${String(at.getDate()).padStart(2, "0")}`;
+}
+
+/** @param {string} language @param {import("./strings.js").Strings} strings */
+export function describer(language, strings) {
+  const clock = new Intl.DateTimeFormat(language, { hour: "numeric", minute: "2-digit" });
+  const date = new Intl.DateTimeFormat(language, { weekday: "long", month: "long", day: "numeric" });
+  return {
+    /** @param {Date} at */
+    time: (at) => clock.format(at),
+    /** @param {Date} at @param {Date} [now] */
+    day: (at, now = new Date()) => {
+      const yesterday = new Date(now.getFullYear(), now.getMonth(), now.getDate() - 1);
+      if (dayOf(at) === dayOf(now)) return strings.today;
+      return dayOf(at) === dayOf(yesterday) ? strings.yesterday : date.format(at);
+    },
+  };
+}
+
+export class MessageView {
+  node = h("li");
+  #look = "";
+
+  /**
+   * @param {Shown} shown
+   * @param {{ first: boolean, last: boolean }} group
+   * @param {import("./strings.js").Strings} strings
+   * @param {(at: Date) => string} time
+   */
+  update(shown, group, strings, time) {
+    const status = shown.outgoing?.status ?? "sent";
+    const look = [status, shown.outgoing?.reason, shown.at.getTime(), group.first, group.last].join();
+    if (look === this.#look) return;
+    this.#look = look;
+    this.node.className = ["message", shown.own && "own", group.first && "first", group.last && "last", shown.outgoing && "unsent", (status === "waiting" || status === "refused") && "failed"].filter(Boolean).join(" ");
+    this.node.replaceChildren(
+      h("span", { class: "hidden" }, `${shown.own ? strings.you : strings.staff}: `),
+      h("div", { class: "bubble", dir: "auto" }, ...linked(shown.content)),
+      h("div", { class: "meta" }, ...meta(shown, strings, time)),
+    );
+  }
+}
+
+/** @param {Shown} shown @param {import("./strings.js").Strings} strings @param {(at: Date) => string} time */
+function meta(shown, strings, time) {
+  const { outgoing } = shown;
+  if (!outgoing) return [h("time", { datetime: shown.at.toISOString() }, time(shown.at))];
+  if (outgoing.status === "pending") return [strings.sending];
+  const text = outgoing.status === "waiting" ? strings.waiting : [strings.refused, outgoing.reason].filter(Boolean).join(": ");
+  return [h("span", {}, text), h("button", { type: "button", class: "retry", "data-retry": outgoing.client_id }, strings.retry)];
+}

@@ -1,0 +1,79 @@
+// @ts-check
+/** All text that people see, one table per language. Another language is one more table here. */
+
+const en = {
+  heading: "Support",
+  greeting: "Hello! How can we help?",
+  close: "Close chat",
+  messages: "Messages",
+  input: "Your message",
+  placeholder: "Write a message…",
+  send: "Send",
+  you: "You",
+  staff: "Support",
+  sending: "Sending…",
+  sent: "Sent",
+  waiting: "Not sent yet. Trying again…",
+  refused: "Not sent",
+  retry: "Retry",
+  newMessage: "1 new message",
+  newMessages: "{n} new messages",
+  older: "Loading older messages…",
+  olderFailed: "Older messages could not be loaded.",
+  today: "Today",
+  yesterday: "Yesterday",
+  live: "Connected",
+  connecting: "Connecting…",
+  offline: "Offline",
+  idle: "Send us a message",
+  tooLong: "Too long: {n} of {max} characters",
+};
+
+/** @typedef {typeof en} Strings */
+
+/** @type {Strings} */
+const de = {
+  heading: "Support",
+  greeting: "Hallo! Wie können wir helfen?",
+  close: "Chat schließen",
+  messages: "Nachrichten",
+  input: "Ihre Nachricht",
+  placeholder: "Nachricht schreiben …",
+  send: "Senden",
+  you: "Sie",
+  staff: "Support",
+  sending: "Wird gesendet …",
+  sent: "Gesendet",
+  waiting: "Noch nicht gesendet. Wird erneut versucht …",
+  refused: "Nicht gesendet",
+  retry: "Erneut versuchen",
+  newMessage: "1 neue Nachricht",
+  newMessages: "{n} neue Nachrichten",
+  older: "Ältere Nachrichten werden geladen …",
+  olderFailed: "Ältere Nachrichten konnten nicht geladen werden.",
+  today: "Heute",
+  yesterday: "Gestern",
+  live: "Verbunden",
+  connecting: "Verbindung wird hergestellt …",
+  offline: "Offline",
+  idle: "Schreiben Sie uns",
+  tooLong: "Zu lang: {n} von {max} Zeichen",
+};
+
+/** @type {Record<string, Strings>} */
+export const LANGUAGES = { en, de };
+
+/** The first of these languages that there is a table for. @param {...(string | null | undefined)} wishes such as `de-AT` */
+export function language(...wishes) {
+  return wishes.find((wish) => wish && wish.slice(0, 2).toLowerCase() in LANGUAGES) ?? "en";
+}
+
+/** @param {string} tag @returns {Strings} */
+export function strings(tag) {
+  return LANGUAGES[tag.slice(0, 2).toLowerCase()];
+}
+
+/** @param {string} text @param {Record<string, string | number>} values for `{name}` in the text */
+export function fill(text, values) {
+  return text.replace(/\{(\w+)\}/g, (whole, name) => String(values[name] ?? whole));
+}

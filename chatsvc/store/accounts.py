@@ -1,0 +1,214 @@
+"""People and what proves who they are: users of host applications, visitors, staff with their sessions and tokens."""
+
+from datetime import datetime, timedelta
+from typing import Any, Literal, NamedTuple
+
+from peewee import EXCLUDED, JOIN, fn
+
+from chatsvc.errors import NotFound
+from chatsvc.models import StaffSession, StaffToken, SupportChat, User
+from chatsvc.session import Session
+
+Kind = Literal["host", "visitor", "staff"]
+
+SESSION_IDLE = timedelta(hours=12)  # reliability.md section 3
+SESSION_ABSOLUTE = timedelta(days=7)
+TOUCH_AFTER = timedelta(
+    minutes=5
+)  # last_seen_at is written at most this often: a session that is used must not write at each request
+
+NOW = fn.clock_timestamp()
+
+
+class Account(NamedTuple):
+    """A user's row and the id of the user's chat, if there is one."""
+
+    id: str
+    kind: Kind
+    email: str | None
+    name: str | None
+    chat_id: str | None
+    claims_issued_at: datetime | None
+
+
+class StaffAccess(NamedTuple):
+    """A staff member, and the session or token by which the request came."""
+
+    account: Account
+    access_id: str
+    expires_at: datetime | None
+
+
+class PasswordRecord(NamedTuple):
+    user_id: str
+    password_hash: str
+
+
+def _select_account() -> Any:
+    return User.select(
+        User.id, User.kind, User.email, User.name, SupportChat.id.alias("chat_id"), User.claims_issued_at
+    ).join(SupportChat, JOIN.LEFT_OUTER, on=(SupportChat.user == User.id))
+
+
+def _one_account(session: Session, query: Any) -> Account | None:
+    rows = list(query.tuples().execute(session.database))
+    return _to_account(rows[0]) if rows else None
+
+
+def _to_account(row: tuple[Any, ...]) -> Account:
+    user_id, kind, email, name, chat_id, issued_at = row
+    return Account(str(user_id), kind, email, name, chat_id and str(chat_id), issued_at)
+
+
+def host_account(session: Session, external_id: str) -> Account | None:
+    """The user whom a host application calls `external_id`."""
+    return _one_account(session, _select_account().where(User.external_id == external_id))
+
+
+def account_of(session: Session, user_id: str, kind: Kind) -> Account | None:
+    return _one_account(session, _select_account().where((User.id == user_id) & (User.kind == kind)))
+
+
+def save_host_account(
+    session: Session, user_id: str, external_id: str, email: str | None, name: str | None, issued_at: datetime
+) -> Account:
+    """Creates the user, or takes over the claims of a token that is not older than the newest seen. A claim that is absent changes nothing."""
+    newer = User.claims_issued_at.is_null() | (User.claims_issued_at <= EXCLUDED.claims_issued_at)
+    query = User.insert(
+        id=user_id, kind="host", external_id=external_id, email=email, name=name, claims_issued_at=issued_at
+    ).on_conflict(
+        conflict_target=[User.external_id],
+        update={
+            User.email: fn.coalesce(EXCLUDED.email, User.email),
+            User.name: fn.coalesce(EXCLUDED.name, User.name),
+            User.claims_issued_at: EXCLUDED.claims_issued_at,
+            User.updated_at: NOW,
+        },
+        where=newer,
+    )
+    query.execute(session.database)
+    account = host_account(session, external_id)
+    assert account is not None
+    return account
+
+
+def create_visitor(session: Session, user_id: str, name: str | None, email: str | None) -> None:
+    User.insert(id=user_id, kind="visitor", name=name, email=email).on_conflict_ignore().execute(session.database)
+
+
+def change_visitor(session: Session, user_id: str, changes: dict[str, str | None]) -> Account:
+    """Sets the fields given. Raises NotFound if there is no such visitor."""
+    mine = (User.id == user_id) & (User.kind == "visitor")
+    if changes:
+        User.update(**changes, updated_at=NOW).where(mine).execute(session.database)
+    account = account_of(session, user_id, "visitor")
+    if account is None:
+        raise NotFound("there is no such visitor")
+    return account
+
+
+def _staff_email(email: str) -> Any:
+    return (User.kind == "staff") & (fn.lower(User.email) == email.lower())
+
+
+def save_staff(session: Session, user_id: str, email: str, name: str | None, password_hash: str) -> bool:
+    """Creates a staff account or sets its password and name, which ends its sessions. Returns whether it was created."""
+    rows = list(User.select(User.id).where(_staff_email(email)).for_update().tuples().execute(session.database))
+    if not rows:
+        User.insert(id=user_id, kind="staff", email=email, name=name, password_hash=password_hash).execute(
+            session.database
+        )
+        return True
+    changes: dict[str, Any] = {"password_hash": password_hash, "updated_at": NOW, "email": email}
+    if name is not None:
+        changes["name"] = name
+    User.update(**changes).where(User.id == rows[0][0]).execute(session.database)
+    StaffSession.delete().where(StaffSession.user == rows[0][0]).execute(session.database)
+    return False
+
+
+def password_of(session: Session, email: str) -> PasswordRecord | None:
+    rows = list(User.select(User.id, User.password_hash).where(_staff_email(email)).tuples().execute(session.database))
+    return PasswordRecord(str(rows[0][0]), rows[0][1]) if rows else None
+
+
+def replace_password_hash(session: Session, user_id: str, old_hash: str, new_hash: str) -> None:
+    """For a rehash with newer parameters: the password is the same, sessions go on."""
+    same = (User.id == user_id) & (User.password_hash == old_hash)
+    User.update(password_hash=new_hash).where(same).execute(session.database)
+
+
+def any_staff(session: Session) -> bool:
+    return bool(list(User.select(User.id).where(User.kind == "staff").limit(1).tuples().execute(session.database)))
+
+
+def create_session(session: Session, session_id: str, user_id: str, token_hash: str) -> None:
+    """Stores a login and removes those that have expired."""
+    StaffSession.delete().where(_expired()).execute(session.database)
+    StaffSession.insert(id=session_id, user=user_id, token_hash=token_hash).on_conflict_ignore().execute(
+        session.database
+    )
+
+
+def delete_session(session: Session, session_id: str) -> None:
+    StaffSession.delete().where(StaffSession.id == session_id).execute(session.database)
+
+
+def session_access(session: Session, token_hash: str) -> StaffAccess | None:
+    """Who is logged in with this cookie, if the session has not expired."""
+    query = _access_query(StaffSession).where((StaffSession.token_hash == token_hash) & ~_expired())
+    rows = list(query.tuples().execute(session.database))
+    if not rows:
+        return None
+    *user, session_id, created_at, last_seen_at = rows[0]
+    ends = min(created_at + SESSION_ABSOLUTE, last_seen_at + SESSION_IDLE)
+    return StaffAccess(_to_account((*user, None, None)), str(session_id), ends)
+
+
+def touch_session(session: Session, session_id: str) -> None:
+    """Notes that the session is in use, at most every TOUCH_AFTER."""
+    stale = StaffSession.last_seen_at < NOW - TOUCH_AFTER
+    StaffSession.update(last_seen_at=NOW).where((StaffSession.id == session_id) & stale).execute(session.database)
+
+
+def create_staff_token(session: Session, token_id: str, email: str, token_hash: str) -> None:
+    """Raises NotFound if there is no such staff account."""
+    record = password_of(session, email)
+    if record is None:
+        raise NotFound(f"there is no staff account {email!r}: create it with create-admin")
+    StaffToken.insert(id=token_id, user=record.user_id, token_hash=token_hash).on_conflict_ignore().execute(
+        session.database
+    )
+
+
+def token_access(session: Session, token_hash: str) -> StaffAccess | None:
+    """Whose staff token this is, if it was not revoked."""
+    valid = (StaffToken.token_hash == token_hash) & StaffToken.revoked_at.is_null()
+    rows = list(_access_query(StaffToken).where(valid).tuples().execute(session.database))
+    if not rows:
+        return None
+    *user, token_id, _, _ = rows[0]
+    return StaffAccess(_to_account((*user, None, None)), str(token_id), None)
+
+
+def revoke_staff_token(session: Session, token_id: str) -> None:
+    StaffToken.update(revoked_at=NOW).where(StaffToken.id == token_id).execute(session.database)
+
+
+def valid_access_ids(session: Session, access_ids: list[str]) -> set[str]:
+    """Which of these session and token ids still give access."""
+    sessions = StaffSession.select(StaffSession.id).where(StaffSession.id.in_(access_ids) & ~_expired())
+    tokens = StaffToken.select(StaffToken.id).where(StaffToken.id.in_(access_ids) & StaffToken.revoked_at.is_null())
+    return {str(row[0]) for query in (sessions, tokens) for row in query.tuples().execute(session.database)}
+
+
+def _access_query(model: type[StaffSession] | type[StaffToken]) -> Any:
+    last_seen = StaffSession.last_seen_at if model is StaffSession else model.created_at
+    return model.select(User.id, User.kind, User.email, User.name, model.id, model.created_at, last_seen).join(
+        User, on=((model.user == User.id) & (User.kind == "staff"))
+    )
+
+
+def _expired() -> Any:
+    idle = StaffSession.last_seen_at < NOW - SESSION_IDLE
+    return idle | (StaffSession.created_at < NOW - SESSION_ABSOLUTE)

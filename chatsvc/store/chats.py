@@ -1,0 +1,251 @@
+"""Chats: opening, listing, read and viewed marks, archiving."""
+
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from chatsvc.errors import NotFound
+from chatsvc.session import Session, Statement
+from chatsvc.store.messages import latest_messages
+from chatsvc.wire import (
+    PREVIEW_CHARS,
+    AdminSupportChat,
+    ChatStateEvent,
+    SupportChat,
+    SupportChatListItem,
+    format_optional_time,
+)
+
+COUNT_LIMIT = 1000  # counts on tabs are exact up to 999, then "999+": a COUNT over everything grows with the table
+
+_UNREAD = "coalesce(c.last_user_message_at > coalesce(c.admin_viewed_at, '-infinity'), false)"
+_SORT_KEY = "coalesce(c.last_message_at, '-infinity')"
+
+_ITEM = f"""
+    SELECT c.id, c.user_id, u.email, u.name, c.last_message_at, left(m.content, {PREVIEW_CHARS}), m.sender_type, c.last_seq,
+           {_UNREAD}, c.archived_at IS NOT NULL
+    FROM support_chats c JOIN users u ON u.id = c.user_id
+    LEFT JOIN support_messages m ON m.chat_id = c.id AND m.seq = c.last_seq
+"""
+
+_CHAT_OF_USER = Statement("chat_of_user", ("uuid",), "SELECT id FROM support_chats WHERE user_id = $1")
+_CREATE_CHAT = Statement(
+    "create_chat",
+    ("uuid", "uuid"),
+    "INSERT INTO support_chats (id, user_id) VALUES ($1, $2) ON CONFLICT (user_id) DO NOTHING",
+)
+_STATE = Statement(
+    "chat_state",
+    ("uuid",),
+    """
+    SELECT c.last_seq, c.read_up_to, c.archived_at IS NOT NULL,
+           (SELECT count(*) FROM support_messages m WHERE m.chat_id = c.id AND m.sender_type = 'admin' AND m.read_at IS NULL)
+    FROM support_chats c WHERE c.id = $1
+    """,
+)
+_ADMIN_CHAT = Statement(
+    "admin_chat",
+    ("uuid",),
+    """
+    SELECT c.user_id, u.email, u.name, c.archived_at IS NOT NULL, c.admin_viewed_at, c.last_seq
+    FROM support_chats c JOIN users u ON u.id = c.user_id WHERE c.id = $1
+    """,
+)
+_ITEM_OF = Statement("list_item", ("uuid",), f"{_ITEM} WHERE c.id = $1")
+
+
+def _list_statement(name: str, condition: str) -> Statement:
+    return Statement(
+        name,
+        ("timestamptz", "uuid", "int"),
+        f"""
+        {_ITEM} WHERE c.archived_at {condition} AND ({_SORT_KEY}, c.id) < ($1, $2)
+        ORDER BY {_SORT_KEY} DESC, c.id DESC LIMIT $3 + 1
+        """,
+    )
+
+
+_LIST_ACTIVE = _list_statement("list_active", "IS NULL")
+_LIST_ARCHIVED = _list_statement("list_archived", "IS NOT NULL")
+
+_COUNTS = Statement(
+    "count_chats",
+    ("int",),
+    """
+    SELECT (SELECT count(*) FROM (SELECT FROM support_chats WHERE archived_at IS NULL LIMIT $1) a),
+           (SELECT count(*) FROM (SELECT FROM support_chats WHERE archived_at IS NOT NULL LIMIT $1) b),
+           (SELECT count(*) FROM (SELECT FROM support_chats c WHERE c.archived_at IS NULL
+                AND c.last_user_message_at > coalesce(c.admin_viewed_at, '-infinity') LIMIT $1) d)
+    """,
+)
+
+_MARK_READ = Statement(
+    "mark_read",
+    ("uuid", "bigint"),
+    """
+    WITH marked AS (
+        UPDATE support_messages m SET read_at = statement_timestamp(), updated_at = statement_timestamp()
+        WHERE m.chat_id = $1 AND m.sender_type = 'admin' AND m.read_at IS NULL AND m.seq <= $2
+        RETURNING m.seq, m.read_at
+    )
+    UPDATE support_chats c SET read_up_to = greatest(c.read_up_to, t.seq), updated_at = statement_timestamp()
+    FROM (SELECT max(seq) AS seq, max(read_at) AS read_at FROM marked) t
+    WHERE c.id = $1 AND t.seq IS NOT NULL
+    RETURNING c.read_up_to, t.read_at
+    """,
+)
+_MARK_VIEWED = Statement(
+    "mark_viewed",
+    ("uuid", "bigint"),
+    """
+    UPDATE support_chats c SET admin_viewed_at = m.created_at, updated_at = statement_timestamp()
+    FROM support_messages m
+    WHERE c.id = $1 AND m.chat_id = c.id AND m.seq = least($2, c.last_seq)
+          AND m.created_at > coalesce(c.admin_viewed_at, '-infinity')
+    RETURNING c.id
+    """,
+)
+_ARCHIVE = Statement(
+    "archive",
+    ("uuid",),
+    "UPDATE support_chats SET archived_at = statement_timestamp(), updated_at = statement_timestamp() "
+    "WHERE id = $1 AND archived_at IS NULL RETURNING id",
+)
+_UNARCHIVE = Statement(
+    "unarchive",
+    ("uuid",),
+    "UPDATE support_chats SET archived_at = NULL, updated_at = statement_timestamp() "
+    "WHERE id = $1 AND archived_at IS NOT NULL RETURNING id",
+)
+_LOCK_CHAT = Statement("lock_chat", ("uuid",), "SELECT FROM support_chats WHERE id = $1 FOR NO KEY UPDATE")
+
+MAX_SEQ = 2**31 - 1
+
+
+class ListCursor(NamedTuple):
+    """Where a page of the list ended: keyset paging, so that it costs the same on every page."""
+
+    last_message_at: str  # as PostgreSQL takes it, "-infinity" for chats without messages
+    chat_id: str
+
+
+LIST_START = ListCursor("infinity", "ffffffff-ffff-ffff-ffff-ffffffffffff")
+
+
+class ChatCounts(NamedTuple):
+    """Each exact up to COUNT_LIMIT - 1."""
+
+    active: int
+    archived: int
+    unread: int
+
+
+class Changed(NamedTuple):
+    """A chat after an action that may be repeated; `changed` is False when there was nothing to do."""
+
+    chat: SupportChatListItem
+    changed: bool
+
+
+class ReadResult(NamedTuple):
+    state: ChatStateEvent
+    read_at: datetime | None  # None: nothing was unread
+
+
+def chat_of_user(session: Session, user_id: str) -> str | None:
+    """The id of the user's chat, if there is one."""
+    rows = session.execute(_CHAT_OF_USER, user_id)
+    return str(rows[0][0]) if rows else None
+
+
+def create_chat(session: Session, user_id: str, chat_id: str) -> Changed:
+    """The user's one chat, with id `chat_id` if it did not exist. Two at the same moment get the same."""
+    session.execute(_CREATE_CHAT, chat_id, user_id)
+    known = chat_of_user(session, user_id)
+    assert known is not None
+    return Changed(list_item(session, known), changed=known == chat_id)
+
+
+def chat_state(session: Session, chat_id: str) -> ChatStateEvent:
+    """What may have changed besides messages while a client was away."""
+    rows = session.execute(_STATE, chat_id)
+    if not rows:
+        raise NotFound("there is no such chat")
+    last_seq, read_up_to, archived, unread = rows[0]
+    return ChatStateEvent(last_seq=last_seq, unread_count=unread, read_up_to=read_up_to, archived=archived)
+
+
+def user_chat(session: Session, chat_id: str, limit: int) -> SupportChat:
+    """The chat with its latest messages, as its user sees it. The messages are those up to `last_seq`, no later ones."""
+    state = chat_state(session, chat_id)
+    messages, has_more = latest_messages(session, chat_id, state.last_seq, limit)
+    return SupportChat(chat_id, messages, has_more, state.last_seq, state.unread_count, state.archived)
+
+
+def admin_chat(session: Session, chat_id: str, limit: int) -> AdminSupportChat:
+    """The chat with its latest messages, as staff see it."""
+    rows = session.execute(_ADMIN_CHAT, chat_id)
+    if not rows:
+        raise NotFound("there is no such chat")
+    user_id, email, name, archived, viewed_at, last_seq = rows[0]
+    messages, has_more = latest_messages(session, chat_id, last_seq, limit)
+    return AdminSupportChat(
+        chat_id, user_id, email, name, archived, format_optional_time(viewed_at), messages, has_more, last_seq
+    )
+
+
+def list_item(session: Session, chat_id: str) -> SupportChatListItem:
+    """One line of the staff's list."""
+    rows = session.execute(_ITEM_OF, chat_id)
+    if not rows:
+        raise NotFound("there is no such chat")
+    return _to_item(rows[0])
+
+
+def list_chats(
+    session: Session, archived: bool, limit: int, start: ListCursor
+) -> tuple[list[SupportChatListItem], ListCursor | None]:
+    """A page of the list, latest message first, and where the next page starts (None: this was the last)."""
+    rows = session.execute(_LIST_ARCHIVED if archived else _LIST_ACTIVE, *start, limit)
+    following = None
+    if len(rows) > limit:
+        last = rows[limit - 1]
+        following = ListCursor("-infinity" if last[4] is None else last[4].isoformat(), last[0])
+    return [_to_item(row) for row in rows[:limit]], following
+
+
+def count_chats(session: Session) -> ChatCounts:
+    """The figures on the tabs."""
+    return ChatCounts(*session.execute(_COUNTS, COUNT_LIMIT)[0])
+
+
+def mark_read(session: Session, chat_id: str, up_to: int) -> ReadResult:
+    """Marks staff messages with seq <= up_to read."""
+    session.execute(_LOCK_CHAT, chat_id)
+    rows = session.execute(_MARK_READ, chat_id, up_to)
+    return ReadResult(chat_state(session, chat_id), rows[0][1] if rows else None)
+
+
+def mark_viewed(session: Session, chat_id: str, up_to: int) -> Changed:
+    """Moves `admin_viewed_at` forward to the message `up_to`, never back."""
+    return _changed(session, chat_id, _MARK_VIEWED, up_to)
+
+
+def archive(session: Session, chat_id: str) -> Changed:
+    return _changed(session, chat_id, _ARCHIVE)
+
+
+def unarchive(session: Session, chat_id: str) -> Changed:
+    return _changed(session, chat_id, _UNARCHIVE)
+
+
+def _changed(session: Session, chat_id: str, statement: Statement, *params: Any) -> Changed:
+    session.execute(_LOCK_CHAT, chat_id)
+    changed = bool(session.execute(statement, chat_id, *params))
+    return Changed(list_item(session, chat_id), changed)
+
+
+def _to_item(row: tuple[Any, ...]) -> SupportChatListItem:
+    chat_id, user_id, email, name, last_at, preview, sender, last_seq, unread, archived = row
+    return SupportChatListItem(
+        chat_id, user_id, email, name, format_optional_time(last_at), preview, sender, last_seq, unread, archived
+    )

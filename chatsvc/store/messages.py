@@ -1,0 +1,274 @@
+"""Messages: inserting them (the hot path, many at once) and reading them back."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from chatsvc.db import takes_many_rows
+from chatsvc.errors import Conflict, DomainError, NotFound
+from chatsvc.session import Session, Statement
+from chatsvc.wire import (
+    PREVIEW_CHARS,
+    MessagePage,
+    SenderType,
+    SupportChatListItem,
+    SupportMessage,
+    format_optional_time,
+    format_time,
+)
+
+# Whoever inserts into a chat holds its row, so `seq` follows the order of commits. Locked in the order of ids: two processes
+# cannot wait for each other. The statement after it sees what the previous holders of the locks committed.
+_LOCK_CHATS = Statement(
+    "lock_chats",
+    ("uuid[]",),
+    """
+    SELECT c.id, c.user_id, u.email, u.name, c.archived_at IS NOT NULL,
+           coalesce(c.last_user_message_at > coalesce(c.admin_viewed_at, '-infinity'), false)
+    FROM support_chats c JOIN users u ON u.id = c.user_id
+    WHERE c.id = ANY ($1) ORDER BY c.id FOR NO KEY UPDATE OF c
+    """,
+)
+
+# $1 ids, $2 chats, $3 client ids, $4 contents, $5 sender types, $6 senders, $7 notice ids, $8 seconds until the e-mail is due,
+# $9 seconds between two e-mails about one chat. The look-ups of `known` are scalar sub-queries: index scans whatever the planner guesses.
+_INSERT_MESSAGES = Statement(
+    "insert_messages",
+    ("uuid[]", "uuid[]", "text[]", "text[]", "text[]", "uuid[]", "uuid[]", "float8", "float8"),
+    """
+    WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
+    input AS MATERIALIZED (
+        SELECT i.*, coalesce(
+            (SELECT m.id FROM support_messages m WHERE m.chat_id = i.chat_id AND m.client_id = i.client_id),
+            (SELECT m.id FROM support_messages m WHERE m.id = i.id)) AS known_id
+        FROM unnest($1, $2, $3, $4, $5, $6, $7)
+             WITH ORDINALITY AS i (id, chat_id, client_id, content, sender_type, sender_id, notice_id, n)
+    ),
+    fresh AS MATERIALIZED (
+        SELECT *, row_number() OVER (PARTITION BY chat_id ORDER BY n)::int AS k,
+               count(*) OVER (PARTITION BY chat_id)::int AS total
+        FROM input WHERE known_id IS NULL
+    ),
+    grown AS (
+        SELECT chat_id, max(total) AS total, max(k) FILTER (WHERE sender_type = 'user') AS last_user_k,
+               min(k) FILTER (WHERE sender_type = 'admin') AS first_admin_k
+        FROM fresh GROUP BY chat_id
+    ),
+    bumped AS (
+        UPDATE support_chats c SET
+            last_seq = c.last_seq + g.total,
+            last_message_at = greatest(clock.now, c.last_message_at + g.total * interval '1 microsecond'),
+            last_user_message_at = CASE WHEN g.last_user_k IS NULL THEN c.last_user_message_at ELSE
+                greatest(clock.now, c.last_message_at + g.total * interval '1 microsecond')
+                - (g.total - g.last_user_k) * interval '1 microsecond' END,
+            archived_at = CASE WHEN g.last_user_k IS NULL THEN c.archived_at END,
+            updated_at = clock.now
+        FROM grown g, clock WHERE c.id = g.chat_id
+        RETURNING c.id, c.last_seq, c.last_message_at
+    ),
+    inserted AS (
+        INSERT INTO support_messages
+            (id, chat_id, seq, client_id, content, sender_type, sender_id, created_at, updated_at)
+        SELECT f.id, f.chat_id, b.last_seq - f.total + f.k, f.client_id, f.content, f.sender_type, f.sender_id,
+               b.last_message_at - (f.total - f.k) * interval '1 microsecond', clock.now
+        FROM fresh f JOIN bumped b ON b.id = f.chat_id, clock
+        RETURNING id, seq, created_at
+    ),
+    noticed AS (
+        INSERT INTO support_notices (id, chat_id, first_seq, due_at)
+        SELECT f.notice_id, f.chat_id, b.last_seq - f.total + f.k, greatest(
+                   b.last_message_at - (f.total - f.k) * interval '1 microsecond' + $8 * interval '1 second',
+                   (SELECT max(s.sent_at) FROM support_notices s WHERE s.chat_id = f.chat_id AND s.state = 'sent')
+                   + $9 * interval '1 second')
+        FROM fresh f JOIN grown g ON g.chat_id = f.chat_id AND g.first_admin_k = f.k JOIN bumped b ON b.id = f.chat_id
+        ON CONFLICT (chat_id) WHERE state = 'pending' DO NOTHING
+        RETURNING id, due_at
+    )
+    SELECT i.n, m.id, m.seq, m.created_at, NULL::timestamptz, NULL, NULL, o.due_at
+    FROM inserted m JOIN input i ON i.id = m.id LEFT JOIN noticed o ON o.id = i.notice_id
+    UNION ALL
+    SELECT i.n, m.id, m.seq, m.created_at, m.read_at, m.content, m.sender_type, NULL
+    FROM input i JOIN support_messages m ON m.id = i.known_id
+    ORDER BY 1
+    """,
+)
+
+
+class MessageRow(NamedTuple):
+    """A message on its way into the table. Ids are made before, so that the same row can be sent twice."""
+
+    id: str
+    chat_id: str
+    client_id: str | None
+    content: str
+    sender_type: SenderType
+    sender_id: str
+    notice_id: str
+    email_delay_s: float
+    email_min_interval_s: float
+
+
+class Posted(NamedTuple):
+    """A stored message, and what changed with it. `is_new` is False if it was stored before (the same client_id once more)."""
+
+    message: SupportMessage
+    chat: SupportChatListItem
+    is_new: bool
+    was_archived: bool
+    notice: tuple[str, datetime] | None  # id and due time, if this message created one
+
+
+@takes_many_rows
+def insert_messages(session: Session, rows: Sequence[MessageRow]) -> Sequence[Posted | DomainError]:
+    """Stores messages, `seq` in the order given. Raises, per row, NotFound for no such chat, Conflict for a client_id with other content."""
+    chats = {chat[0]: chat for chat in session.execute(_LOCK_CHATS, list({row.chat_id for row in rows}))}
+    first_of: dict[
+        tuple[str, str], int
+    ] = {}  # a client_id may come twice in one batch: the first is inserted, the other finds it
+    todo = [
+        n
+        for n, row in enumerate(rows)
+        if row.chat_id in chats and (not row.client_id or first_of.setdefault((row.chat_id, row.client_id), n) == n)
+    ]
+    stored = dict(zip(todo, _insert(session, [rows[n] for n in todo]), strict=True))
+    results: list[Posted | DomainError] = []
+    states = {chat_id: _ChatState(*chat) for chat_id, chat in chats.items()}
+    for n, row in enumerate(rows):
+        if row.chat_id not in chats:
+            results.append(NotFound("there is no such chat"))
+            continue
+        first = n if n in stored else first_of[row.chat_id, row.client_id or ""]
+        record = stored[first] if first == n else _seen_again(stored[first], rows[first])
+        results.append(_outcome(row, record, states[row.chat_id]))
+    return results
+
+
+def _insert(session: Session, rows: list[MessageRow]) -> list[tuple[Any, ...]]:
+    if not rows:
+        return []
+    columns = [list(column) for column in zip(*(row[:7] for row in rows), strict=True)]
+    return session.execute(_INSERT_MESSAGES, *columns, rows[0].email_delay_s, rows[0].email_min_interval_s)
+
+
+def _seen_again(record: tuple[Any, ...], row: MessageRow) -> tuple[Any, ...]:
+    """The record of a message inserted by this batch, as a later row with its client_id finds it."""
+    return (*record[:5], record[5] or row.content, record[6] or row.sender_type, None)
+
+
+class _ChatState:
+    """A locked chat, as the messages of one batch change it one after the other."""
+
+    def __init__(
+        self, chat_id: str, user_id: str, user_email: str | None, user_name: str | None, archived: bool, unread: bool
+    ) -> None:
+        self.id, self.user_id, self.user_email, self.user_name = chat_id, user_id, user_email, user_name
+        self.archived, self.unread = archived, unread
+
+    def take(self, message: SupportMessage) -> SupportChatListItem:
+        """What the staff's list shows after this message."""
+        if message.sender_type == "user":
+            self.archived, self.unread = False, True
+        return SupportChatListItem(
+            id=self.id,
+            user_id=self.user_id,
+            user_email=self.user_email,
+            user_name=self.user_name,
+            last_message_at=message.created_at,
+            last_message_preview=message.content[:PREVIEW_CHARS],
+            last_message_sender=message.sender_type,
+            message_count=message.seq,
+            unread=self.unread,
+            archived=self.archived,
+        )
+
+
+def _outcome(row: MessageRow, record: tuple[Any, ...], chat: _ChatState) -> Posted | DomainError:
+    _, message_id, seq, created_at, read_at, known_content, known_sender, due_at = record
+    if known_content is not None and (known_content != row.content or known_sender != row.sender_type):
+        return Conflict(f"client_id {row.client_id!r} was already used in this chat for a message with other content")
+    message = SupportMessage(
+        message_id,
+        row.content,
+        row.sender_type,
+        format_optional_time(read_at),
+        format_time(created_at),
+        seq,
+        row.client_id,
+    )
+    was_archived = chat.archived
+    item = chat.take(message)
+    return Posted(
+        message,
+        item,
+        is_new=message_id
+        == row.id,  # also when it is known under our own id: a commit whose answer was lost, run again
+        was_archived=was_archived and not item.archived,
+        notice=None if due_at is None else (row.notice_id, due_at),
+    )
+
+
+_COLUMNS = "m.id, m.content, m.sender_type, m.read_at, m.created_at, m.seq, m.client_id"
+
+# Each reads one row more than asked for: whether it is there is `has_more`. Of a chat that does not exist they give no row at all.
+_AFTER = Statement(
+    "messages_after",
+    ("uuid", "bigint", "int"),
+    f"SELECT {_COLUMNS} FROM support_messages m WHERE m.chat_id = $1 AND m.seq > $2 ORDER BY m.seq LIMIT $3 + 1",
+)
+_SINCE = Statement(
+    "messages_since",
+    ("uuid", "timestamptz", "int"),
+    f"SELECT {_COLUMNS} FROM support_messages m WHERE m.chat_id = $1 AND m.created_at > $2 ORDER BY m.created_at LIMIT $3 + 1",
+)
+_BEFORE = Statement(
+    "messages_before",
+    ("uuid", "bigint", "int"),
+    f"SELECT {_COLUMNS} FROM support_messages m WHERE m.chat_id = $1 AND m.seq < $2 ORDER BY m.seq DESC LIMIT $3 + 1",
+)
+_LAST_SEQ = Statement("last_seq", ("uuid",), "SELECT last_seq FROM support_chats WHERE id = $1")
+
+
+def messages_after(session: Session, chat_id: str, seq: int, limit: int) -> MessagePage:
+    """The messages that follow `seq`, oldest first."""
+    last_seq = last_seq_of(session, chat_id)
+    return _forward_page(session.execute(_AFTER, chat_id, seq, limit), limit, last_seq)
+
+
+def messages_since(session: Session, chat_id: str, moment: datetime, limit: int) -> MessagePage:
+    """The messages created later than `moment`, oldest first."""
+    last_seq = last_seq_of(session, chat_id)
+    return _forward_page(session.execute(_SINCE, chat_id, moment, limit), limit, last_seq)
+
+
+def messages_before(session: Session, chat_id: str, seq: int, limit: int) -> MessagePage:
+    """The page that ends just before `seq`, in order; `has_more`: there are older ones."""
+    last_seq = last_seq_of(session, chat_id)
+    return MessagePage(*latest_messages(session, chat_id, seq - 1, limit), last_seq)
+
+
+def latest_messages(session: Session, chat_id: str, up_to_seq: int, limit: int) -> tuple[list[SupportMessage], bool]:
+    """The last `limit` messages up to `up_to_seq`, in order, and whether there are older ones."""
+    rows = session.execute(_BEFORE, chat_id, up_to_seq + 1, limit)
+    return [to_message(row) for row in reversed(rows[:limit])], len(rows) > limit
+
+
+def last_seq_of(session: Session, chat_id: str) -> int:
+    """The chat's newest seq. Raises NotFound for no such chat."""
+    rows = session.execute(_LAST_SEQ, chat_id)
+    if not rows:
+        raise NotFound("there is no such chat")
+    return int(rows[0][0])
+
+
+def _forward_page(rows: list[tuple[Any, ...]], limit: int, last_seq: int) -> MessagePage:
+    """`last_seq` was read before `rows`, so whatever was committed in between is in the rows and counts too."""
+    messages = [to_message(row) for row in rows[:limit]]
+    newest = messages[-1].seq if messages else 0
+    return MessagePage(messages, has_more=len(rows) > limit, last_seq=max(last_seq, newest))
+
+
+def to_message(row: tuple[Any, ...]) -> SupportMessage:
+    message_id, content, sender_type, read_at, created_at, seq, client_id = row
+    return SupportMessage(
+        message_id, content, sender_type, format_optional_time(read_at), format_time(created_at), seq, client_id
+    )

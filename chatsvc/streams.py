@@ -1,0 +1,221 @@
+"""Streams: the registry of open streams. Topic → subscribers, heartbeats, caps, drain."""
+
+import asyncio
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from chatsvc.connection import Connection
+from chatsvc.errors import TooManyRequests, Unavailable
+from chatsvc.events import Event
+from chatsvc.subscriber import REPLAYS_AT_ONCE, Sources, Subscriber, Subscription
+
+log = logging.getLogger(__name__)
+
+PING_INTERVAL_S = 15  # proxies cut silence at 30 to 60 s
+YIELD_EVERY = 200  # writes; at 15 µs each the loop is held for 3 ms
+DRAIN_S = 5.0  # closes are spread over this time, so that clients do not come back in one wave
+DRAIN_PER_S = 200  # and no slower than this: a few streams need no five seconds
+RETRY_MS = (500, 5000)  # how long a client waits after a shutdown, chosen at random
+REVALIDATE_S = 15.0  # how soon a session that was ended by another process ends its streams
+
+
+class Topic:
+    """The subscribers of one topic. Events reach them in the order of publishing."""
+
+    def __init__(self) -> None:
+        self.subscribers: dict[Subscriber, None] = {}
+        self.newest = 0  # the newest seq seen
+        self._backlog: deque[Event] = deque()
+        self._task: asyncio.Task[None] | None = None
+
+    def deliver(self, event: Event, tick: int) -> None:
+        """To few at once; to very many in a task that yields to the loop, and then all later events after it."""
+        if event.seq is not None and event.seq > self.newest:
+            self.newest = event.seq
+        if self._task is None and len(self.subscribers) <= YIELD_EVERY:
+            for subscriber in tuple(self.subscribers):
+                subscriber.last_tick = tick
+                subscriber.offer(event)
+            return
+        self._backlog.append(event)
+        if self._task is None:
+            self._task = asyncio.create_task(self._broadcast(tick))
+
+    async def _broadcast(self, tick: int) -> None:
+        try:
+            while self._backlog:
+                event = self._backlog.popleft()
+                for n, subscriber in enumerate(tuple(self.subscribers), 1):
+                    subscriber.last_tick = tick
+                    subscriber.offer(event)
+                    if n % YIELD_EVERY == 0:
+                        await asyncio.sleep(0)
+        finally:
+            self._task = None
+
+
+class Streams:
+    """All open streams of this process.
+
+    `per_owner(staff)` and `per_address` are caps on open streams (0: none), `total` what the file descriptors allow. `on_close` is told of each end:
+    the subscriber (its `reason` is set) and its age in seconds.
+    """
+
+    def __init__(
+        self,
+        sources: Sources,
+        *,
+        per_user: int,
+        per_staff: int,
+        per_address: int,
+        total: int,
+        valid_access_ids: Callable[[list[str]], Awaitable[set[str]]],
+        on_close: Callable[[Subscriber, float], None] = lambda subscriber, age_s: None,
+    ) -> None:
+        self._sources = sources
+        self._per_user, self._per_staff, self._per_address, self._total = per_user, per_staff, per_address, total
+        self._valid_access_ids = valid_access_ids
+        self._on_close = on_close
+        self._gate = asyncio.Semaphore(REPLAYS_AT_ONCE)
+        self._topics: dict[str, Topic] = {}
+        self._of_owner: dict[str, dict[Subscriber, None]] = {}
+        self._of_address: dict[str, int] = {}
+        self._open: dict[Subscriber, int] = {}  # each with its slot of the wheel
+        self._wheel: list[set[Subscriber]] = [set() for _ in range(PING_INTERVAL_S)]
+        self._tick = 0
+        self._draining = False
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    async def start(self) -> None:
+        self._tasks = [asyncio.create_task(self._heartbeats()), asyncio.create_task(self._revalidations())]
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # ---- opening and closing ----
+
+    def admit(self, subscription: Subscription) -> None:
+        """Raises Unavailable or TooManyRequests if one more stream cannot be opened; closes the owner's oldest if that makes room."""
+        if self._draining or len(self._open) >= self._total:
+            raise Unavailable("no more streams can be opened here now", retry_after_s=random.randint(1, 5))  # noqa: S311
+        if self._per_address and self._of_address.get(subscription.address, 0) >= self._per_address:
+            raise TooManyRequests("too many open streams from this address", retry_after_s=PING_INTERVAL_S)
+        cap = self._per_staff if subscription.staff or subscription.access_id else self._per_user
+        mine = [one for one in self._of_owner.get(subscription.owner, ()) if one.reason is None]
+        if cap and len(mine) >= cap:
+            mine[0].close("superseded")
+
+    def open(self, subscription: Subscription, connection: Connection) -> Subscriber:
+        """Registers a connection whose head is written. From here on only its Subscriber writes to it."""
+        subscriber = Subscriber(subscription, connection, self._sources, self._gate)
+        subscriber.last_tick = self._tick
+        slot = self._tick % PING_INTERVAL_S
+        self._open[subscriber] = slot
+        self._wheel[slot].add(subscriber)
+        for topic in subscription.topics:
+            self._topics.setdefault(topic, Topic()).subscribers[subscriber] = None
+        self._of_owner.setdefault(subscription.owner, {})[subscriber] = None
+        self._of_address[subscription.address] = self._of_address.get(subscription.address, 0) + 1
+        connection.on_close(lambda: self._forget(subscriber))
+        if subscriber in self._open:  # a connection that closed meanwhile has called back at once
+            subscriber.start()
+        return subscriber
+
+    def close_access(self, access_id: str) -> None:
+        """Ends the streams of a staff session or token that was ended."""
+        for subscriber in list(self._open):
+            if subscriber.subscription.access_id == access_id:
+                subscriber.close("revoked")
+
+    async def drain(self) -> None:
+        """Ends all streams as `shutdown`, spread over DRAIN_S at most. New ones are refused."""
+        self._draining = True
+        waiting = list(self._open)
+        random.shuffle(waiting)
+        step = max(1, round(len(waiting) / (DRAIN_S * 10)), DRAIN_PER_S // 10)
+        for n in range(0, len(waiting), step):
+            for subscriber in waiting[n : n + step]:
+                subscriber.close("shutdown", retry_ms=random.randint(*RETRY_MS))  # noqa: S311
+            await asyncio.sleep(0.1)
+
+    def _forget(self, subscriber: Subscriber) -> None:
+        slot = self._open.pop(subscriber, None)
+        if slot is None:
+            return
+        self._wheel[slot].discard(subscriber)
+        subscription = subscriber.subscription
+        for name in subscription.topics:
+            topic = self._topics[name]
+            del topic.subscribers[subscriber]
+            if not topic.subscribers:
+                del self._topics[name]
+        mine = self._of_owner[subscription.owner]
+        del mine[subscriber]
+        if not mine:
+            del self._of_owner[subscription.owner]
+        self._of_address[subscription.address] -= 1
+        if not self._of_address[subscription.address]:
+            del self._of_address[subscription.address]
+        subscriber.forget()
+        self._on_close(subscriber, asyncio.get_running_loop().time() - subscriber.opened_at)
+
+    # ---- delivering ----
+
+    def deliver(self, event: Event) -> None:
+        """Offers a published event to all subscribers of its topic."""
+        topic = self._topics.get(event.topic)
+        if topic is not None:
+            topic.deliver(event, self._tick)
+
+    # ---- rhythms ----
+
+    async def _heartbeats(self) -> None:
+        """Each second one slot of the wheel: who was silent for PING_INTERVAL_S gets a ping, who was not moves to its next turn."""
+        while True:
+            await asyncio.sleep(1)
+            self._tick += 1
+            slot = self._tick % PING_INTERVAL_S
+            now = time.time()
+            for n, subscriber in enumerate(tuple(self._wheel[slot]), 1):
+                self._visit(subscriber, slot, now)
+                if n % YIELD_EVERY == 0:
+                    await asyncio.sleep(0)
+
+    def _visit(self, subscriber: Subscriber, slot: int, now: float) -> None:
+        if subscriber not in self._open:
+            return
+        subscription = subscriber.subscription
+        if subscription.expires_at is not None and subscription.expires_at <= now:
+            subscriber.close("expired")
+        elif self._tick - subscriber.last_tick >= PING_INTERVAL_S:
+            newest = max((self._topics[name].newest for name in subscription.topics), default=0)
+            subscriber.last_tick = self._tick
+            subscriber.ping(newest)
+        else:
+            following = subscriber.last_tick % PING_INTERVAL_S
+            self._wheel[slot].discard(subscriber)
+            self._wheel[following].add(subscriber)
+            self._open[subscriber] = following
+
+    async def _revalidations(self) -> None:
+        while True:
+            await asyncio.sleep(REVALIDATE_S)
+            access_ids = {one.subscription.access_id for one in self._open} - {None}
+            if access_ids:
+                await self._revalidate([access_id for access_id in access_ids if access_id])
+
+    async def _revalidate(self, access_ids: list[str]) -> None:
+        try:
+            valid = await self._valid_access_ids(access_ids)
+        except Unavailable:
+            return  # what cannot be checked now is checked next time
+        for access_id in set(access_ids) - valid:
+            self.close_access(access_id)

@@ -1,0 +1,224 @@
+"""Subscriber: one open stream. It writes a chat's message only if it is `cursor + 1`; anything else sends it back to the log."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from chatsvc.connection import BufferFull, Connection
+from chatsvc.errors import DomainError, NotFound
+from chatsvc.events import STAFF_TOPIC, Event, chat_topic, encode_frame
+from chatsvc.wire import (
+    ChatStateEvent,
+    CloseEvent,
+    MessagePage,
+    NewMessageEvent,
+    PingEvent,
+    ResetEvent,
+    StaffStateEvent,
+    SupportMessage,
+)
+
+log = logging.getLogger(__name__)
+
+REPLAY_MAX = 1000  # further back a fresh fetch is cheaper than a replay (api.md section 5)
+REPLAY_PAGE = 100  # messages read at a time; at 10,000 characters each about 1 MB
+REPLAY_WRITE_LIMIT_S = 30.0  # a reader that takes no frame for this long is too slow
+RETRY_S = 1.0  # between two tries to read the log while the database does not answer
+REPLAYS_AT_ONCE = (
+    32  # reads of the log under way for all streams: a storm of reconnects waits in line, not in the database's queue
+)
+
+CloseReason = Literal["shutdown", "slow", "expired", "revoked", "superseded"]
+RECONNECT = {"shutdown": True, "slow": True, "expired": True, "revoked": False, "superseded": False}
+
+
+class Sources(NamedTuple):
+    """Where a subscriber reads what it missed."""
+
+    chat_state: Callable[[str], Awaitable[ChatStateEvent]]
+    messages_after: Callable[[str, int, int], Awaitable[MessagePage]]
+    staff_state: Callable[[], Awaitable[StaffStateEvent]]
+
+
+class Subscription(msgspec.Struct, frozen=True):
+    """What a stream is about and who opened it. `cursor` is None without one, -1 for one that cannot be parsed."""
+
+    owner: str
+    address: str
+    chat_id: str | None = None
+    staff: bool = False
+    cursor: int | None = None
+    access_id: str | None = None
+    expires_at: float | None = None
+
+    @property
+    def topics(self) -> list[str]:
+        return ([STAFF_TOPIC] if self.staff else []) + ([chat_topic(self.chat_id)] if self.chat_id else [])
+
+
+class Subscriber:
+    """A detached connection with a cursor. It is *replaying* (reads the log, notes that there is more) or *live*.
+
+    `last_tick` is kept for the heartbeat wheel of Streams; `reason` says why the stream ended.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_connection",
+        "_cursor",
+        "_early",
+        "_gate",
+        "_live",
+        "_noted",
+        "_sources",
+        "_task",
+        "last_tick",
+        "opened_at",
+        "reason",
+        "subscription",
+    )
+
+    def __init__(
+        self, subscription: Subscription, connection: Connection, sources: Sources, gate: asyncio.Semaphore
+    ) -> None:
+        self.subscription = subscription
+        self.last_tick = 0
+        self.opened_at = asyncio.get_running_loop().time()
+        self.reason: CloseReason | Literal["gone"] | None = None
+        self._connection = connection
+        self._sources = sources
+        self._gate = gate
+        self._cursor = 0
+        self._live = False
+        self._noted = False
+        self._early: list[bytes] | None = []  # what arrived before `state` was written, which comes first
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def cursor(self) -> int:
+        """The newest seq that was written."""
+        return self._cursor
+
+    @property
+    def is_live(self) -> bool:
+        return self._live
+
+    def start(self) -> None:
+        """Tells the state, then what was missed, then is live."""
+        self._run(self._begin())
+
+    def offer(self, event: Event) -> None:
+        """Takes a published event: writes it, drops it, or goes back to the log."""
+        seq = event.seq
+        if seq is None:
+            if self._early is None:
+                self.write(event.frame)
+            else:
+                self._early.append(event.frame)
+        elif not self._live:
+            self._noted = self._noted or self._early is not None or seq > self._cursor
+        elif seq == self._cursor + 1:
+            self._cursor = seq
+            self.write(event.frame)
+        elif seq > self._cursor:
+            self._live = False
+            self._run(self._catch_up())
+
+    def ping(self, newest: int) -> None:
+        """Proof of life, and the newest seq known, so that a client that is behind can tell."""
+        self.write(encode_frame(PingEvent(max(newest, self._cursor)), name="ping"))
+
+    def write(self, frame: bytes) -> asyncio.Future[None] | None:
+        """Writes a whole frame; closes the stream as `slow` when the reader has not taken the ones before."""
+        if self.reason is not None:
+            return None
+        try:
+            return self._connection.write(frame)
+        except BufferFull:
+            self.close("slow")
+            return None
+
+    def close(self, reason: CloseReason, retry_ms: int | None = None) -> None:
+        """Ends the stream and says why."""
+        if self.reason is not None:
+            return
+        self.reason = reason
+        frame = encode_frame(CloseEvent(reason, RECONNECT[reason]), name="close")
+        self._connection.close(frame if retry_ms is None else b"retry: %d\n%s" % (retry_ms, frame))
+
+    def forget(self) -> None:
+        """The connection is gone: nothing of this subscriber goes on."""
+        self.reason = self.reason or "gone"
+        if self._task is not None:
+            self._task.cancel()
+
+    # ---- replaying ----
+
+    def _run(self, work: Any) -> None:
+        self._task = asyncio.create_task(work)
+        self._task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._task = None
+        if not task.cancelled() and task.exception() is not None:
+            log.error("a stream failed", exc_info=task.exception())
+            self._connection.close()
+
+    async def _begin(self) -> None:
+        subscription = self.subscription
+        states: list[msgspec.Struct] = []
+        if subscription.staff:
+            states.append(await self._read(self._sources.staff_state))
+        if subscription.chat_id is not None:
+            state: ChatStateEvent = await self._read(self._sources.chat_state, subscription.chat_id)
+            states.append(state)
+            if not self._accept_cursor(state.last_seq):
+                states.append(ResetEvent())
+        for frame in [*map(encode_frame, states), *(self._early or [])]:
+            self.write(frame)
+        self._early = None
+        if subscription.chat_id is not None and (self._noted or self._cursor < state.last_seq):
+            await self._catch_up()
+        self._live = True
+
+    def _accept_cursor(self, last_seq: int) -> bool:
+        """Starts at the client's cursor if it is usable, else at the newest message."""
+        wanted = self.subscription.cursor
+        usable = wanted is None or (0 <= wanted <= last_seq and last_seq - wanted <= REPLAY_MAX)
+        self._cursor = wanted if usable and wanted is not None else last_seq
+        return usable
+
+    async def _catch_up(self) -> None:
+        """Reads the log until nothing in it is newer than the cursor and nothing was noted meanwhile."""
+        chat_id = self.subscription.chat_id
+        has_more = True
+        while (has_more or self._noted) and self.reason is None:
+            self._noted = False
+            page: MessagePage = await self._read(self._sources.messages_after, chat_id, self._cursor, REPLAY_PAGE)
+            for message in page.messages:
+                await self._write_paced(message)
+            has_more = page.has_more
+        self._live = True
+
+    async def _write_paced(self, message: SupportMessage) -> None:
+        self._cursor = message.seq
+        unsent = self.write(encode_frame(NewMessageEvent(message), seq=message.seq))
+        if unsent is not None:
+            taken, _ = await asyncio.wait([unsent], timeout=REPLAY_WRITE_LIMIT_S)
+            if not taken:
+                self.close("slow")
+
+    async def _read(self, source: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+        """Reads from the database, again and again while it does not answer: the stream stays open meanwhile."""
+        while True:
+            try:
+                async with self._gate:
+                    return await source(*args)
+            except NotFound:
+                raise
+            except DomainError:
+                await asyncio.sleep(RETRY_S * random.uniform(0.5, 1.5))  # noqa: S311 -- jitter, no secret

@@ -1,0 +1,126 @@
+"""Tokens: identity tokens of host applications, visitor tokens of ours, random staff tokens. Pure functions; no database."""
+
+import hashlib
+import hmac
+import secrets
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+import jwt
+
+from chatsvc.errors import TokenExpired, Unauthorized
+
+ALGORITHM = "HS256"
+AUDIENCE = "chatsvc"
+MAX_TOKEN_BYTES = 4096
+MAX_LIFETIME = timedelta(hours=24)
+LEEWAY = timedelta(seconds=30)  # two machines' clocks
+VISITOR_LIFETIME = timedelta(days=400)  # as long as browsers keep a cookie at most
+VISITOR_PREFIX = "cv_"  # says which kind a token is before anything of it is decoded
+STAFF_PREFIX = "cs_"
+
+
+class Claims(NamedTuple):
+    """What a host application says about its user."""
+
+    sub: str
+    email: str | None
+    name: str | None
+    issued_at: datetime
+    expires_at: datetime
+
+
+def decode_identity(token: str, identity_secrets: tuple[bytes, ...]) -> Claims:
+    """Verifies an identity token with each active secret. Raises Unauthorized, TokenExpired if it is expired and otherwise right."""
+    payload = _decode(token, identity_secrets, AUDIENCE)
+    sub, email, name = payload["sub"], payload.get("email"), payload.get("name")
+    issued_at, expires_at = _moment(payload["iat"]), _moment(payload["exp"])
+    texts_fit = isinstance(sub, str) and 1 <= len(sub) <= 255 and _is_text(sub)
+    optional_fit = all(value is None or (isinstance(value, str) and _is_text(value)) for value in (email, name))
+    if not (texts_fit and optional_fit and timedelta(0) < expires_at - issued_at <= MAX_LIFETIME):
+        raise Unauthorized
+    return Claims(sub, email or None, (name or None) and name[:255], issued_at, expires_at)
+
+
+def sign_identity(secret: bytes, *, sub: str, email: str | None, name: str | None, ttl_s: int) -> str:
+    """A token as a host application signs it."""
+    now = datetime.now(UTC)
+    claims = {
+        "sub": sub,
+        "email": email,
+        "name": name,
+        "iat": now,
+        "exp": now + timedelta(seconds=ttl_s),
+        "aud": AUDIENCE,
+    }
+    return jwt.encode({key: value for key, value in claims.items() if value is not None}, secret, ALGORITHM)
+
+
+def sign_visitor(secret_key: bytes, user_id: str) -> str:
+    now = datetime.now(UTC)
+    claims = {"sub": user_id, "iat": now, "exp": now + VISITOR_LIFETIME, "aud": "visitor"}
+    return VISITOR_PREFIX + jwt.encode(claims, purpose_key(secret_key, "visitor-token"), ALGORITHM)
+
+
+def decode_visitor(token: str, secret_key: bytes) -> tuple[str, datetime]:
+    """The visitor's user id and the end of the token's life. Raises Unauthorized or TokenExpired."""
+    key = purpose_key(secret_key, "visitor-token")
+    payload = _decode(token.removeprefix(VISITOR_PREFIX), (key,), "visitor")
+    return str(payload["sub"]), _moment(payload["exp"])
+
+
+def new_secret(prefix: str = "") -> str:
+    """A random token of 256 bits."""
+    return prefix + secrets.token_urlsafe(32)
+
+
+def hash_token(token: str) -> str:
+    """What is stored of a random token. 256 random bits need no slow hash."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def purpose_key(secret_key: bytes, purpose: str) -> bytes:
+    """A key of its own for each purpose: what is signed for one is worth nothing for another."""
+    return hmac.digest(secret_key, f"chatsvc {purpose}".encode(), "sha256")
+
+
+def demo_secret(secret_key: bytes) -> bytes:
+    """In demo mode the service is its own host application and signs identity tokens with this."""
+    return purpose_key(secret_key, "demo-identity").hex().encode()
+
+
+def _decode(token: str, keys: tuple[bytes, ...], audience: str) -> dict[str, Any]:
+    if len(token) > MAX_TOKEN_BYTES:
+        raise Unauthorized
+    expired = False
+    for key in keys:
+        try:
+            return dict(
+                jwt.decode(
+                    token,
+                    key,
+                    algorithms=[ALGORITHM],
+                    audience=audience,
+                    leeway=LEEWAY,
+                    options={"require": ["exp", "iat", "sub", "aud"], "strict_aud": True, "verify_iat": True},
+                )
+            )
+        except jwt.ExpiredSignatureError:
+            expired = True
+        except (jwt.InvalidTokenError, ValueError, RecursionError):
+            continue
+    raise TokenExpired if expired else Unauthorized
+
+
+def _moment(value: Any) -> datetime:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise Unauthorized
+    try:
+        return datetime.fromtimestamp(value, UTC)
+    except (ValueError, OverflowError, OSError):
+        raise Unauthorized from None
+
+
+def _is_text(value: str) -> bool:
+    """What PostgreSQL can store: no NUL, no lone surrogate."""
+    return "\0" not in value and not any("\ud800" <= character <= "\udfff" for character in value)

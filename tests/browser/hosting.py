@@ -1,0 +1,80 @@
+"""Pages of a website that embeds the widget, and how a person uses it there."""
+
+import json
+import uuid
+from collections.abc import Callable
+
+from playwright.sync_api import BrowserContext, Locator, Page, Route, expect
+
+from .serving import HOST_PAGE, Server
+
+STRICT_CSP = "default-src 'self'; script-src 'self' {chat}; connect-src 'self' {chat}"
+PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>A shop</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">{head}</head>
+<body><h1>A shop</h1><button id="outside">A button of the shop</button>{element}
+<script type="module" src="{chat}/widget.js" async></script></body></html>"""
+
+
+def person() -> str:
+    """A user that no other test knows."""
+    return f"user-{uuid.uuid4()}"
+
+
+def host_page(
+    context: BrowserContext, server: Server, *, token: str = "", attributes: str = "", head: str = "", element: str | None = None
+) -> Page:
+    """Opens a page of a site with a strict Content-Security-Policy that has the widget in it."""
+    credentials = f" token={json.dumps(token)}" if token else ""
+    body = PAGE.format(
+        chat=server.url, head=head, element=f"<support-chat{credentials} {attributes}></support-chat>" if element is None else element
+    )
+    headers = {"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": STRICT_CSP.format(chat=server.url)}
+
+    def answer(route: Route) -> None:
+        if route.request.resource_type == "document":
+            route.fulfill(body=body, headers=headers)
+        else:
+            route.fulfill(status=404)
+
+    context.route(f"{HOST_PAGE}/**", answer)
+    page = context.new_page()
+    page.goto(f"{HOST_PAGE}/")
+    expect(launcher(page)).to_be_visible()
+    return page
+
+
+def launcher(page: Page) -> Locator:
+    return page.locator("support-chat .launcher")
+
+
+def panel(page: Page) -> Locator:
+    return page.locator("support-chat .panel")
+
+
+def box(page: Page) -> Locator:
+    return page.locator("support-chat textarea")
+
+
+def messages(page: Page) -> Locator:
+    return page.locator("support-chat .message .bubble")
+
+
+def open_chat(page: Page) -> None:
+    """Opens the panel and waits until it is live, or waiting for a first message."""
+    launcher(page).click()
+    expect(panel(page)).to_be_visible()
+    expect(page.locator("support-chat .dot.live, support-chat .dot.idle")).to_be_visible()
+
+
+def write(page: Page, text: str) -> None:
+    box(page).fill(text)
+    box(page).press("Enter")
+
+
+def wait_until_stored(page: Page, server: Server, token: str, contents: list[str]) -> None:
+    """Waits until everything is sent, then compares with what the database has, in order."""
+    expect(page.locator("support-chat .unsent")).to_have_count(0)
+    assert [message["content"] for message in server.stored(token)] == contents
+
+
+NewContext = Callable[..., BrowserContext]

@@ -1,0 +1,89 @@
+"""Fixtures that all tests share: a cluster per session, a database per test, a service, a server process."""
+
+import inspect
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tornado.ioloop import IOLoop
+
+from chatsvc.embedded import EmbeddedPostgres
+from tests.support.postgres import Cluster
+from tests.support.process import ServerProcess
+from tests.support.service import Service, make_config
+
+ASYNC_TEST_LIMIT_S = 30
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that is a coroutine function runs on the loop of pytest-tornado."""
+    for item in items:
+        if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.function):
+            item.add_marker(pytest.mark.gen_test(timeout=ASYNC_TEST_LIMIT_S))
+            item.fixturenames.append("io_loop")
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """The embedded PostgreSQL, without fsync."""
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("cluster"), fsync=False)
+    try:
+        yield Cluster(server.start())
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def database_url(cluster: Cluster) -> Iterator[str]:
+    """A migrated, empty database."""
+    yield from cluster.database()
+
+
+ServiceFactory = Callable[..., Service]
+
+
+@pytest.fixture
+def make_service(io_loop: IOLoop, database_url: str, tmp_path: Path) -> Iterator[ServiceFactory]:
+    """Starts services in this process: `make_service(visitors=False)`; all of them on the test's database."""
+    started: list[Service] = []
+
+    def make(**changes: Any) -> Service:
+        service = Service(make_config(tmp_path, **changes), changes.pop("database_url", None) or database_url)
+        io_loop.run_sync(service.start)
+        started.append(service)
+        return service
+
+    yield make
+    for service in started:
+        io_loop.run_sync(service.stop)
+
+
+@pytest.fixture
+def service(make_service: ServiceFactory) -> Service:
+    """A running service with the default options and no rate limits."""
+    return make_service()
+
+
+@pytest.fixture
+def server(tmp_path: Path, database_url: str) -> Iterator[ServerProcess]:
+    """server.py as a process, not yet started, on the test's database."""
+    process = ServerProcess(tmp_path, database_url)
+    yield process
+    process.close()
+
+
+@pytest.fixture(autouse=True)
+def expected_log(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
+    """Log lines of WARNING and above fail a test, unless one of the texts that it adds to this list is in them."""
+    expected: list[str] = []
+    with caplog.at_level(logging.INFO):
+        yield expected
+    records = [record for when in ("setup", "call") for record in caplog.get_records(when)]
+    unexpected = [
+        record.getMessage()
+        for record in records
+        if record.levelno >= logging.WARNING and not any(text in record.getMessage() for text in expected)
+    ]
+    assert not unexpected, f"unexpected log lines: {unexpected}"

@@ -1,0 +1,328 @@
+"""Every option by every door, every wrong value with its words, and no secret in any of them."""
+
+import multiprocessing
+import re
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatsvc.config import OPTIONS, Config, ConfigError, load, load_or_create_secret
+from chatsvc.options import Option
+
+KEY = "k" * 32
+OTHER_KEY = "ö" * 16
+VALUES: dict[str, tuple[str, Any]] = {
+    "DATABASE_URL": ("postgresql://u:p@db.example:5433/chat", "postgresql://u:p@db.example:5433/chat"),
+    "DATA_DIR": ("/srv/chat data", Path("/srv/chat data")),
+    "HOST": ("::1", "::1"),
+    "PORT": ("0", 0),
+    "PUBLIC_URL": ("https://chat.example.com", "https://chat.example.com"),
+    "NAME": ("Müller & Søn 👩‍💻", "Müller & Søn 👩‍💻"),
+    "SECRET_KEY": (KEY, KEY.encode()),
+    "IDENTITY_SECRETS": (f"{KEY}, {OTHER_KEY}", (KEY.encode(), OTHER_KEY.encode())),
+    "ALLOWED_ORIGINS": (
+        "https://a.example:443, http://localhost:3000,https://a.example,http://[::1]:80",
+        ("https://a.example", "http://localhost:3000", "http://[::1]"),
+    ),
+    "VISITORS": ("No", False),
+    "CHAT_PAGE_URL": ("https://www.example.com/help?from=mail", "https://www.example.com/help?from=mail"),
+    "SMTP_URL": ("smtps://me:p%40ss@mail.example:465", "smtps://me:p%40ss@mail.example:465"),
+    "MAIL_FROM": ("Ärzte <help@example.com>", "Ärzte <help@example.com>"),
+    "EMAIL_DELAY_S": ("0", 0),
+    "EMAIL_MIN_INTERVAL_S": ("604800", 604_800),
+    "MESSAGE_RATE_USER": ("0", 0),
+    "MESSAGE_RATE_STAFF": ("1", 1),
+    "MESSAGE_RATE_ADDRESS": ("1000000", 1_000_000),
+    "VISITOR_RATE_ADDRESS": ("2", 2),
+    "STREAMS_PER_USER": ("3", 3),
+    "STREAMS_PER_STAFF": ("4", 4),
+    "STREAMS_PER_ADDRESS": ("100000", 100_000),
+    "TRUSTED_PROXIES": ("127.0.0.1, 10.0.0.0/8,2001:DB8::/32", ("127.0.0.1", "10.0.0.0/8", "2001:db8::/32")),
+    "LOG_FORMAT": ("json", "json"),
+    "DEMO": ("TRUE", True),
+}
+SECRET = "at least 32 bytes, such as `openssl rand -hex 32` prints"
+ORIGINS = "origins as browsers send them, such as https://www.example.com: scheme, lower-case host, no path"
+DATABASE = "postgresql://user:password@host:5432/database"
+SMTP = "smtp://user:password@host:587, smtps://user:password@host:465, or smtp://host:25?tls=off"
+NO_PATH = "an address without path or final slash, such as https://chat.example.com"
+PAGE = "the address of a page, without #fragment, such as https://www.example.com/help"
+MAILBOX = "one mailbox, such as Support <support@example.com>"
+PROXIES = "addresses or networks, such as 127.0.0.1 or 10.0.0.0/8"
+LISTEN = "an IP address or a host name to listen on, such as 127.0.0.1 or ::"
+ONE_LINE = "one line of text without control characters"
+
+by_option = pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
+
+
+def problems(environ: dict[str, str]) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load(environ)
+    return str(caught.value).splitlines()
+
+
+def test_defaults_are_those_of_the_contract() -> None:
+    config = load({})
+    assert config == Config(
+        database_url=None,
+        data_dir=Path("var"),
+        host="127.0.0.1",
+        port=8888,
+        public_url="http://localhost:8888",
+        name="Support",
+        secret_key=None,
+        identity_secrets=(),
+        allowed_origins=(),
+        visitors=True,
+        chat_page_url="http://localhost:8888",
+        smtp_url=None,
+        mail_from="Support <support@localhost>",
+        email_delay_s=300,
+        email_min_interval_s=3600,
+        message_rate_user=30,
+        message_rate_staff=300,
+        message_rate_address=600,
+        visitor_rate_address=1,
+        streams_per_user=5,
+        streams_per_staff=20,
+        streams_per_address=200,
+        trusted_proxies=(),
+        log_format="text",
+        demo=False,
+    )
+
+
+def test_the_table_is_the_struct() -> None:
+    assert tuple(option.field for option in OPTIONS) == Config.__struct_fields__
+    assert set(VALUES) == {option.name for option in OPTIONS}
+
+
+def test_derived_defaults_follow_what_they_derive_from() -> None:
+    assert load({"CHATSVC_PORT": "9000"}).chat_page_url == "http://localhost:9000"
+    assert load({"CHATSVC_PUBLIC_URL": "https://c.example"}).chat_page_url == "https://c.example"
+    assert load({"CHATSVC_PORT": "0"}).public_url == "http://localhost:0"
+
+
+@by_option
+@pytest.mark.parametrize("ending", ["", "\n", "\r\n"])
+def test_every_option_by_every_door(option: Option, ending: str, tmp_path: Path) -> None:
+    text, value = VALUES[option.name]
+    file, credentials, capitals = tmp_path / "value", tmp_path / "credentials", tmp_path / "capitals"
+    credentials.mkdir()
+    capitals.mkdir()
+    for path in (file, credentials / option.field, capitals / option.name):
+        path.write_bytes((text + ending).encode())
+    for environ in (
+        {f"CHATSVC_{option.name}": text},
+        {f"CHATSVC_{option.name}_FILE": str(file)},
+        {"CREDENTIALS_DIRECTORY": str(credentials)},
+        {"CREDENTIALS_DIRECTORY": str(capitals)},
+    ):
+        assert getattr(load(environ), option.field) == value
+
+
+@by_option
+def test_an_empty_variable_is_the_default(option: Option) -> None:
+    assert load({f"CHATSVC_{option.name}": "", f"CHATSVC_{option.name}_FILE": ""}) == load({})
+
+
+@by_option
+def test_an_option_given_twice_is_refused(option: Option, tmp_path: Path) -> None:
+    text, _ = VALUES[option.name]
+    file = tmp_path / option.field
+    file.write_text(text)
+    variable = f"CHATSVC_{option.name}"
+    by_both = {variable: text, f"{variable}_FILE": str(file)}
+    assert problems(by_both) == [
+        f"{variable}: given more than once, as {variable} and {variable}_FILE={file}; give it once"
+    ]
+    by_credential = {variable: text, "CREDENTIALS_DIRECTORY": str(tmp_path)}
+    assert problems(by_credential) == [
+        f"{variable}: given more than once, as {variable} and {variable} in {file}; give it once"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "right"),
+    [
+        ("HOST", "*", LISTEN),
+        ("HOST", "http://localhost", LISTEN),
+        ("PORT", "65536", "a whole number from 0 to 65535"),
+        ("PORT", "-1", "a whole number from 0 to 65535"),
+        ("PORT", "٨٨", "a whole number from 0 to 65535"),
+        ("PORT", "9" * 60, "a whole number from 0 to 65535"),
+        ("PUBLIC_URL", "chat.example.com", NO_PATH),
+        ("PUBLIC_URL", "ftp://chat.example.com", NO_PATH),
+        ("PUBLIC_URL", "https://chat.example.com/", NO_PATH),
+        ("PUBLIC_URL", "https://chat.example.com/chat", NO_PATH),
+        ("PUBLIC_URL", "https://chat.example.com?x", NO_PATH),
+        ("PUBLIC_URL", "https://chat.example.com:65536", NO_PATH),
+        ("NAME", "x" * 61, "a name of at most 60 characters"),
+        ("ALLOWED_ORIGINS", "*", f"{ORIGINS} (number 1 of 1 is not that)"),
+        ("ALLOWED_ORIGINS", "null", f"{ORIGINS} (number 1 of 1 is not that)"),
+        ("ALLOWED_ORIGINS", "https://a.example,https://B.example", f"{ORIGINS} (number 2 of 2 is not that)"),
+        ("ALLOWED_ORIGINS", "https://a.example/", f"{ORIGINS} (number 1 of 1 is not that)"),
+        ("ALLOWED_ORIGINS", "https://u@a.example", f"{ORIGINS} (number 1 of 1 is not that)"),
+        ("ALLOWED_ORIGINS", "https://*.example", f"{ORIGINS} (number 1 of 1 is not that)"),
+        ("ALLOWED_ORIGINS", "https://a.example:99999", f"{ORIGINS} (number 1 of 1 is not that)"),
+        ("VISITORS", "maybe", "on or off"),
+        ("CHAT_PAGE_URL", "javascript:alert(1)", PAGE),
+        ("CHAT_PAGE_URL", "https://", PAGE),
+        ("CHAT_PAGE_URL", "https://www.example.com/#chat", PAGE),
+        ("CHAT_PAGE_URL", "/help", PAGE),
+        ("MAIL_FROM", "Support", MAILBOX),
+        ("MAIL_FROM", "a@example.com, b@example.com", MAILBOX),
+        ("MAIL_FROM", "Müller, Eva <eva@example.com>", MAILBOX),
+        ("MAIL_FROM", "<support@>", MAILBOX),
+        ("EMAIL_DELAY_S", "5m", "a whole number from 0 to 604800"),
+        ("EMAIL_MIN_INTERVAL_S", "604801", "a whole number from 0 to 604800"),
+        ("MESSAGE_RATE_USER", "1.5", "a whole number from 0 to 1000000"),
+        ("MESSAGE_RATE_STAFF", "x", "a whole number from 0 to 1000000"),
+        ("MESSAGE_RATE_ADDRESS", "1000001", "a whole number from 0 to 1000000"),
+        ("VISITOR_RATE_ADDRESS", "+1", "a whole number from 0 to 1000000"),
+        ("STREAMS_PER_USER", "1_0", "a whole number from 0 to 100000"),
+        ("STREAMS_PER_STAFF", "many", "a whole number from 0 to 100000"),
+        ("STREAMS_PER_ADDRESS", "100001", "a whole number from 0 to 100000"),
+        ("TRUSTED_PROXIES", "localhost", f"{PROXIES} (number 1 of 1 is not that)"),
+        ("TRUSTED_PROXIES", "127.0.0.1,10.0.0.1/8", f"{PROXIES} (number 2 of 2 is not that)"),
+        ("LOG_FORMAT", "JSON", "text or json"),
+        ("DEMO", "2", "on or off"),
+    ],
+)
+def test_a_wrong_value_is_named_shown_and_set_right(name: str, given: str, right: str) -> None:
+    assert problems({f"CHATSVC_{name}": given}) == [f"CHATSVC_{name}: '{given}' given; right would be {right}"]
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "right"),
+    [
+        ("DATABASE_URL", "mysql://u:hunter2@db/chat", DATABASE),
+        ("DATABASE_URL", "host=db password=hunter2", DATABASE),
+        (
+            "DATABASE_URL",
+            "postgresql://u:hunter2%zz@db/chat",
+            f"{DATABASE}, with special characters in the password percent-encoded",
+        ),
+        ("DATABASE_URL", "postgresql://u:hunter2@db:99999/chat", f"{DATABASE}, with a port from 1 to 65535"),
+        ("SECRET_KEY", "hunter2", SECRET),
+        ("IDENTITY_SECRETS", f"{KEY},hunter2", f"{SECRET} (number 2 of 2 is not that)"),
+        ("SMTP_URL", "mail.example:hunter2", SMTP),
+        ("SMTP_URL", "smtp://u:hunter2", SMTP),
+        ("SMTP_URL", "smtp://u:hunter2@/", SMTP),
+        ("SMTP_URL", "smtp://u:hunter2@mail.example/inbox", SMTP),
+        (
+            "SMTP_URL",
+            "smtp://:hunter2@mail.example",
+            "user and password, or neither; special characters percent-encoded",
+        ),
+        (
+            "SMTP_URL",
+            "smtp://u:hunter2@mail.example?tls=no",
+            "nothing after the host and port, or ?tls=off with smtp://",
+        ),
+        (
+            "SMTP_URL",
+            "smtps://u:hunter2@mail.example?tls=off",
+            "nothing after the host and port, or ?tls=off with smtp://",
+        ),
+    ],
+)
+def test_a_wrong_secret_is_measured_but_not_shown(name: str, given: str, right: str) -> None:
+    assert problems({f"CHATSVC_{name}": given}) == [
+        f"CHATSVC_{name}: a value of {len(given)} bytes given; right would be {right}"
+    ]
+
+
+def test_a_long_wrong_value_is_cut() -> None:
+    (line,) = problems({"CHATSVC_LOG_FORMAT": "x" * 5000})
+    assert line == f"CHATSVC_LOG_FORMAT: '{'x' * 80}…' given; right would be text or json"
+
+
+@by_option
+@pytest.mark.parametrize("character", ["\n", "\r", "\t", "\x1b", "\u2028", "\udc80"])
+def test_control_characters_are_refused_and_stay_out_of_the_message(option: Option, character: str) -> None:
+    (line,) = problems({f"CHATSVC_{option.name}": f"a{character}b"})
+    assert ONE_LINE in line
+    assert character not in line
+
+
+def test_a_file_that_gives_nothing_is_refused(tmp_path: Path) -> None:
+    empty, binary, missing = tmp_path / "empty", tmp_path / "binary", tmp_path / "missing"
+    empty.write_text("\n")
+    binary.write_bytes(b"\xff" * 40)
+    right = "right would be a file with the value"
+    for path, found in (
+        (empty, "an empty file given"),
+        (binary, "bytes that are not UTF-8 given"),
+        (missing, "cannot be read (No such file or directory)"),
+        (tmp_path, "cannot be read (Is a directory)"),
+    ):
+        line = f"CHATSVC_SECRET_KEY_FILE={path}: {found}; {right}"
+        assert problems({"CHATSVC_SECRET_KEY_FILE": str(path)}) == [line]
+
+
+def test_an_unknown_name_is_refused_with_the_nearest_known_one_and_without_its_value() -> None:
+    assert problems({"CHATSVC_SECRETKEY": "hunter2", "CHATSVC_SMTP_URL_FIEL": "/x", "CHATSVC_": "y", "OTHER": "z"}) == [
+        "CHATSVC_: there is no such option; README.md lists those that there are",
+        "CHATSVC_SECRETKEY: there is no such option; did you mean CHATSVC_SECRET_KEY?",
+        "CHATSVC_SMTP_URL_FIEL: there is no such option; did you mean CHATSVC_SMTP_URL_FILE?",
+    ]
+
+
+def test_all_problems_are_told_at_once_and_none_follows_from_another() -> None:
+    environ = {f"CHATSVC_{name}": "\x00" for name in VALUES} | {"CHATSVC_NAMES": "x"}
+    lines = problems(environ)
+    assert [line.split(":")[0] for line in lines] == ["CHATSVC_NAMES", *(option.variable for option in OPTIONS)]
+
+
+@given(st.from_regex(r"[a-zA-Z0-9@:/?#%&=. -]{12,60}", fullmatch=True))
+def test_no_secret_is_ever_told(secret: str) -> None:
+    environ = {
+        "CHATSVC_SECRET_KEY": secret[:31],
+        "CHATSVC_IDENTITY_SECRETS": secret[:31],
+        "CHATSVC_DATABASE_URL": f"postgresql://u:{secret}@db:x/chat",
+        "CHATSVC_SMTP_URL": f"smtp://{secret}@",
+    }
+    with pytest.raises(ConfigError) as caught:
+        load(environ)
+    assert secret[:12] not in str(caught.value)
+
+
+def test_the_configuration_can_be_printed_without_its_secrets() -> None:
+    config = load({f"CHATSVC_{name}": text for name, (text, _) in VALUES.items()})
+    printed = repr(config)
+    assert "chat.example.com" in printed
+    assert not re.search(f"{KEY}|{OTHER_KEY}|u:p@|p%40ss", printed + str(config))
+
+
+def test_the_secret_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "var"
+    secret = load_or_create_secret(folder)
+    assert len(secret) >= 32
+    assert load_or_create_secret(folder) == secret
+    (file,) = folder.iterdir()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert load_or_create_secret(tmp_path / "other") != secret
+
+
+def test_processes_that_start_together_agree_on_the_secret(tmp_path: Path) -> None:
+    with multiprocessing.get_context("spawn").Pool(4) as pool:
+        found = pool.map(load_or_create_secret, [tmp_path / str(n // 4) for n in range(80)], chunksize=1)
+    assert [len(set(found[n : n + 4])) for n in range(0, 80, 4)] == [1] * 20
+
+
+def test_a_folder_that_cannot_be_used_is_told_in_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(ConfigError, match=r"^CHATSVC_DATA_DIR: .* given, where .* fails with .*; right would be .*$"):
+        load_or_create_secret(file / "var")
+
+
+def test_a_damaged_secret_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "secret_key").write_text("short\n")
+    with pytest.raises(ConfigError, match=f"secret_key: 5 bytes found; right would be {SECRET}"):
+        load_or_create_secret(tmp_path)
