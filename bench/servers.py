@@ -48,9 +48,7 @@ class Service:
 
     def environment(self, port: int = 0) -> dict[str, str]:
         own = {name: value for name, value in os.environ.items() if not name.startswith(self.prefix)}
-        return own | {
-            f"{self.prefix}_{name}": value for name, value in {**self.options, "PORT": str(port)}.items()
-        }
+        return own | {f"{self.prefix}_{name}": value for name, value in {**self.options, "PORT": str(port)}.items()}
 
 
 def prepare_chatsvc(url: str, folder: Path, chats: int) -> Service:
@@ -69,7 +67,7 @@ def prepare_chatsvc(url: str, folder: Path, chats: int) -> Service:
 
 def run_command(service: Service, *arguments: str, typed: str = "") -> str:
     """Run one of server.py's commands; returns its standard output."""
-    done = subprocess.run(  # noqa: S603 - our own arguments
+    done = subprocess.run(
         [*service.command, *arguments],
         env=service.environment(),
         input=typed,
@@ -141,7 +139,7 @@ def running(service: Service, folder: Path) -> Iterator[Server]:
     port = free_port()
     log = folder / f"{service.name}-{port}.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603 - our own arguments
+        process = subprocess.Popen(
             service.command, env=service.environment(port), cwd=ROOT, stdout=output, stderr=output
         )
     try:

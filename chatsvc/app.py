@@ -15,7 +15,7 @@ from tornado.http1connection import HTTP1Connection
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPServerRequest
 from tornado.netutil import bind_sockets
-from tornado.web import Application
+from tornado.web import Application, RequestHandler
 
 from chatsvc import presentation
 from chatsvc.accesslog import log_request
@@ -47,6 +47,7 @@ CHUNKED_MAX_BYTES = (
 IDLE_LIMIT_S = 30.0  # for the next request on a connection, and for a request's head to arrive
 BODY_LIMIT_S = 15.0
 REQUESTS_LIMIT_S = 10.0  # at stop: for running requests to end
+REQUESTS_POLL_S = 0.02
 DESCRIPTORS_RESERVED = 200  # of the process's limit: listening sockets, database, log, requests that are no streams
 
 ROUTES: list[Any] = [
@@ -98,6 +99,7 @@ class App:
             on_close=self._stream_closed,
         )
         self.readiness = Readiness(self.db)
+        self._running: set[RequestHandler] = set()
         self.metrics.gauge("chatsvc_open_streams", "Open streams", lambda: len(self.streams))
         self.metrics.gauge("chatsvc_database_queue", "Reads and writes under way", lambda: self.db.in_flight)
         self.web = WebApplication(
@@ -134,8 +136,8 @@ class App:
             sockets = sockets or bind_sockets(self.config.port, self.config.host, backlog=LISTEN_BACKLOG)
             self.server.add_sockets(sockets)
             stack.push_async_callback(self._end_requests)
-            stack.push_async_callback(self.streams.drain)
             stack.callback(self.server.stop)
+            stack.push_async_callback(self.streams.drain)
             stack.callback(setattr, self.readiness, "draining", True)
             self._stack = stack.pop_all()
         return sockets
@@ -145,10 +147,14 @@ class App:
         await self._stack.aclose()
 
     async def _end_requests(self) -> None:
-        try:
-            await asyncio.wait_for(self.server.close_all_connections(), REQUESTS_LIMIT_S)
-        except TimeoutError:
-            log.warning("some requests did not end within %.0f s", REQUESTS_LIMIT_S)
+        """Lets running requests finish, then closes the connections that wait for a next one."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + REQUESTS_LIMIT_S
+        while self._running and loop.time() < deadline:  # noqa: ASYNC110 -- an Event would cost each request
+            await asyncio.sleep(REQUESTS_POLL_S)
+        if self._running:
+            log.warning("%d requests did not end within %.0f s", len(self._running), REQUESTS_LIMIT_S)
+        await self.server.close_all_connections()
 
     def _services(self) -> Services:
         config = self.config
@@ -168,6 +174,7 @@ class App:
             public_origin="{0.scheme}://{0.netloc}".format(urlsplit(config.public_url)),
             cookie_name="__Host-chatsvc" if self._is_secure else "chatsvc",
             openapi=describe(ROUTES),
+            running=self._running,
         )
 
     @property

@@ -29,7 +29,7 @@ class ConfigError(Exception):
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
-    """What api.md section 8 names, in the same order. Its repr shows no secret."""
+    """The options' values, in the order of the table. Its repr shows no secret."""
 
     database_url: str | None
     data_dir: Path

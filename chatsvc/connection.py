@@ -90,7 +90,10 @@ class StreamConnection:
             unsent.add_done_callback(flushed)
 
     def on_close(self, callback: Callable[[], None]) -> None:
-        self._stream.set_close_callback(callback)
+        if self._stream.closed():
+            callback()  # an IOStream calls back only for what happens after
+        else:
+            self._stream.set_close_callback(callback)
 
 
 def _notice_dead_peers(sock: socket.socket) -> None:

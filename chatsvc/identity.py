@@ -93,7 +93,8 @@ class IdentityService:
             if access is None:
                 raise Unauthorized
             caller = Caller.of(access.account, access.expires_at, access.access_id)
-            await self._db.write(accounts.touch_session, access.access_id)
+            if access.is_stale:
+                await self._db.write(accounts.touch_session, access.access_id)
             self._remember(cookie, caller, STAFF_REMEMBERED_S)
         return caller
 

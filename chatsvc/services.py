@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import jinja2
 import msgspec
+from tornado.web import RequestHandler
 
 from chatsvc.address import Networks
 from chatsvc.assets import Assets
@@ -56,3 +57,4 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     public_origin: str
     cookie_name: str
     openapi: bytes
+    running: set[RequestHandler]  # requests that are being answered

@@ -53,11 +53,8 @@ class Session:
 
     def __init__(self, url: str, *, application_name: str, statement_timeout_s: int = STATEMENT_TIMEOUT_S) -> None:
         self._owner = threading.get_ident()
-        self._timeouts = (
-            f"SET TIME ZONE 'UTC'; SET statement_timeout = '{statement_timeout_s}s'; "
-            f"SET lock_timeout = '{min(LOCK_TIMEOUT_S, statement_timeout_s) if statement_timeout_s <= 60 else 0}s'; "
-            f"SET idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION_TIMEOUT_S if statement_timeout_s <= 60 else 0}s'"
-        )
+        self._begins = False  # BEGIN goes with the first statement of a transaction: one round trip less
+        self._settings = _settings(statement_timeout_s)
         self._prepared: dict[str, str] = {}
         self._connection: Any = None
         self._database = PostgresqlDatabase(
@@ -75,6 +72,8 @@ class Session:
     def database(self) -> PostgresqlDatabase:
         """The open connection as Peewee knows it."""
         self._open()
+        if self._begins:
+            self.execute_sql("SELECT")
         return self._database
 
     def execute(self, statement: Statement, *params: Any) -> Rows:
@@ -85,23 +84,28 @@ class Session:
             if call is None:
                 cursor.execute(statement.prepare)
                 call = self._prepared[statement.name] = statement.call
-            cursor.execute(call, params)
+            cursor.execute(self._with_begin(call), params)
             return cursor.fetchall() if cursor.description else []
 
     def execute_sql(self, sql: str, *params: Any) -> Rows:
         """Runs SQL that is not worth preparing and returns its rows."""
         with self._open().cursor() as cursor:
-            cursor.execute(sql, params or None)
+            cursor.execute(self._with_begin(sql), params or None)
             return cursor.fetchall() if cursor.description else []
 
     def begin(self) -> None:
-        self.execute_sql("BEGIN")
+        """Starts a transaction, with its first statement."""
+        self._begins = True
 
     def commit(self) -> None:
-        self.execute_sql("COMMIT")
+        if self._begins:
+            self._begins = False  # nothing was run
+        else:
+            self.execute_sql("COMMIT")
 
     def rollback(self) -> None:
         """Ends a transaction that failed. Never raises: a connection that cannot do this much is closed."""
+        self._begins = False
         try:
             if self._connection is not None and not self.is_lost:
                 self.execute_sql("ROLLBACK")
@@ -121,6 +125,12 @@ class Session:
         self._connection = None
         self._prepared.clear()
 
+    def _with_begin(self, sql: str) -> str:
+        if not self._begins:
+            return sql
+        self._begins = False
+        return f"BEGIN; {sql}"
+
     def _open(self) -> Any:
         if threading.get_ident() != self._owner:
             raise RuntimeError(
@@ -131,8 +141,22 @@ class Session:
             self._connection = self._database.connection()  # type: ignore[no-untyped-call]
             psycopg2.extensions.register_type(_UUID_AS_TEXT, self._connection)
             with self._connection.cursor() as cursor:
-                cursor.execute(self._timeouts)
+                cursor.execute(self._settings)
         return self._connection
+
+
+def _settings(statement_timeout_s: int) -> str:
+    """What every connection is told first. Work that may take longer than usual (migrations) may also wait for locks."""
+    usual = statement_timeout_s == STATEMENT_TIMEOUT_S
+    settings = {
+        "TimeZone": "UTC",
+        "statement_timeout": f"{statement_timeout_s}s",
+        "lock_timeout": f"{LOCK_TIMEOUT_S if usual else 0}s",
+        "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_TIMEOUT_S if usual else 0}s",
+        # Every statement here looks up by index: a plan made while a table was small must not scan it when it has grown.
+        "enable_seqscan": "off" if usual else "on",
+    }
+    return "; ".join(f"SET {name} = '{value}'" for name, value in settings.items())
 
 
 def sqlstate(error: BaseException) -> str:

@@ -64,6 +64,7 @@ class BaseHandler(RequestHandler):
     # ---- before the verb ----
 
     async def prepare(self) -> None:
+        self.services.running.add(self)
         self.check_method()
         if len(self.request.body) > BODY_MAX_BYTES:
             raise errors.PayloadTooLarge(
@@ -118,6 +119,9 @@ class BaseHandler(RequestHandler):
         return origin == self.services.public_origin or (
             self.audience in ("user", "public") and origin in self.services.allowed_origins
         )
+
+    def on_finish(self) -> None:
+        self.services.running.discard(self)
 
     # ---- what comes in ----
 

@@ -42,6 +42,7 @@ class StreamHandler(BaseHandler):
         streams.admit(subscription)
         head = self.stream_head()
         connection = StreamConnection(self.detach())
+        self.on_finish()  # Tornado does not call it for a detached request
         connection.write(head)
         streams.open(subscription, connection)
 

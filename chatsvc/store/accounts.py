@@ -1,6 +1,6 @@
 """People and what proves who they are: users of host applications, visitors, staff with their sessions and tokens."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
 from peewee import EXCLUDED, JOIN, fn
@@ -36,7 +36,8 @@ class StaffAccess(NamedTuple):
 
     account: Account
     access_id: str
-    expires_at: datetime | None
+    expires_at: datetime | None  # at the latest; an idle session ends before
+    is_stale: bool = False  # its use was not noted for TOUCH_AFTER
 
 
 class PasswordRecord(NamedTuple):
@@ -161,14 +162,14 @@ def session_access(session: Session, token_hash: str) -> StaffAccess | None:
     if not rows:
         return None
     *user, session_id, created_at, last_seen_at = rows[0]
-    ends = min(created_at + SESSION_ABSOLUTE, last_seen_at + SESSION_IDLE)
-    return StaffAccess(_to_account((*user, None, None)), str(session_id), ends)
+    account = _to_account((*user, None, None))
+    is_stale = datetime.now(UTC) - last_seen_at > TOUCH_AFTER
+    return StaffAccess(account, str(session_id), created_at + SESSION_ABSOLUTE, is_stale)
 
 
 def touch_session(session: Session, session_id: str) -> None:
-    """Notes that the session is in use, at most every TOUCH_AFTER."""
-    stale = StaffSession.last_seen_at < NOW - TOUCH_AFTER
-    StaffSession.update(last_seen_at=NOW).where((StaffSession.id == session_id) & stale).execute(session.database)
+    """Notes that the session is in use."""
+    StaffSession.update(last_seen_at=NOW).where(StaffSession.id == session_id).execute(session.database)
 
 
 def create_staff_token(session: Session, token_id: str, email: str, token_hash: str) -> None:

@@ -309,8 +309,10 @@ def test_events_properties_and_methods(server: Server, new_context: NewContext) 
     page = host_page(new_context(), server, token=token)
     page.evaluate(
         """() => { window.heard = []; for (const name of ["open", "close", "message", "unread"])
-        document.addEventListener(`support-chat:${name}`, (event) => window.heard.push([name, event.detail?.count ?? event.detail?.message?.content ?? null])); }"""
+        document.addEventListener(`support-chat:${name}`, (event) =>
+            window.heard.push([name, event.detail?.count ?? event.detail?.message?.content ?? null])); }"""
     )
+    expect(page.locator("support-chat .dot.live")).to_be_attached()
     server.reply(token, "ping")
     expect(page.locator("support-chat .badge")).to_have_text("1")
     page.evaluate("document.querySelector('support-chat').show()")

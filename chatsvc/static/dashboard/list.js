@@ -43,12 +43,14 @@ function show(fetched) {
   const shown = /** @type {HTMLElement} */ (document.getElementById("chats"));
   replace(shown, fresh, ".tabs");
   replace(shown, fresh, ".pages");
+  const focused = document.activeElement?.closest(".card")?.id;
   const cards = [...fresh.querySelectorAll(".card")].map((card) => {
-    const old = document.getElementById(card.id); // a card that did not change stays, and with it the focus on it
+    const old = document.getElementById(card.id); // a card that did not change stays
     return old?.dataset["version"] === /** @type {HTMLElement} */ (card).dataset["version"] ? /** @type {Element} */ (old) : card;
   });
   arrange(/** @type {Element} */ (shown.querySelector(".cards")), cards);
   /** @type {HTMLElement} */ (shown.querySelector(".empty")).hidden = cards.length > 0;
+  if (focused && document.activeElement === document.body) document.getElementById(focused)?.querySelector("a")?.focus();
   status.unread(fresh.dataset["unread"]);
   localise(shown);
 }

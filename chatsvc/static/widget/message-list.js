@@ -58,7 +58,8 @@ export class MessageList {
   /** @param {ChatState} state @param {boolean} sent the change is a message of one's own: it is shown, wherever one was */
   render(state, sent) {
     const follow = sent || this.atEnd;
-    const anchor = [...this.node.children].find((child) => child.getBoundingClientRect().bottom > this.node.getBoundingClientRect().top);
+    const top = this.node.getBoundingClientRect().top;
+    const anchor = [...this.node.querySelectorAll(".message")].find((message) => message.getBoundingClientRect().bottom > top);
     const before = anchor?.getBoundingClientRect().top ?? 0;
     arrange(this.node, this.#nodes(state));
     const newest = state.messages.at(-1)?.seq ?? 0;
@@ -74,7 +75,7 @@ export class MessageList {
   #nodes(state) {
     const shown = [...state.messages.map(stored), ...state.outgoing.map(unsent)];
     /** @type {Element[]} */
-    const nodes = state.hasMore ? (this.#note.textContent ? [this.#note] : []) : this.#greeting ? [this.#hello] : [];
+    const nodes = state.hasMore ? [this.#note] : this.#greeting ? [this.#hello] : [];
     shown.forEach((item, index) => {
       const [before, after] = [shown[index - 1], shown[index + 1]];
       const newDay = !before || dayOf(before.at) !== dayOf(item.at);

@@ -32,7 +32,7 @@ svg { inline-size: 22px; block-size: 22px; fill: currentColor; }
 
 .list { position: relative; flex: 1; min-block-size: 0; margin: 0; padding: 16px 16px 8px; list-style: none; overflow-y: auto; overscroll-behavior: contain; overflow-anchor: none; }
 .day { margin: 14px 0 10px; text-align: center; font-size: 12px; color: var(--muted); }
-.note { margin: 0 0 12px; text-align: center; font-size: 13px; color: var(--muted); }
+.note { min-block-size: 20px; margin: 0 0 12px; text-align: center; font-size: 13px; color: var(--muted); }
 .greeting { max-inline-size: 84%; inline-size: fit-content; margin: 0 0 12px; padding: 9px 13px; border-radius: 16px; border-end-start-radius: 5px; background: var(--soft); }
 .message { display: flex; flex-direction: column; align-items: flex-start; margin-block-start: 2px; }
 .message.first { margin-block-start: 12px; }

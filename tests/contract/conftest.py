@@ -1,0 +1,30 @@
+"""Who takes part in the tests of the contract."""
+
+from typing import NamedTuple
+
+import pytest
+from tornado.ioloop import IOLoop
+
+from tests.support.service import Service
+
+
+class Cast(NamedTuple):
+    """Two users of a host application, a visitor, a staff member: their tokens, and the chats of the two users."""
+
+    alice: str
+    bob: str
+    visitor: str
+    staff: str
+    chat_id: str
+    bobs_chat_id: str
+
+
+@pytest.fixture
+def cast(io_loop: IOLoop, service: Service) -> Cast:
+    async def meet() -> Cast:
+        alice, bob = service.user_token("alice", name="Alice"), service.user_token("bob")
+        visitor, staff = await service.visitor_token(), await service.staff_token()
+        return Cast(alice, bob, visitor, staff, await service.chat_id(alice), await service.chat_id(bob))
+
+    cast: Cast = io_loop.run_sync(meet)
+    return cast

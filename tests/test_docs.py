@@ -1,0 +1,101 @@
+"""What the documents say must be so."""
+
+import argparse
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from msgspec import Struct
+
+from chatsvc import __version__, errors, wire
+from chatsvc.cli import build_parser
+from chatsvc.options import table
+from chatsvc.tokens import decode_identity
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+SECRET = "a secret of at least thirty-two bytes"
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text()
+
+
+def anchors(text: str) -> set[str]:
+    """The #fragments of a document's headings, as code hosts make them."""
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+def commands() -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    for action in build_parser()._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            yield from action.choices.items()
+
+
+def catalogue(kind: type[errors.DomainError] = errors.DomainError) -> Iterator[type[errors.DomainError]]:
+    for error in kind.__subclasses__():
+        yield error
+        yield from catalogue(error)
+
+
+def test_the_readme_holds_the_table_of_options() -> None:
+    assert f"\n{table()}\n" in read("README.md"), "paste what `python -m chatsvc.config` prints"
+
+
+def test_the_readme_names_every_command_with_its_arguments() -> None:
+    rows = [row for row in read("README.md").splitlines() if row.startswith("| `server.py")]
+    for name, parser in commands():
+        row = next(row for row in rows if f"server.py {name}" in row)
+        for action in parser._actions:
+            if not isinstance(action, argparse._HelpAction):
+                assert (action.option_strings or [str(action.metavar)])[-1] in row
+    named = {word for row in rows for word in re.findall(r"`server\.py ([a-z-]+)", row)}
+    assert named == {name for name, _ in commands()}
+
+
+def test_the_readmes_token_is_one_that_is_accepted() -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", read("README.md"), re.DOTALL)
+    names: dict[str, object] = {}
+    exec(example, names)  # noqa: S102 - the README is ours
+    user = SimpleNamespace(id=7, email="eva@example.com", name="Eva")
+    token = names["support_chat_token"](user, SECRET)  # type: ignore[operator]
+    claims = decode_identity(token, (SECRET.encode(),))
+    assert (claims.sub, claims.email, claims.name) == ("7", "eva@example.com", "Eva")
+
+
+def test_the_architecture_holds_the_error_catalogue() -> None:
+    rows = {(error.status, error.code, error.title) for error in catalogue()}
+    found = re.findall(r"^\| (\d{3}) \| `([a-z-]+)` \| (.*) \|$", read("ARCHITECTURE.md"), re.MULTILINE)
+    assert {(int(status), code, title) for status, code, title in found} == rows
+
+
+def test_the_architecture_names_every_event_with_its_fields() -> None:
+    rows = [row for row in read("ARCHITECTURE.md").splitlines() if re.match(r"\| (chat|staff|all) \|", row)]
+    structs = [kind for kind in vars(wire).values() if isinstance(kind, type) and issubclass(kind, Struct)]
+    events = [struct for struct in structs if struct.__name__.endswith("Event")]
+    assert len(rows) == len(events) > 0
+    for event in events:
+        name = event.__struct_config__.tag or event.__name__.removesuffix("Event").lower()
+        fields = event.__struct_fields__
+        assert any(f"`{name}`" in row and all(f"`{field}`" in row for field in fields) for row in rows), name
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_inside_the_repository_lead_somewhere(document: Path) -> None:
+    text = document.read_text()
+    for link in LINK.findall(text):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, fragment = link.partition("#")
+        target = document.parent / path if path else document
+        assert target.exists(), link
+        assert not fragment or fragment in anchors(target.read_text()), link
+
+
+def test_the_changelog_begins_with_this_version() -> None:
+    versions = re.findall(r"^## (\S+)", read("CHANGELOG.md"), re.MULTILINE)
+    assert versions[0] == __version__
