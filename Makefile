@@ -10,8 +10,9 @@ DEV := .venv/.installed-dev .venv/chromium $(TSC)
 
 install: .venv/.installed
 
+run: export CHATSVC_DEMO = on
 run: .venv/.installed
-	CHATSVC_DEMO=on $(PY) server.py
+	$(PY) server.py
 
 # what is quick: before each commit
 check: lint

@@ -9,7 +9,7 @@ from bench.postgres import Cluster
 from bench.process import uses_uvloop
 from bench.servers import Server, Service, prepare_chatsvc, prepare_reference, running
 
-USERS = 10_000  # as many as the largest number of streams: each stream is another user's
+USERS = 11_000  # more than the largest number of streams: each stream is another user's, those of a warm-up too
 QUICK_SHARE = 0.1
 
 

@@ -43,8 +43,16 @@ def client_address(request: HTTPServerRequest, trusted: Networks) -> str:
 
 def is_local(request: HTTPServerRequest) -> bool:
     """A request from this machine that no proxy passed on."""
-    forwarded = "X-Forwarded-For" in request.headers or "Forwarded" in request.headers or "X-Real-Ip" in request.headers
+    forwarded = any(name in FORWARDING or name.startswith("X-Forwarded-") for name in request.headers)
     return not forwarded and is_within(request.remote_ip or "", LOOPBACK)
 
 
+FORWARDING = (
+    "Forwarded",
+    "Via",
+    "X-Real-Ip",
+    "X-Client-Ip",
+    "Cf-Connecting-Ip",
+    "True-Client-Ip",
+)  # as Tornado spells them
 LOOPBACK = parse_networks(("127.0.0.0/8", "::1"))

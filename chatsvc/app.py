@@ -88,6 +88,7 @@ class App:
             secret_key=secret_key,
             identity_secrets=config.identity_secrets or ((demo_secret(secret_key),) if config.demo else ()),
             visitors=config.visitors,
+            on_access_ended=lambda access_id: self.streams.close_access(access_id),
         )
         self.streams = Streams(
             Sources(self.chats.state, self.chats.messages_after, self.chats.staff_state),

@@ -16,6 +16,8 @@ from chatsvc.store import chats as rows
 from chatsvc.store import messages, notices
 from chatsvc.store.messages import MessageRow, Posted
 from chatsvc.wire import (
+    CLIENT_ID_MAX_CHARS,
+    CONTENT_MAX_CHARS,
     AdminSupportChat,
     ChatStateEvent,
     ChatUpdatedEvent,
@@ -98,10 +100,10 @@ class ChatService:
 
         Raises Unprocessable for blank content, Conflict for a client_id that was used with other content, NotFound for no such chat.
         """
-        check_text("content", content)
+        check_text("content", content, CONTENT_MAX_CHARS)
         if not content.strip():
             raise Unprocessable.field("content", "is blank: a message holds at least one visible character")
-        check_text("client_id", client_id)
+        check_text("client_id", client_id, CLIENT_ID_MAX_CHARS)
         row = MessageRow(
             str(uuid7()), chat_id, client_id, content, sender.type, sender.user_id, str(uuid7()),
             self._email_delay_s, self._email_min_interval_s,
@@ -188,8 +190,10 @@ class ChatService:
             self._item_changed(result)
 
 
-def check_text(field: str, text: str | None) -> None:
-    """Raises Unprocessable for a NUL character, which PostgreSQL cannot store."""
+def check_text(field: str, text: str | None, max_chars: int) -> None:
+    """Raises Unprocessable for a NUL character, which PostgreSQL cannot store, and for what is too long: a form has no schema."""
+    if text is not None and len(text) > max_chars:
+        raise Unprocessable.field(field, f"has {len(text)} characters; at most {max_chars} would be right")
     if text is not None and "\0" in text:
         raise Unprocessable.field(field, "holds a NUL character, which cannot be stored")
 

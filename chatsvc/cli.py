@@ -8,20 +8,23 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
+import peewee
+import psycopg2
 from uuid_utils import uuid7
 
 from chatsvc import __version__, tokens
 from chatsvc.config import Config, ConfigError, load, load_or_create_secret
 from chatsvc.doctor import examine
-from chatsvc.embedded import EmbeddedPostgres
-from chatsvc.embedded_launch import EmbeddedError
+from chatsvc.embedded import EmbeddedError
 from chatsvc.errors import DomainError
 from chatsvc.passwords import MAX_CHARS, MIN_CHARS, hash_password
 from chatsvc.profile import clean_email, clean_name
-from chatsvc.run import DatabaseError, database, serve
+from chatsvc.run import StartError, database, first_line, serve
 from chatsvc.schema import SchemaError, migrate
 from chatsvc.session import Session
 from chatsvc.store import accounts
+
+INTERRUPTED = 130  # as shells have it: 128 and the number of SIGINT
 
 
 class CommandError(Exception):
@@ -40,17 +43,17 @@ def build_parser() -> argparse.ArgumentParser:
     add("serve", help="run the service (the default)").set_defaults(run=serve)
     add("migrate", help="bring the schema up to date and end").set_defaults(run=_migrate)
     admin = add("create-admin", help="create or update a staff account")
-    admin.add_argument("email", metavar="EMAIL")
-    admin.add_argument("--name", metavar="NAME", help="shown to colleagues")
+    admin.add_argument("email", metavar="EMAIL", type=_text)
+    admin.add_argument("--name", metavar="NAME", type=_text, help="shown to colleagues")
     admin.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
     admin.set_defaults(run=_create_admin)
     staff = add("staff-token", help="print a new token for scripts of a staff member, once")
-    staff.add_argument("email", metavar="EMAIL")
+    staff.add_argument("email", metavar="EMAIL", type=_text)
     staff.set_defaults(run=_staff_token)
     identity = add("identity-token", help="print an identity token as a host application would sign it")
-    identity.add_argument("--sub", required=True, metavar="ID", help="the host application's user id")
-    identity.add_argument("--email", metavar="E")
-    identity.add_argument("--name", metavar="N")
+    identity.add_argument("--sub", required=True, metavar="ID", type=_text, help="the host application's user id")
+    identity.add_argument("--email", metavar="E", type=_text)
+    identity.add_argument("--name", metavar="N", type=_text)
     identity.add_argument("--ttl", type=int, default=3600, metavar="SECONDS", help="1 to 86400 (default 3600)")
     identity.set_defaults(run=_identity_token)
     add("doctor", help="check configuration, database, secrets, mail and streams").set_defaults(run=_doctor)
@@ -63,38 +66,42 @@ def main(argv: list[str] | None = None) -> int:
     run: Callable[[Config, argparse.Namespace], int | None] = arguments.run
     try:
         return run(load(os.environ), arguments) or 0
-    except (ConfigError, CommandError, EmbeddedError, SchemaError, DatabaseError) as error:
+    except (ConfigError, CommandError, EmbeddedError, SchemaError, StartError) as error:
         for line in str(error).splitlines():
             print(f"chatsvc: {line}", file=sys.stderr)
     except DomainError as error:
         print(f"chatsvc: {error.detail}", file=sys.stderr)
+    except (peewee.PeeweeException, psycopg2.Error) as error:
+        print(f"chatsvc: the database: {first_line(error)}; `server.py doctor` says more", file=sys.stderr)
+    except EOFError:
+        print("chatsvc: nothing was entered", file=sys.stderr)
     except KeyboardInterrupt:
-        pass
+        return INTERRUPTED
     return 1
 
 
+def _text(argument: str) -> str:
+    """An argument as it may be stored: a byte that is not UTF-8 comes from the shell as a lone surrogate."""
+    if any("\ud800" <= character <= "\udfff" for character in argument):
+        raise argparse.ArgumentTypeError("holds bytes that are not UTF-8")
+    return argument
+
+
 @contextmanager
-def _session(config: Config) -> Iterator[Session]:
-    """A connection to the migrated database, beside a running server or without one."""
-    embedded = EmbeddedPostgres(config.data_dir) if config.database_url is None else None
-    try:
-        url = database(config, embedded)
+def _transaction(config: Config) -> Iterator[Session]:
+    """One transaction in the migrated database, beside a running server or without one."""
+    with database(config) as url:
         migrate(url)
         with closing(Session(url, application_name="chatsvc command")) as session:
+            session.begin()
             yield session
-    finally:
-        if embedded is not None:
-            embedded.stop()
+            session.commit()
 
 
 def _migrate(config: Config, _: argparse.Namespace) -> None:
-    embedded = EmbeddedPostgres(config.data_dir) if config.database_url is None else None
-    try:
-        applied = migrate(database(config, embedded))
-        print("\n".join(f"applied {name}" for name in applied) or "the schema is up to date")
-    finally:
-        if embedded is not None:
-            embedded.stop()
+    with database(config) as url:
+        applied = migrate(url)
+    print("\n".join(f"applied {name}" for name in applied) or "the schema is up to date")
 
 
 def _create_admin(config: Config, arguments: argparse.Namespace) -> None:
@@ -102,8 +109,9 @@ def _create_admin(config: Config, arguments: argparse.Namespace) -> None:
     if email is None:
         raise CommandError("create-admin: EMAIL is empty")
     password, generated = _password(arguments.password_stdin)
-    with _session(config) as session:
-        created = accounts.save_staff(session, str(uuid7()), email, name, hash_password(password))
+    password_hash = hash_password(password)
+    with _transaction(config) as session:
+        created = accounts.save_staff(session, str(uuid7()), email, name, password_hash)
     print(f"{'created' if created else 'updated'} the staff account {email}", file=sys.stderr)
     if generated:
         print(password)
@@ -111,9 +119,9 @@ def _create_admin(config: Config, arguments: argparse.Namespace) -> None:
 
 def _password(from_stdin: bool) -> tuple[str, bool]:
     """The password, and whether it was made up here because nobody could be asked."""
-    if not from_stdin and not sys.stdin.isatty():
+    if not from_stdin and not (sys.stdin and sys.stdin.isatty()):
         return secrets.token_urlsafe(12), True
-    password = sys.stdin.readline().rstrip("\r\n") if from_stdin else getpass.getpass("Password: ")
+    password = _read_password() if from_stdin else getpass.getpass("Password: ")
     if not MIN_CHARS <= len(password) <= MAX_CHARS:
         raise CommandError(f"the password has {len(password)} characters; {MIN_CHARS} to {MAX_CHARS} would be right")
     if not from_stdin and getpass.getpass("Once more: ") != password:
@@ -121,9 +129,17 @@ def _password(from_stdin: bool) -> tuple[str, bool]:
     return password, False
 
 
+def _read_password() -> str:
+    try:
+        line = sys.stdin.buffer.readline() if sys.stdin else b""
+        return line.decode().rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise CommandError("the password on standard input is not UTF-8") from None
+
+
 def _staff_token(config: Config, arguments: argparse.Namespace) -> None:
     token = tokens.new_secret(tokens.STAFF_PREFIX)
-    with _session(config) as session:
+    with _transaction(config) as session:
         accounts.create_staff_token(session, str(uuid7()), arguments.email, tokens.hash_token(token))
     print(token)
 
@@ -142,9 +158,12 @@ def _identity_token(config: Config, arguments: argparse.Namespace) -> None:
     if not 1 <= arguments.ttl <= longest:
         raise CommandError(f"identity-token: --ttl is {arguments.ttl}; 1 to {longest} seconds would be right")
     email = clean_email(arguments.email)
-    print(
-        tokens.sign_identity(secrets_known[0], sub=arguments.sub, email=email, name=arguments.name, ttl_s=arguments.ttl)
+    token = tokens.sign_identity(
+        secrets_known[0], sub=arguments.sub, email=email, name=arguments.name, ttl_s=arguments.ttl
     )
+    if len(token) > tokens.MAX_TOKEN_BYTES:
+        raise CommandError(f"identity-token: the token has {len(token)} bytes; {tokens.MAX_TOKEN_BYTES} are accepted")
+    print(token)
 
 
 def _doctor(config: Config, _: argparse.Namespace) -> int:

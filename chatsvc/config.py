@@ -147,7 +147,7 @@ def load_or_create_secret(data_dir: Path) -> bytes:
     """
     file = data_dir / SECRET_FILE
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not file.exists():
             _create_once(file, secrets.token_hex(parsers.SECRET_MIN_BYTES))
         secret = file.read_bytes().strip()

@@ -8,6 +8,7 @@ from typing import Protocol
 from tornado.iostream import IOStream, StreamBufferFullError, StreamClosedError
 
 WRITE_BUFFER_BYTES = 256 * 1024  # what a slow reader can hold; without a bound one took 188 MB in 2 s
+SEND_BUFFER_BYTES = 128 * 1024  # left alone, the kernel takes 2.5 MB more for a slow reader over loopback, where the proxy is
 USER_TIMEOUT_MS = (
     25_000  # a client behind a cut network is given up after this; the kernel's own limit is over 15 minutes
 )
@@ -45,6 +46,7 @@ class StreamConnection:
         self._stream = stream
         stream.max_write_buffer_size = WRITE_BUFFER_BYTES
         self._send = stream.socket.send
+        stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         _notice_dead_peers(stream.socket)
 
     def write(self, frame: bytes) -> asyncio.Future[None] | None:

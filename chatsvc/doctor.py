@@ -1,8 +1,78 @@
-"""server.py doctor: what is wrong, and what to do about it."""
+"""server.py doctor: what is wrong, and what to do about it. Beside a running server or without one; it leaves nothing behind."""
 
+import os
+from collections.abc import Iterator
+from contextlib import closing
+
+import peewee
+import psycopg2
+
+from chatsvc import doctor_config, doctor_database, doctor_mail, doctor_secrets, doctor_stream
 from chatsvc.config import Config
+from chatsvc.doctor_finding import Finding, fail, warn
+from chatsvc.embedded import EmbeddedError, EmbeddedPostgres
+from chatsvc.run import first_line, is_hopeless, refusal
+from chatsvc.session import Session
 
 
 def examine(config: Config) -> int:
-    """Prints a line per finding; returns 1 if something is wrong."""
-    raise NotImplementedError
+    """Prints a line per check, as soon as it is known; returns 1 if something is wrong."""
+    levels = []
+    for finding in findings(config):
+        print(finding, flush=True)
+        levels.append(finding.level)
+    return int("FAIL" in levels)
+
+
+def findings(config: Config) -> Iterator[Finding]:
+    """All checks; those that may have to wait come last."""
+    yield from doctor_config.check(config)
+    yield from doctor_secrets.check(config, os.environ)
+    yield doctor_config.descriptors()
+    yield doctor_mail.check(config)
+    if config.database_url is not None:
+        yield from _with_database(config, config.database_url)
+    else:
+        yield from _with_embedded(config)
+
+
+def _with_embedded(config: Config) -> Iterator[Finding]:
+    embedded = EmbeddedPostgres(config.data_dir)
+    try:
+        url = embedded.start()
+    except EmbeddedError as error:
+        yield fail("database", str(error), "without it nothing works")
+        yield from _without_database(config)
+    else:
+        yield from _with_database(config, url)
+    finally:
+        embedded.stop()
+
+
+def _with_database(config: Config, url: str) -> Iterator[Finding]:
+    error = refusal(url)
+    if error is not None:
+        wrong = "correct CHATSVC_DATABASE_URL, or the rights that it speaks of"
+        missing = "start PostgreSQL, or correct the address in CHATSVC_DATABASE_URL"
+        yield fail("database", first_line(error), wrong if is_hopeless(error) else missing)
+        yield from _without_database(config)
+        return
+    with closing(Session(url, application_name="chatsvc doctor")) as session:
+        checked = list(_guarded(session))
+        yield from checked
+        if any(finding.level == "FAIL" for finding in checked):
+            yield from _without_database(config)
+        else:
+            yield from doctor_stream.check(config, session)
+
+
+def _guarded(session: Session) -> Iterator[Finding]:
+    try:
+        yield from doctor_database.check(session)
+    except (peewee.PeeweeException, psycopg2.Error) as error:
+        yield fail("database", first_line(error), "the account needs the rights that this speaks of")
+
+
+def _without_database(config: Config) -> Iterator[Finding]:
+    yield doctor_stream.reach(config)
+    yield warn("stream", "not tried", "it needs a database that is in order")

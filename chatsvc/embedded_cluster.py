@@ -117,7 +117,8 @@ class Cluster:
     def _run_once(self) -> float | None:
         """Seconds that PostgreSQL ran until it ended by itself; None if stopped or never ready."""
         with self._alone() as lock:
-            self._folder.joinpath("postmaster.pid").unlink(missing_ok=True)
+            for stale in ("postmaster.pid", f".s.PGSQL.{PORT}.lock"):  # after kill -9; their pid may be in use again
+                self._folder.joinpath(stale).unlink(missing_ok=True)
             with self._spawning:
                 if self._stopping.is_set():
                     return None

@@ -5,7 +5,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 from uuid_utils import uuid7
@@ -49,8 +49,15 @@ class Caller(msgspec.Struct):
         return cls(account.id, account.kind, account.email, account.name, account.chat_id, access_id, expires)
 
 
+class Proof(NamedTuple):
+    """A secret and the door it came through: what proves a user behind one must not pass for a session behind the other."""
+
+    door: Literal["bearer", "session"]
+    secret: str
+
+
 class IdentityService:
-    """Turns proofs into callers. `now` gives seconds since 1970, as tokens do."""
+    """Turns proofs into callers. `on_access_ended` is told of a session that was ended here. `now` gives seconds since 1970, as tokens do."""
 
     def __init__(
         self,
@@ -60,6 +67,7 @@ class IdentityService:
         secret_key: bytes,
         identity_secrets: tuple[bytes, ...],
         visitors: bool,
+        on_access_ended: Callable[[str], None] = lambda access_id: None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._db = db
@@ -67,9 +75,10 @@ class IdentityService:
         self._secret_key = secret_key
         self._identity_secrets = identity_secrets
         self._visitors = visitors
+        self._on_access_ended = on_access_ended
         self._now = now
         self._passwords = Passwords()
-        self._remembered: OrderedDict[str, tuple[float, Caller]] = OrderedDict()
+        self._remembered: OrderedDict[Proof, tuple[float, Caller]] = OrderedDict()
         self._tries_of_address = _limiter(*LOGIN_PER_ADDRESS)
         self._tries_at_account = _limiter(*LOGIN_PER_ACCOUNT)
 
@@ -77,17 +86,19 @@ class IdentityService:
 
     async def identify(self, token: str) -> Caller:
         """Whose bearer token this is, of whatever kind. Raises Unauthorized (TokenExpired), Forbidden for a visitor where they are off."""
-        caller = self._recall(token)
+        proof = Proof("bearer", token)
+        caller = self._recall(proof)
         if caller is None:
             caller = await self._verify(token)
-            self._remember(token, caller, STAFF_REMEMBERED_S if caller.kind == "staff" else USER_REMEMBERED_S)
+            self._remember(proof, caller, STAFF_REMEMBERED_S if caller.kind == "staff" else USER_REMEMBERED_S)
         if caller.kind == "visitor" and not self._visitors:
             raise Forbidden("visitors are switched off here: an identity token is needed")
         return caller
 
     async def session(self, cookie: str) -> Caller:
         """Who is logged in with this cookie. Raises Unauthorized."""
-        caller = self._recall(cookie)
+        proof = Proof("session", cookie)
+        caller = self._recall(proof)
         if caller is None:
             access = await self._db.read(accounts.session_access, tokens.hash_token(cookie))
             if access is None:
@@ -95,7 +106,7 @@ class IdentityService:
             caller = Caller.of(access.account, access.expires_at, access.access_id)
             if access.is_stale:
                 await self._db.write(accounts.touch_session, access.access_id)
-            self._remember(cookie, caller, STAFF_REMEMBERED_S)
+            self._remember(proof, caller, STAFF_REMEMBERED_S)
         return caller
 
     async def _verify(self, token: str) -> Caller:
@@ -120,6 +131,8 @@ class IdentityService:
         email, name = tidy_claims(claims.email, claims.name)
         known: Account | None = await self._db.read(accounts.host_account, claims.sub)
         if known and (email or known.email) == known.email and (name or known.name) == known.name:
+            if known.claims_issued_at is None or known.claims_issued_at < claims.issued_at:
+                await self._db.write(accounts.note_claims, known.id, claims.issued_at)
             return known
         account, _ = await self._db.write(
             _save_host, str(uuid7()), claims.sub, email, name, claims.issued_at, then=self._profile_changed
@@ -152,10 +165,10 @@ class IdentityService:
 
     async def login(self, email: str, password: str, address: str) -> str:
         """The token for the session cookie of a new session. Raises Unauthorized, TooManyRequests."""
-        for limiter, key in ((self._tries_of_address, address), (self._tries_at_account, email.strip().lower())):
+        email = email.replace("\0", "").strip()
+        for limiter, key in ((self._tries_of_address, address), (self._tries_at_account, email.lower())):
             if wait_s := limiter.take(key):
                 raise TooManyRequests("too many tries to log in: wait a little", retry_after_s=wait_s)
-        email = email.replace("\0", "").strip()
         record: accounts.PasswordRecord | None = await self._db.read(accounts.password_of, email)
         if not await self._passwords.matches(password, record and record.password_hash) or record is None:
             raise Unauthorized("e-mail or password is wrong")
@@ -167,9 +180,10 @@ class IdentityService:
         return token
 
     async def logout(self, caller: Caller) -> None:
-        """Ends the session by which the caller came."""
+        """Ends the session by which the caller came, and its streams."""
         if caller.access_id is not None:
             await self._db.write(accounts.delete_session, caller.access_id)
+            self._on_access_ended(caller.access_id)
         self.forget_user(caller.user_id)
 
     async def valid_access_ids(self, access_ids: list[str]) -> set[str]:
@@ -187,24 +201,24 @@ class IdentityService:
 
     def forget_user(self, user_id: str) -> None:
         """Drops what is remembered of a user's tokens."""
-        for token in [token for token, (_, caller) in self._remembered.items() if caller.user_id == user_id]:
-            del self._remembered[token]
+        for proof in [proof for proof, (_, caller) in self._remembered.items() if caller.user_id == user_id]:
+            del self._remembered[proof]
 
-    def _remember(self, token: str, caller: Caller, for_s: float) -> None:
+    def _remember(self, proof: Proof, caller: Caller, for_s: float) -> None:
         until = self._now() + for_s
-        self._remembered[token] = (until if caller.expires_at is None else min(until, caller.expires_at), caller)
+        self._remembered[proof] = (until if caller.expires_at is None else min(until, caller.expires_at), caller)
         if len(self._remembered) > REMEMBERED_MAX:
             self._remembered.popitem(last=False)
 
-    def _recall(self, token: str) -> Caller | None:
-        known = self._remembered.get(token)
+    def _recall(self, proof: Proof) -> Caller | None:
+        known = self._remembered.get(proof)
         if known is None:
             return None
         until, caller = known
         now = self._now()
         if now < until:
             return caller
-        del self._remembered[token]
+        del self._remembered[proof]
         if caller.expires_at is not None and now >= caller.expires_at + tokens.LEEWAY.total_seconds():
             raise TokenExpired
         return None

@@ -52,9 +52,9 @@ def capped(count: int) -> str:
     return str(count) if count <= COUNT_MAX else f"{COUNT_MAX}+"
 
 
-def unread_title(unread: int) -> str:
-    """What the page's title starts with."""
-    return f"({capped(unread)}) " if unread else ""
+def unread_title(unread: str) -> str:
+    """What the page's title starts with; `unread` as the tabs show it."""
+    return "" if unread == "0" else f"({unread}) "
 
 
 def utc(moment: str) -> str:

@@ -2,90 +2,128 @@
 
 import argparse
 import asyncio
-import contextlib
 import logging
 import os
 import secrets
-import signal
 import socket
 import sys
 import time
-from contextlib import ExitStack, closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 
+import msgspec
 import psycopg2
 import uvloop
+from tornado.netutil import bind_sockets
 from uuid_utils import uuid7
 
 from chatsvc import logs
-from chatsvc.app import App
+from chatsvc.app import LISTEN_BACKLOG, App
 from chatsvc.config import Config, load_or_create_secret
 from chatsvc.embedded import EmbeddedPostgres
 from chatsvc.passwords import hash_password
 from chatsvc.schema import migrate
 from chatsvc.session import Session, sqlstate
+from chatsvc.signals import Signals, leave
 from chatsvc.store import accounts
 
 log = logging.getLogger(__name__)
 
 DATABASE_WAIT_S = 30.0  # at boot PostgreSQL may come up after us
 DATABASE_RETRY_S = 2.0
-HOPELESS_CLASSES = ("28", "3D")  # wrong password, no such database: waiting does not help
+# Waiting does not help against these: SQLSTATE classes, and what libpq says when the login itself is refused, which
+# carries no SQLSTATE. A server that says it in another language is asked again until DATABASE_WAIT_S, no more.
+HOPELESS_CLASSES = ("28", "3D", "42")
+HOPELESS_TEXTS = (
+    "authentication failed", "does not exist", "no pg_hba.conf entry", "no password supplied",
+    "not permitted to log in", "permission denied for database", "does not support SSL",
+)  # fmt: skip
 DEMO_STAFF = "staff@example.com"
 
 
-class DatabaseError(Exception):
-    """The database cannot be used; the text says why and what to do."""
-
-
-class PortError(DatabaseError):
-    """The address cannot be listened on."""
+class StartError(Exception):
+    """The service or a command cannot start; the text says why and what to do."""
 
 
 def serve(config: Config, _: argparse.Namespace) -> None:
     """Runs until SIGTERM or SIGINT; a second one ends at once."""
     logs.set_up(config.log_format)
-    with ExitStack() as stack:
-        embedded = EmbeddedPostgres(config.data_dir) if config.database_url is None else None
-        if embedded is not None:
-            stack.callback(embedded.stop)
-        url = database(config, embedded, exclusive=True)
-        applied = migrate(url)
-        if applied:
-            log.info("the schema was brought up to date: %s", ", ".join(applied))
-        demo_password = _create_demo_staff(url) if config.demo else None
+    with Signals() as signals:
         secret_key = config.secret_key or load_or_create_secret(config.data_dir)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(App(config, url, secret_key), demo_password))
+        with database(config, exclusive=True) as url:
+            if applied := migrate(url):
+                log.info("the schema was brought up to date: %s", ", ".join(applied))
+            sockets = _listen(config)
+            config = _with_port(config, sockets[0].getsockname()[1])
+            demo_password = _create_demo_staff(url) if config.demo else None
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(_serve(App(config, url, secret_key), sockets, signals, demo_password))
 
 
-def database(config: Config, embedded: EmbeddedPostgres | None, *, exclusive: bool = False) -> str:
-    """The URL of a database that answers. Raises DatabaseError after DATABASE_WAIT_S, EmbeddedError."""
-    if embedded is not None:
-        return embedded.start(exclusive=exclusive)
-    assert config.database_url is not None
+@contextmanager
+def database(config: Config, *, exclusive: bool = False) -> Iterator[str]:
+    """The URL of a database that answers, inside the block. Raises StartError after DATABASE_WAIT_S, EmbeddedError.
+
+    exclusive=True is for the server: the embedded PostgreSQL must be its own.
+    """
+    if config.database_url is not None:
+        _wait_for(config.database_url)
+        yield config.database_url
+        return
+    embedded = EmbeddedPostgres(config.data_dir)
+    try:
+        yield embedded.start(exclusive=exclusive)
+    finally:
+        embedded.stop()
+
+
+def _wait_for(url: str) -> None:
     deadline = time.monotonic() + DATABASE_WAIT_S
-    while True:
-        try:
-            with closing(Session(config.database_url, application_name="chatsvc start")) as session:
-                session.execute_sql("SELECT 1")
-            return config.database_url
-        except Exception as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            hopeless = sqlstate(error).startswith(HOPELESS_CLASSES) or _is_refused_login(reason)
-            if not _is_database_error(error) or hopeless or time.monotonic() >= deadline:
-                raise DatabaseError(f"CHATSVC_DATABASE_URL: {reason}") from error
-            print(f"chatsvc: waiting for the database: {reason}", file=sys.stderr, flush=True)
-            time.sleep(DATABASE_RETRY_S)
+    while (error := refusal(url)) is not None:
+        reason = first_line(error)
+        if is_hopeless(error) or time.monotonic() >= deadline:
+            raise StartError(f"CHATSVC_DATABASE_URL: {reason}") from error
+        print(f"chatsvc: waiting for the database: {reason}", file=sys.stderr, flush=True)
+        time.sleep(DATABASE_RETRY_S)
 
 
-def _is_database_error(error: Exception) -> bool:
-    cause = error.__cause__ or error.__context__ or error
-    return isinstance(cause, psycopg2.Error) or isinstance(error, psycopg2.Error)
+def refusal(url: str) -> Exception | None:
+    """Why no session can be opened, or None if one can. One try."""
+    try:
+        with closing(Session(url, application_name="chatsvc start")) as session:
+            session.execute_sql("SELECT 1")
+    except Exception as error:
+        return error
+    return None
 
 
-def _is_refused_login(reason: str) -> bool:
-    """A refused connection carries no SQLSTATE in libpq; its text does not change with the version."""
-    return "password authentication failed" in reason or ("database" in reason and "does not exist" in reason)
+def is_hopeless(error: Exception) -> bool:
+    """Whether the database would refuse the next try too."""
+    if not isinstance(error, psycopg2.Error) and not isinstance(error.__context__, psycopg2.Error):
+        return True
+    return sqlstate(error).startswith(HOPELESS_CLASSES) or any(text in str(error) for text in HOPELESS_TEXTS)
+
+
+def first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _listen(config: Config) -> list[socket.socket]:
+    try:
+        return bind_sockets(config.port, config.host, backlog=LISTEN_BACKLOG)
+    except OSError as error:
+        raise StartError(
+            f"CHATSVC_HOST and CHATSVC_PORT: cannot listen on {config.host} port {config.port}: "
+            f"{error.strerror or error}; choose another port, or stop what uses it"
+        ) from error
+
+
+def _with_port(config: Config, port: int) -> Config:
+    """With port 0 the addresses made from it are known only now."""
+    unknown, known = f"http://localhost:{config.port}", f"http://localhost:{port}"
+    addresses = {name: getattr(config, name) for name in ("public_url", "chat_page_url")}
+    changes = {name: known for name, address in addresses.items() if address == unknown}
+    return msgspec.structs.replace(config, port=port, **changes)
 
 
 def _create_demo_staff(url: str) -> str | None:
@@ -98,42 +136,27 @@ def _create_demo_staff(url: str) -> str | None:
     return password
 
 
-async def _serve(app: App, demo_password: str | None) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, _signalled, stop)
+async def _serve(app: App, sockets: list[socket.socket], signals: Signals, demo_password: str | None) -> None:
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    signals.stop = lambda: loop.call_soon_threadsafe(stop.set)
     try:
-        sockets = await app.start()
-    except OSError as error:
-        address = f"{app.config.host}:{app.config.port}"
-        raise PortError(
-            f"CHATSVC_HOST and CHATSVC_PORT: cannot listen on {address}: {error.strerror or error}; choose another port, or stop what uses it"
-        ) from error
-    _announce(app, sockets, demo_password)
-    await stop.wait()
-    log.info("stopping")
-    await app.stop()
-    log.info("stopped")
+        await app.start(sockets)
+        log.info("listening on %s port %d", app.config.host, app.config.port)
+        if app.config.demo:
+            print(_welcome(app.config.public_url, demo_password), flush=True)
+        await stop.wait()
+        log.info("stopping")
+        await app.stop()
+        log.info("stopped")
+    finally:
+        signals.stop = leave
 
 
-def _signalled(stop: asyncio.Event) -> None:
-    if stop.is_set():
-        with contextlib.suppress(Exception):
-            sys.stderr.flush()
-        os._exit(1)  # the second signal: at once; PostgreSQL recovers, clients resume
-    stop.set()
-
-
-def _announce(app: App, sockets: list[socket.socket], demo_password: str | None) -> None:
-    port = sockets[0].getsockname()[1]
-    log.info("listening on %s port %d", app.config.host, port)
-    if not app.config.demo:
-        return
-    public = app.config.public_url if app.config.port else f"http://localhost:{port}"
-    lines = [f"Demo page:  {public}/demo", f"Dashboard:  {public}/dashboard"]
-    if demo_password is not None:
-        lines += [f"Staff:      {DEMO_STAFF}", f"Password:   {demo_password}   (shown once)"]
+def _welcome(public_url: str, password: str | None) -> str:
+    """What `make run` shows: where to look and how to log in."""
+    if password is not None:
+        staff = [f"Staff:      {DEMO_STAFF}", f"Password:   {password}   (shown this once)"]
     else:
-        lines += ["Staff:      as shown at the first start; `server.py create-admin EMAIL` sets a new password"]
-    print("\n".join(["", *lines, ""]), flush=True)
+        command = f"{os.path.relpath(sys.executable)} {sys.argv[0]} create-admin {DEMO_STAFF}"
+        staff = ["Staff:      as shown at the first start", f"            a new password: {command}"]
+    return "\n".join(["", f"Demo page:  {public_url}/demo", f"Dashboard:  {public_url}/dashboard", *staff, ""])

@@ -14,6 +14,7 @@ from chatsvc.subscriber import REPLAYS_AT_ONCE, Sources, Subscriber, Subscriptio
 
 log = logging.getLogger(__name__)
 
+TICK_S = 1.0  # of the heartbeat wheel, which has one slot per second of PING_INTERVAL_S
 PING_INTERVAL_S = 15  # proxies cut silence at 30 to 60 s
 YIELD_EVERY = 200  # writes; at 15 µs each the loop is held for 3 ms
 DRAIN_S = 5.0  # closes are spread over this time, so that clients do not come back in one wave
@@ -109,8 +110,12 @@ class Streams:
         if self._per_address and self._of_address.get(subscription.address, 0) >= self._per_address:
             raise TooManyRequests("too many open streams from this address", retry_after_s=PING_INTERVAL_S)
         cap = self._per_staff if subscription.staff or subscription.access_id else self._per_user
-        mine = [one for one in self._of_owner.get(subscription.owner, ()) if one.reason is None]
-        if cap and len(mine) >= cap:
+        if cap:
+            self._make_room(subscription.owner, cap)
+
+    def _make_room(self, owner: str, cap: int) -> None:
+        mine = [one for one in self._of_owner.get(owner, ()) if one.reason is None]
+        if len(mine) >= cap:
             mine[0].close("superseded")
 
     def open(self, subscription: Subscription, connection: Connection) -> Subscriber:
@@ -180,14 +185,17 @@ class Streams:
     async def _heartbeats(self) -> None:
         """Each second one slot of the wheel: who was silent for PING_INTERVAL_S gets a ping, who was not moves to its next turn."""
         while True:
-            await asyncio.sleep(1)
-            self._tick += 1
-            slot = self._tick % PING_INTERVAL_S
-            now = time.time()
-            for n, subscriber in enumerate(tuple(self._wheel[slot]), 1):
-                self._visit(subscriber, slot, now)
-                if n % YIELD_EVERY == 0:
-                    await asyncio.sleep(0)
+            await asyncio.sleep(TICK_S)
+            await self._turn()
+
+    async def _turn(self) -> None:
+        self._tick += 1
+        slot = self._tick % PING_INTERVAL_S
+        now = time.time()
+        for n, subscriber in enumerate(tuple(self._wheel[slot]), 1):
+            self._visit(subscriber, slot, now)
+            if n % YIELD_EVERY == 0:
+                await asyncio.sleep(0)
 
     def _visit(self, subscriber: Subscriber, slot: int, now: float) -> None:
         if subscriber not in self._open:

@@ -19,7 +19,6 @@ from chatsvc.wire import (
     PingEvent,
     ResetEvent,
     StaffStateEvent,
-    SupportMessage,
 )
 
 log = logging.getLogger(__name__)
@@ -163,7 +162,8 @@ class Subscriber:
         self._task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._task = None
+        if self._task is task:  # an event that came in the same turn of the loop may have sent it back to the log
+            self._task = None
         if not task.cancelled() and task.exception() is not None:
             log.error("a stream failed", exc_info=task.exception())
             self._connection.close()
@@ -193,24 +193,33 @@ class Subscriber:
         return usable
 
     async def _catch_up(self) -> None:
-        """Reads the log until nothing in it is newer than the cursor and nothing was noted meanwhile."""
-        chat_id = self.subscription.chat_id
-        has_more = True
+        """Reads the log until nothing in it is newer than the cursor and nothing was noted meanwhile.
+
+        What the reader does not take at once is not kept, but read again when there is room: many slow ones would hold a page each.
+        """
+        limit, has_more = REPLAY_PAGE, True
         while (has_more or self._noted) and self.reason is None:
             self._noted = False
-            page: MessagePage = await self._read(self._sources.messages_after, chat_id, self._cursor, REPLAY_PAGE)
-            for message in page.messages:
-                await self._write_paced(message)
-            has_more = page.has_more
+            written, has_more, unsent = await self._replay(limit)
+            limit = min(REPLAY_PAGE, 2 * written + 1)
+            if unsent is not None and not (await asyncio.wait([unsent], timeout=REPLAY_WRITE_LIMIT_S))[0]:
+                self.close("slow")
         self._live = True
 
-    async def _write_paced(self, message: SupportMessage) -> None:
-        self._cursor = message.seq
-        unsent = self.write(encode_frame(NewMessageEvent(message), seq=message.seq))
-        if unsent is not None:
-            taken, _ = await asyncio.wait([unsent], timeout=REPLAY_WRITE_LIMIT_S)
-            if not taken:
-                self.close("slow")
+    async def _replay(self, limit: int) -> tuple[int, bool, asyncio.Future[None] | None]:
+        """Writes what follows the cursor, up to `limit` messages, until the kernel takes no more.
+
+        Returns how many were written, whether there are more, and the future of the one that waits for the reader.
+        """
+        page: MessagePage = await self._read(
+            self._sources.messages_after, self.subscription.chat_id, self._cursor, limit
+        )
+        for n, message in enumerate(page.messages, 1):
+            self._cursor = message.seq
+            unsent = self.write(encode_frame(NewMessageEvent(message), seq=message.seq))
+            if unsent is not None:
+                return n, page.has_more or n < len(page.messages), unsent
+        return len(page.messages), page.has_more, None
 
     async def _read(self, source: Callable[..., Awaitable[Any]], *args: Any) -> Any:
         """Reads from the database, again and again while it does not answer: the stream stays open meanwhile."""

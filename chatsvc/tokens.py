@@ -107,7 +107,7 @@ def _decode(token: str, keys: tuple[bytes, ...], audience: str) -> dict[str, Any
             )
         except jwt.ExpiredSignatureError:
             expired = True
-        except (jwt.InvalidTokenError, ValueError, RecursionError):
+        except (jwt.InvalidTokenError, ValueError, TypeError, OverflowError, RecursionError):
             continue
     raise TokenExpired if expired else Unauthorized
 

@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 
 SENDER_TYPES = ("user", "admin")
 CONTENT_MAX_CHARS = 10_000
+CLIENT_ID_MAX_CHARS = 64
 PREVIEW_CHARS = 100
 
 Id = Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
@@ -109,7 +110,7 @@ class Problem(Struct, frozen=True, omit_defaults=True):
 
 class NewMessage(Struct, frozen=True, forbid_unknown_fields=True):
     content: Annotated[str, Meta(min_length=1, max_length=CONTENT_MAX_CHARS)]
-    client_id: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+    client_id: Annotated[str, Meta(min_length=1, max_length=CLIENT_ID_MAX_CHARS)] | None = None
 
 
 class UpTo(Struct, frozen=True, forbid_unknown_fields=True):

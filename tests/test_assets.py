@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from chatsvc.assets import Assets
+from chatsvc.assets import Assets, slim
 
 LOADER_SOURCE = b'const MODULES = new URL("static/v/dev/widget/", BASE);'
 
@@ -29,6 +29,18 @@ def test_the_version_changes_with_any_byte_of_any_file(tmp_path: Path) -> None:
 def test_the_loader_names_the_current_version(tmp_path: Path) -> None:
     assets = Assets(_tree(tmp_path))
     assert assets.loader.body == LOADER_SOURCE.replace(b"/dev/", f"/{assets.version}/".encode())
+
+
+def test_the_loader_is_one_file_with_what_it_imports_inside(tmp_path: Path) -> None:
+    source = b'import { a } from "./widget/a.js";\n' + LOADER_SOURCE
+    assets = Assets(_tree(tmp_path, **{"widget.js": source, "widget/a.js": b"export const a = 1;"}))
+    assert assets.loader.body.startswith(b"const a = 1;\n")
+    assert b"import {" not in Assets().loader.body
+
+
+def test_a_script_loses_its_comments_and_nothing_else() -> None:
+    script = '/** @type {string} */\nconst a = "https://x"; // why\n\n  // a line\n  f(/** @type {T} */ (a)); /* kept */\n'
+    assert slim(script) == 'const a = "https://x";\nf((a)); /* kept */\n'
 
 
 def test_a_url_for_a_file_that_does_not_exist_is_a_mistake_seen_at_once(tmp_path: Path) -> None:

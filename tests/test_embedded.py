@@ -235,10 +235,9 @@ def test_stale_pid_file_that_names_a_living_process(data_dir: Path) -> None:
     account = owner.st_uid if ROOT else None
     with subprocess.Popen(["sleep", "60"], user=account, extra_groups=[] if ROOT else None) as innocent:
         try:
-            (cluster / "postmaster.pid").write_text(
-                f"{innocent.pid}\n{cluster}\n1700000000\n5432\n.\n\n  1 1\nready   \n"
-            )
-            os.chown(cluster / "postmaster.pid", owner.st_uid, owner.st_gid)
+            for name in ("postmaster.pid", ".s.PGSQL.5432.lock"):
+                (cluster / name).write_text(f"{innocent.pid}\n{cluster}\n1700000000\n5432\n.\n\n  1 1\nready   \n")
+                os.chown(cluster / name, owner.st_uid, owner.st_gid)
             with running(data_dir) as url:
                 assert sql(url, "SELECT 1") == [(1,)]
             assert innocent.poll() is None

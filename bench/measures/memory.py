@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass
 
-from bench.arena import Arena
+from bench.arena import USERS, Arena
 from bench.load import Load, open_streams_strictly
 from bench.process import resident_bytes
 from bench.servers import Server, running
@@ -12,7 +12,7 @@ from bench.table import Row, kibibytes, mebibytes, times
 IDLE = 5_000
 FEW, MANY = 1_000, 10_000
 ROUNDS = 3
-WARM_UP = 100  # streams opened and closed first: threads started, modules loaded, database connected
+WARM_UP = 1_000  # other users' streams opened and closed first: what serving requests takes at its peak is there
 SETTLE_S = 1.0
 PER_STREAM_BYTES = 6 * 1024
 FLAT = 0.15
@@ -78,7 +78,7 @@ def open_and_weigh(server: Server, load: Load, streams: int, start: int) -> floa
 
 
 def warm_up(server: Server, load: Load) -> None:
-    open_streams_strictly(load, server.stream_requests(range(WARM_UP)))
+    open_streams_strictly(load, server.stream_requests(range(USERS - WARM_UP, USERS)))
     close_all(server, load)
 
 

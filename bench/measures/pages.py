@@ -106,7 +106,8 @@ def compare(
     """Median seconds with few and with many chats, per page, requested in turns."""
     found = []
     for few_path, many_path in zip(small_paths(small), large_paths(large), strict=True):
-        few_times, many_times = [], []
+        few_times: list[float] = []
+        many_times: list[float] = []
         deadline = time.monotonic() + LIMIT_S
         while len(few_times) < WARM_UP + REQUESTS and (len(few_times) <= WARM_UP or time.monotonic() < deadline):
             few_times.append(small.seconds(few_path))

@@ -27,9 +27,11 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Audience = Literal["public", "user", "staff", "nobody"]
 
-BODY_MAX_BYTES = 64 * 1024  # 10,000 characters of four bytes, escaped, fit
+BODY_MAX_BYTES = 64 * 1024  # 10,000 characters fit: four bytes each in UTF-8, or six as \u0001
+USER_PATHS = ("/support_chat", "/visitors")  # where pages of other origins come (api.md section 3)
 PREFLIGHT_MAX_AGE_S = 7200  # Chromium keeps it no longer
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+AUDIENCES = {"user": ("host", "visitor"), "staff": ("staff",)}  # which kinds of callers; a handler for "nobody" has none
 _BY_STATUS: dict[int, type[DomainError]] = {
     kind.status: kind for kind in DomainError.__subclasses__() if kind is not errors.Internal
 }
@@ -72,20 +74,17 @@ class BaseHandler(RequestHandler):
             )
         if self.request.method != "OPTIONS" and self.audience != "public":
             self.caller = await self.identify()
+            if self.caller.kind not in AUDIENCES.get(self.audience, ()):
+                raise errors.Forbidden("these credentials are good for something else")
 
     async def identify(self) -> Caller:
-        """The caller, if he belongs to this handler's audience. Raises Unauthorized, Forbidden."""
+        """Who asks; whether he belongs to this handler's audience is checked after it. Raises Unauthorized."""
         token = self.bearer_token
         if token is not None:
-            caller = await self.services.identity.identify(token)
-        elif self.audience == "staff" and (cookie := self.get_cookie(self.services.cookie_name)):
-            caller = await self.services.identity.session(cookie)
-        else:
-            raise errors.Unauthorized
-        allowed = {"staff": caller.kind == "staff", "user": caller.kind in ("host", "visitor")}
-        if not allowed.get(self.audience, False):
-            raise errors.Forbidden("these credentials are good for something else")
-        return caller
+            return await self.services.identity.identify(token)
+        if self.audience == "staff" and (cookie := self.get_cookie(self.services.cookie_name)):
+            return await self.services.identity.session(cookie)
+        raise errors.Unauthorized
 
     @property
     def bearer_token(self) -> str | None:
@@ -112,13 +111,13 @@ class BaseHandler(RequestHandler):
 
     def check_xsrf_cookie(self) -> None:
         """A cookie travels by itself, so it needs the token beside it; a bearer token does not travel by itself."""
-        if self.audience == "staff" and self.request.headers.get("Authorization") is None:
+        by_cookie = self.get_cookie(self.services.cookie_name) and self.request.headers.get("Authorization") is None
+        if self.audience == "staff" and by_cookie:  # nobody at all is answered 401 by prepare()
             super().check_xsrf_cookie()
 
     def check_trusted_origin(self, origin: str) -> bool:
-        return origin == self.services.public_origin or (
-            self.audience in ("user", "public") and origin in self.services.allowed_origins
-        )
+        """Of a request from another origin: only our own public one; CorsMixin adds those that embed the widget."""
+        return origin == self.services.public_origin
 
     def on_finish(self) -> None:
         self.services.running.discard(self)
@@ -140,6 +139,13 @@ class BaseHandler(RequestHandler):
         except (msgspec.DecodeError, ValueError, RecursionError):
             raise errors.BadRequest("the body is not valid JSON") from None
         return decoded
+
+    def decode_argument(self, value: bytes, name: str | None = None) -> str:
+        """Of a path (no name) that is not UTF-8: there is no such thing."""
+        try:
+            return super().decode_argument(value, name)
+        except HTTPError:
+            raise errors.BadRequest(f"{name} is not UTF-8") if name else errors.NotFound() from None
 
     def int_argument(self, name: str, default: int, low: int, high: int) -> int:
         """A whole number from the query. Raises BadRequest."""
@@ -181,6 +187,11 @@ class BaseHandler(RequestHandler):
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         error = self.as_domain_error(status_code, kwargs.get("exc_info", (None, None, None))[1])
+        self.set_error(error)
+        self.render_error(error)
+
+    def set_error(self, error: DomainError) -> None:
+        """The error's status and the headers that go with it."""
         self.set_status(error.status)
         if error.retry_after_s is not None:
             self.set_header("Retry-After", str(max(1, -int(-error.retry_after_s // 1))))
@@ -188,7 +199,6 @@ class BaseHandler(RequestHandler):
             self.set_header("WWW-Authenticate", "Bearer")
         if error.status == 405:
             self.set_header("Allow", ", ".join(self.allowed_methods()))
-        self.render_error(error)
 
     def render_error(self, error: DomainError) -> None:
         """Problem details as JSON; pages override it."""
@@ -226,6 +236,9 @@ class CorsMixin(BaseHandler):
         for name, value in self.cors_headers():
             self.set_header(name, value)
 
+    def check_trusted_origin(self, origin: str) -> bool:
+        return origin in self.services.allowed_origins or super().check_trusted_origin(origin)
+
     def cors_headers(self) -> list[tuple[str, str]]:
         """The headers that let an allowed origin read the answer."""
         headers = [("Vary", "Origin")]
@@ -262,10 +275,13 @@ class StaffHandler(BaseHandler):
 
 
 @stream_request_body
-class TooLargeHandler(BaseHandler):
-    """Takes a request whose Content-Length is over the limit, before its body is read."""
+class TooLargeHandler(CorsMixin):
+    """Takes a request whose Content-Length is over the limit, before its body is read; the widget may read the answer."""
 
     audience = "public"
+
+    def cors_headers(self) -> list[tuple[str, str]]:
+        return super().cors_headers() if self.request.path.startswith(USER_PATHS) else []
 
     async def prepare(self) -> None:
         length = self.request.headers.get("Content-Length", "")[:20]

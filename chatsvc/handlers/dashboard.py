@@ -6,6 +6,7 @@ from chatsvc import presentation
 from chatsvc.chats import Sender
 from chatsvc.errors import DomainError, TooManyRequests, Unauthorized, Unprocessable
 from chatsvc.handlers.page import PageHandler
+from chatsvc.limits import address_key
 from chatsvc.wire import AdminSupportChat, MessagePage, SupportChatListItem
 
 CARDS = 50  # on one page of the list
@@ -30,9 +31,9 @@ class LoginHandler(PageHandler):
         email = self.get_body_argument("email", "")
         password = self.get_body_argument("password", "", strip=False)
         try:
-            token = await self.services.identity.login(email, password, self.address)
+            token = await self.services.identity.login(email, password, address_key(self.address))
         except (Unauthorized, TooManyRequests) as error:
-            self.set_status(error.status)
+            self.set_error(error)
             self._form(email=email, problem=f"{error.detail[:1].upper()}{error.detail[1:]}.")
         else:
             self.start_session(token)
@@ -48,6 +49,8 @@ class LogoutHandler(PageHandler):
 
     async def post(self) -> None:
         await self.services.identity.logout(self.caller)
+        if self.caller.access_id is not None:
+            self.services.streams.close_access(self.caller.access_id)
         self.end_session()
         self.redirect("/login", status=303)
 
@@ -62,8 +65,8 @@ class DashboardHandler(PageHandler):
         return presentation.TabCounts(*(presentation.capped(count) for count in counts))
 
     def dashboard_page(self, template: str, counts: presentation.TabCounts, **context: object) -> None:
-        unread = "" if counts.unread == "0" else f"({counts.unread}) "
-        self.page(template, staff=self.caller.email, counts=counts, unread_title=unread, **context)
+        title = presentation.unread_title(counts.unread)
+        self.page(template, staff=self.caller.email, counts=counts, unread_title=title, **context)
 
 
 class ListHandler(DashboardHandler):
@@ -101,7 +104,7 @@ class ChatHandler(DashboardHandler):
             self.limit_message()
             await self.services.chats.post_message(chat_id, sender, content, client_id)
         except (Unprocessable, TooManyRequests) as error:
-            self.set_status(error.status)
+            self.set_error(error)
             await self.show(chat_id, draft=content, problem=error)
         else:
             self.redirect(f"/dashboard/chats/{chat_id}", status=303)

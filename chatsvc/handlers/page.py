@@ -70,7 +70,8 @@ class PageHandler(BaseHandler):
         self.set_cookie(self.services.cookie_name, token, path="/", httponly=True, samesite="Lax", secure=secure)
 
     def end_session(self) -> None:
-        self.clear_cookie(self.services.cookie_name, path="/")
+        secure = self.services.public_origin.startswith("https:")  # a __Host- cookie is not even cleared without it
+        self.clear_cookie(self.services.cookie_name, path="/", httponly=True, samesite="Lax", secure=secure)
 
     def seq_argument(self, name: str) -> int | None:
         """A seq from the query. Raises BadRequest."""

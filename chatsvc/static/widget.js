@@ -2,36 +2,16 @@
 /**
  * The loader: the one script that a host page names. It defines <support-chat> and draws the button; everything
  * else is fetched when somebody opens the panel, or at once for people who already have a conversation.
- * The server puts the version of the modules in place of `dev` when it serves this file.
+ * The server puts the version of the modules in place of `dev` when it serves this file, and what it imports into it.
  */
+import { hex, textOn } from "./widget/colors.js";
+import { BUBBLE, CROSS, LABELS, STYLE } from "./widget/launcher.js";
+
 const BASE = new URL(".", import.meta.url);
 const MODULES = new URL("static/v/dev/widget/", BASE);
 const VISITOR_KEY = `support-chat:${BASE.href}:visitor`;
+const DEFAULT_ACCENT = "#0b57d0";
 const ATTRIBUTES = ["token", "heading", "greeting", "accent", "theme", "lang", "open"];
-const LABELS = /** @type {Record<string, [string, string]>} */ ({
-  en: ["Open support chat", "Close support chat"],
-  de: ["Support-Chat öffnen", "Support-Chat schließen"],
-});
-const BUBBLE = "M12 3C6.8 3 3 6.5 3 10.9c0 2.4 1.2 4.6 3.1 6 0 1.3-.5 2.6-1.4 3.6 1.9-.1 3.6-.7 5-1.8.7.1 1.5.2 2.3.2 5.2 0 9-3.5 9-8S17.2 3 12 3z";
-const CROSS = "M6.4 5 5 6.4l5.6 5.6L5 17.6 6.4 19l5.6-5.6 5.6 5.6 1.4-1.4-5.6-5.6L19 6.4 17.6 5 12 10.6z";
-
-// `!important` wins over the host page's own rules (`* { all: unset }`), and only inside this element
-const STYLE = `
-:host { all: initial !important; display: block !important; position: fixed !important; z-index: 2147483000 !important;
-  inset-block-end: max(20px, env(safe-area-inset-bottom)) !important; inset-inline-end: max(20px, env(safe-area-inset-right)) !important;
-  font: 15px/1.45 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif !important; --accent: #0b57d0; --on-accent: #fff; }
-:host([hidden]) { display: none !important; }
-.launcher { position: relative; display: grid; place-items: center; inline-size: 56px; block-size: 56px; padding: 0; border: 0; border-radius: 50%;
-  background: var(--accent); color: var(--on-accent); cursor: pointer; box-shadow: 0 1px 3px rgb(0 0 0 / .25), 0 8px 24px rgb(0 0 0 / .2); transition: transform .15s; }
-.launcher:hover { transform: scale(1.05); }
-.launcher:focus-visible { outline: 3px solid var(--accent); outline-offset: 3px; box-shadow: 0 0 0 3px #fff; }
-.launcher svg { inline-size: 28px; block-size: 28px; fill: currentColor; }
-.badge { position: absolute; inset-block-start: -4px; inset-inline-end: -4px; min-inline-size: 22px; box-sizing: border-box; padding: 0 6px; border-radius: 11px;
-  background: #c5221f; color: #fff; font-size: 13px; line-height: 22px; font-weight: 600; text-align: center; }
-.badge[hidden] { display: none; }
-@media (max-width: 479.98px) { :host([open]) .launcher { display: none; } }
-@media (prefers-reduced-motion: reduce) { .launcher { transition: none; } }
-@media (forced-colors: active) { .launcher { border: 2px solid ButtonText; } }`;
 
 /** The visitor's token, if this browser has one; reading it stores nothing. @returns {string | null} */
 function visitorToken() {
@@ -48,6 +28,7 @@ class SupportChat extends HTMLElement {
   #button = document.createElement("button");
   #path = document.createElementNS("http://www.w3.org/2000/svg", "path");
   #badge = document.createElement("span");
+  #accent = new CSSStyleSheet();
   #unread = 0;
   /** @type {(() => Promise<string> | string) | null} */ #getToken = null;
   /** @type {Promise<import("./widget/element.js").Chat> | null} */ #chat = null;
@@ -66,6 +47,7 @@ class SupportChat extends HTMLElement {
   /** @param {string} name @param {string | null} before @param {string | null} after */
   attributeChangedCallback(name, before, after) {
     if (!this.#root.childElementCount || before === after) return;
+    if (name === "accent") this.#tint();
     this.#label();
     if (name === "open" && (before === null) !== (after === null)) this.#opened(after !== null);
     else if (this.#chat || (name === "token" && after)) this.#use((chat) => chat.changed(name));
@@ -84,7 +66,6 @@ class SupportChat extends HTMLElement {
     this.#unread = count;
     this.#label();
   }
-
   show() { this.open = true; }
   hide() { this.open = false; }
   toggle() { this.open = !this.open; }
@@ -93,16 +74,15 @@ class SupportChat extends HTMLElement {
   /** A property that the page set before this script was there hides the accessor: set it again. @param {string} name */
   #upgrade(name) {
     if (!Object.prototype.hasOwnProperty.call(this, name)) return;
-    const self = /** @type {any} */ (this);
-    const value = self[name];
-    delete self[name];
-    self[name] = value;
+    const value = Reflect.get(this, name);
+    Reflect.deleteProperty(this, name);
+    Reflect.set(this, name, value);
   }
 
   #draw() {
     const sheet = new CSSStyleSheet();
     sheet.replaceSync(STYLE);
-    this.#root.adoptedStyleSheets = [sheet];
+    this.#root.adoptedStyleSheets = [sheet, this.#accent];
     const icon = document.createElementNS("http://www.w3.org/2000/svg", "svg");
     icon.setAttribute("viewBox", "0 0 24 24");
     icon.setAttribute("aria-hidden", "true");
@@ -113,7 +93,13 @@ class SupportChat extends HTMLElement {
     this.#button.append(icon, this.#badge);
     this.#button.addEventListener("click", () => this.toggle());
     this.#root.append(this.#button);
+    this.#tint();
     this.#label();
+  }
+
+  #tint() {
+    const accent = hex(this.getAttribute("accent")) ?? DEFAULT_ACCENT;
+    this.#accent.replaceSync(`:host { --accent: ${accent}; --on-accent: ${textOn(accent)}; }`);
   }
 
   #label() {

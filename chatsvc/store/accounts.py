@@ -93,6 +93,12 @@ def save_host_account(
     return account
 
 
+def note_claims(session: Session, user_id: str, issued_at: datetime) -> None:
+    """A token that says what is known already: from now on none issued before it changes anything."""
+    older = User.claims_issued_at.is_null() | (User.claims_issued_at < issued_at)
+    User.update(claims_issued_at=issued_at).where((User.id == user_id) & older).execute(session.database)
+
+
 def create_visitor(session: Session, user_id: str, name: str | None, email: str | None) -> None:
     User.insert(id=user_id, kind="visitor", name=name, email=email).on_conflict_ignore().execute(session.database)
 

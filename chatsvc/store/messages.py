@@ -164,9 +164,9 @@ class _ChatState:
         self.id, self.user_id, self.user_email, self.user_name = chat_id, user_id, user_email, user_name
         self.archived, self.unread = archived, unread
 
-    def take(self, message: SupportMessage) -> SupportChatListItem:
-        """What the staff's list shows after this message."""
-        if message.sender_type == "user":
+    def take(self, message: SupportMessage, is_new: bool) -> SupportChatListItem:
+        """What the staff's list shows after this message. One that was stored before changes nothing now."""
+        if is_new and message.sender_type == "user":
             self.archived, self.unread = False, True
         return SupportChatListItem(
             id=self.id,
@@ -195,13 +195,13 @@ def _outcome(row: MessageRow, record: tuple[Any, ...], chat: _ChatState) -> Post
         seq,
         row.client_id,
     )
+    is_new = message_id == row.id  # also when it is known under our own id: a commit whose answer was lost, run again
     was_archived = chat.archived
-    item = chat.take(message)
+    item = chat.take(message, is_new)
     return Posted(
         message,
         item,
-        is_new=message_id
-        == row.id,  # also when it is known under our own id: a commit whose answer was lost, run again
+        is_new=is_new,
         was_archived=was_archived and not item.archived,
         notice=None if due_at is None else (row.notice_id, due_at),
     )

@@ -1,6 +1,8 @@
 """The browser that tests drive."""
 
+import os
 import shutil
+from pathlib import Path
 
 # --no-sandbox: tests run as root in containers; the others keep the browser from talking to anybody else
 ARGUMENTS = [
@@ -14,6 +16,11 @@ ARGUMENTS = [
 ]
 
 
+FOUND = Path(__file__).parents[2] / ".venv" / "chromium"  # written by tools/chromium.py
+PLAYWRIGHT = "playwright"
+
+
 def executable() -> str | None:
-    """The system's Chromium; None lets Playwright use its own."""
-    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    """The Chromium that `make` found, else the one in PATH; None lets Playwright use its own."""
+    found = os.environ.get("CHROMIUM") or (FOUND.read_text().strip() if FOUND.exists() else shutil.which("chromium"))
+    return None if found == PLAYWRIGHT else found

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect, sync_playwright
 
 from .chromium import ARGUMENTS, executable
 from .serving import Server
@@ -45,9 +45,13 @@ def new_context(browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
     contexts: list[BrowserContext] = []
     wrong: list[str] = []
 
+    def opened(dialog: Dialog) -> None:
+        wrong.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
     def watch(page: Page) -> None:
         page.on("pageerror", lambda error: wrong.append(f"{page.url}: {error.stack or error.message}"))
-        page.on("dialog", lambda dialog: (wrong.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        page.on("dialog", opened)
 
     def make(**options: object) -> BrowserContext:
         context = browser.new_context(**options)  # type: ignore[arg-type]

@@ -21,14 +21,25 @@ def person() -> str:
 
 
 def host_page(
-    context: BrowserContext, server: Server, *, token: str = "", attributes: str = "", head: str = "", element: str | None = None
+    context: BrowserContext,
+    server: Server,
+    *,
+    token: str = "",
+    attributes: str = "",
+    head: str = "",
+    element: str | None = None,
 ) -> Page:
     """Opens a page of a site with a strict Content-Security-Policy that has the widget in it."""
     credentials = f" token={json.dumps(token)}" if token else ""
     body = PAGE.format(
-        chat=server.url, head=head, element=f"<support-chat{credentials} {attributes}></support-chat>" if element is None else element
+        chat=server.url,
+        head=head,
+        element=f"<support-chat{credentials} {attributes}></support-chat>" if element is None else element,
     )
-    headers = {"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": STRICT_CSP.format(chat=server.url)}
+    headers = {
+        "Content-Type": "text/html; charset=utf-8",
+        "Content-Security-Policy": STRICT_CSP.format(chat=server.url),
+    }
 
     def answer(route: Route) -> None:
         if route.request.resource_type == "document":

@@ -45,7 +45,9 @@ class Server:
         self._staff_token = self._command("staff-token", STAFF_EMAIL).strip()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
     def start(self) -> None:
@@ -85,7 +87,8 @@ class Server:
     # ---- the API, as other programs use it ----
 
     def user(self, token: str, method: str, path: str, body: Json | None = None) -> Json:
-        return self._call(token, method, path, body)
+        answer: Json = self._call(token, method, path, body)
+        return answer
 
     def staff(self, method: str, path: str, body: Json | None = None) -> Any:
         return self._call(self._staff_token, method, path, body)
@@ -115,8 +118,8 @@ class Server:
     def _call(self, token: str, method: str, path: str, body: Json | None) -> Any:
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data, headers, method=method)  # noqa: S310
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+        request = urllib.request.Request(self.url + path, data, headers, method=method)
+        with urllib.request.urlopen(request, timeout=10) as answer:
             return json.loads(answer.read())
 
     # ---- the process ----
@@ -126,7 +129,12 @@ class Server:
 
     def _command(self, *arguments: str, stdin: str = "") -> str:
         return subprocess.run(
-            self._arguments(*arguments), env=self._environment(), input=stdin, capture_output=True, text=True, check=True
+            self._arguments(*arguments),
+            env=self._environment(),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout
 
     def _environment(self) -> dict[str, str]:
@@ -146,7 +154,7 @@ class Server:
 
     def _ready(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.url}/readyz", timeout=2) as answer:  # noqa: S310
+            with urllib.request.urlopen(f"{self.url}/readyz", timeout=2) as answer:
                 return bool(answer.status == 200)
         except (HTTPError, URLError, OSError):
             return False

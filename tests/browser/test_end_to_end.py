@@ -1,9 +1,12 @@
 """The main job: two people in two browsers, and the server dies in between."""
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from .hosting import NewContext, box, messages, write
 from .serving import Server
+
+pytestmark = pytest.mark.browser
 
 
 def test_user_and_staff_through_a_kill(own_server: Server, new_context: NewContext) -> None:

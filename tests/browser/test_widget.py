@@ -2,18 +2,22 @@
 
 import re
 
+import pytest
 from playwright.sync_api import Request, Route, expect
 
 from .hosting import NewContext, box, host_page, launcher, messages, open_chat, panel, person, wait_until_stored, write
 from .serving import HOST_PAGE, Server
+
+pytestmark = pytest.mark.browser
 
 
 def test_a_visitor_who_does_not_open_it_costs_one_request(server: Server, new_context: NewContext) -> None:
     context = new_context()
     asked: list[str] = []
     context.on("request", lambda request: asked.append(request.url))
-    page = host_page(context, server)
+    page = host_page(context, server, attributes='accent="rgb(255 215 0)"')
     page.wait_for_load_state("networkidle")
+    assert launcher(page).evaluate("(button) => getComputedStyle(button).backgroundColor") == "rgb(255, 215, 0)"
     assert [url for url in asked if not url.startswith(HOST_PAGE)] == [f"{server.url}/widget.js"]
     assert page.evaluate("Object.keys(localStorage)") == []
     assert context.cookies() == []
@@ -82,7 +86,9 @@ def test_enter_sends_shift_enter_does_not_and_composing_does_not(server: Server,
     box(page).fill("first line")
     box(page).press("Shift+Enter")
     box(page).press_sequentially("second line")
-    box(page).evaluate("(box) => box.dispatchEvent(new KeyboardEvent('keydown', {key: 'Enter', isComposing: true, bubbles: true}))")
+    box(page).evaluate(
+        "(box) => box.dispatchEvent(new KeyboardEvent('keydown', {key: 'Enter', isComposing: true, bubbles: true}))"
+    )
     expect(messages(page)).to_have_count(0)
     box(page).press("Enter")
     expect(messages(page)).to_have_count(1)
@@ -130,16 +136,18 @@ def test_older_messages_come_without_a_jump(server: Server, new_context: NewCont
     open_chat(page)
     expect(messages(page)).to_have_count(50)
     listing = page.locator("support-chat .list")
-    top = "(list, text) => [...list.querySelectorAll('.bubble')].find((b) => b.textContent === text).getBoundingClientRect().top"
-    listing.evaluate("(list) => { list.scrollTop = 60; }")
-    before = listing.evaluate(top, "message 73")
+    top = """[...list.querySelectorAll(".bubble")].find((bubble) => bubble.textContent === "message 73")
+        .getBoundingClientRect().top - list.getBoundingClientRect().top"""
+    before = listing.evaluate(f"(list) => {{ list.scrollTop = 60; return {top}; }}")
     expect(messages(page)).to_have_count(100)
-    assert abs(listing.evaluate(top, "message 73") - before) <= 2
+    assert abs(listing.evaluate(f"(list) => {top}") - before) <= 2
     listing.evaluate("(list) => { list.scrollTop = 0; }")
     expect(messages(page)).to_have_text([f"message {number}" for number in range(1, 121)])
 
 
-def test_what_is_written_offline_is_sent_in_order_when_the_connection_is_back(server: Server, new_context: NewContext) -> None:
+def test_what_is_written_offline_is_sent_in_order_when_the_connection_is_back(
+    server: Server, new_context: NewContext
+) -> None:
     context = new_context()
     token = server.token(person())
     page = host_page(context, server, token=token)
@@ -182,7 +190,9 @@ def test_a_refused_message_stays_marked_and_retry_sends_it(server: Server, new_c
     open_chat(page)
     refusal = '{"title": "Unprocessable", "detail": "not like this"}'
     headers = {"Access-Control-Allow-Origin": HOST_PAGE, "Content-Type": "application/problem+json"}
-    page.route("**/support_chat/messages", lambda route: route.fulfill(status=422, body=refusal, headers=headers), times=1)
+    page.route(
+        "**/support_chat/messages", lambda route: route.fulfill(status=422, body=refusal, headers=headers), times=1
+    )
     write(page, "refused once")
     expect(page.locator("support-chat .failed")).to_contain_text("Not sent: not like this")
     write(page, "the next one")
@@ -247,7 +257,10 @@ def test_text_is_never_markup_and_only_safe_addresses_are_links(server: Server, 
     open_chat(page)
     expect(messages(page)).to_have_count(6)
     assert messages(page).all_text_contents()[:5] == nasty
-    assert page.locator("support-chat .bubble *").evaluate_all("(nodes) => nodes.map((node) => node.localName)") == ["a", "a"]
+    assert page.locator("support-chat .bubble *").evaluate_all("(nodes) => nodes.map((node) => node.localName)") == [
+        "a",
+        "a",
+    ]
     link = page.locator("support-chat .bubble a").first
     assert [link.get_attribute(name) for name in ("href", "target", "rel")] == [
         "https://example.com/a?b=c", "_blank", "noopener noreferrer nofollow",
@@ -255,7 +268,9 @@ def test_text_is_never_markup_and_only_safe_addresses_are_links(server: Server, 
     assert panel(page).evaluate("(panel) => panel.scrollWidth <= panel.clientWidth")
 
 
-def test_the_host_page_cannot_break_its_look_and_it_does_not_touch_the_host_page(server: Server, new_context: NewContext) -> None:
+def test_the_host_page_cannot_break_its_look_and_it_does_not_touch_the_host_page(
+    server: Server, new_context: NewContext
+) -> None:
     head = '<link rel="stylesheet" href="/hostile.css">'
     context = new_context()
     hostile = "* { all: unset !important; display: inline; color: red; }"

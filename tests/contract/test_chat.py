@@ -13,6 +13,16 @@ from tests.support.service import Service
 
 MESSAGES = "/support_chat/messages"
 
+WRONG_QUERIES = [
+    "after=1&before=2", "after=1&since=2026-01-29T10:30:00Z", "before=1&since=2026-01-29T10:30:00Z",
+    "after=1&before=2&since=2026-01-29T10:30:00Z", "after=&before=1",
+    "after=-1", "after=1.0", "after=one", "after=01", "after=", "after=1e3", "after=%D9%A1", "after=" + "9" * 5000,
+    "before=-1", "before=x", "before=",
+    "since=yesterday", "since=2026-01-29", "since=2026-01-29T10:30:00", "since=", "since=1769682600",
+    "since=0001-01-01T00:00:00%2B23:59", "since=2026-13-29T10:30:00Z",
+    "limit=0", "limit=201", "limit=-1", "limit=ten", "limit=", "limit=1.5", "after=%ff",
+]  # fmt: skip
+
 
 def seqs(page: dict[str, list[dict[str, int]]]) -> list[int]:
     return [message["seq"] for message in page["messages"]]
@@ -133,18 +143,9 @@ async def test_created_at_of_each_message_is_a_cursor_as_good_as_its_seq(service
         assert seqs(page) == list(range(message["seq"] + 1, 31))
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        "after=1&before=2", "after=1&since=2026-01-29T10:30:00Z", "before=1&since=2026-01-29T10:30:00Z",
-        "after=1&before=2&since=2026-01-29T10:30:00Z", "after=&before=1",
-        "after=-1", "after=1.0", "after=one", "after=01", "after=", "after=1e3", "after=%D9%A1", "after=" + "9" * 5000,
-        "before=-1", "before=x", "before=",
-        "since=yesterday", "since=2026-01-29", "since=2026-01-29T10:30:00", "since=", "since=1769682600",
-        "since=0001-01-01T00:00:00%2B23:59", "since=2026-13-29T10:30:00Z",
-        "limit=0", "limit=201", "limit=-1", "limit=ten", "limit=", "limit=1.5", "after=%ff",
-    ],
-)  # fmt: skip
-async def test_a_query_of_the_wrong_form_is_a_bad_request(service: Service, cast: Cast, query: str) -> None:
-    for path, token in ((MESSAGES, cast.alice), (f"/admin/chats/{cast.chat_id}/messages", cast.staff)):
-        check_problem(await service.get(f"{path}?{query}", token), 400)
+async def test_a_query_of_the_wrong_form_is_a_bad_request(service: Service, cast: Cast) -> None:
+    for query in WRONG_QUERIES:
+        for path, token in ((MESSAGES, cast.alice), (f"/admin/chats/{cast.chat_id}/messages", cast.staff)):
+            answer = await service.get(f"{path}?{query}", token)
+            assert answer.status == 400, (path, query, answer.status)
+            check_problem(answer, 400)

@@ -5,17 +5,34 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 from uuid import uuid4
 
 from tests.faults.history import History, Message, Seen
+from tests.support.service import Service
 
 REQUEST_LIMIT_S = 15.0
 SEND_LIMIT_S = 30.0  # for one message to be acknowledged, over all its tries
 PAUSE_S = (0.01, 0.05)  # before the next try; short, so that as much as possible happens around a fault
 FRAME_MAX_BYTES = 2**20
 HOST = "127.0.0.1"
+
+
+def port_of(service: Service) -> int:
+    """Where an in-process service listens."""
+    return int(service.url.rpartition(":")[2])
+
+
+@asynccontextmanager
+async def running(service: Service) -> AsyncIterator[Service]:
+    """A service in this process."""
+    await service.start()
+    try:
+        yield service
+    finally:
+        await service.stop()
 
 
 class Reply(NamedTuple):
@@ -139,7 +156,7 @@ class Follower:
     ) -> None:
         self.ports, self.path, self.token, self.seen = ports, path, token, seen
         self.silence_limit_s, self.keeps_cursor = silence_limit_s, keeps_cursor
-        self.connections = 0
+        self.tries = self.connections = 0
         self.refusals: Counter[int | str] = Counter()
         self.closes: list[tuple[dict[str, Any], int | None]] = []  # each `close`, and the `retry:` it came with
         self.is_open = False
@@ -156,6 +173,7 @@ class Follower:
 
     async def follow(self) -> None:
         """One connection, to its end. Raises OSError, EOFError."""
+        self.tries += 1
         async with asyncio.timeout(REQUEST_LIMIT_S):
             reader, self._writer = await asyncio.open_connection(HOST, random.choice(self.ports), limit=FRAME_MAX_BYTES)
         try:

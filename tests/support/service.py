@@ -17,7 +17,7 @@ from chatsvc.passwords import hash_password
 from chatsvc.store import accounts
 from tests.support.sse import StreamClient
 
-IDENTITY_SECRET = b"an identity secret for the tests, long enough"
+IDENTITY_SECRET = b"an identity secret for the tests that is long enough"
 SECRET_KEY = b"a secret key for the tests, of more than 32 bytes"
 PASSWORD = "correct horse battery"
 NO_LIMITS = {
@@ -54,6 +54,7 @@ class Service:
         self.app = App(config, database_url, SECRET_KEY)
         self.database_url = database_url
         self.url = ""
+        self._streams: list[StreamClient] = []
         self._client = AsyncHTTPClient(force_instance=True, max_clients=1000)
 
     async def start(self) -> "Service":
@@ -63,6 +64,8 @@ class Service:
 
     async def stop(self) -> None:
         self._client.close()
+        for stream in self._streams:
+            stream.close()
         await self.app.stop()
 
     # ---- who ----
@@ -158,7 +161,9 @@ class Service:
             head["Authorization"] = f"Bearer {token}"
         if cursor is not None:
             head["Last-Event-ID"] = str(cursor)
-        return await StreamClient.open(self.url + path, head)
+        client = await StreamClient.open(self.url + path, head)
+        self._streams.append(client)
+        return client
 
 
 def read_cookies(answer: Answer) -> dict[str, str]:

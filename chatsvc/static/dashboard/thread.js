@@ -45,7 +45,9 @@ export class Thread {
   /** @param {Document} fetched a fragment with messages @returns {boolean} there are more of them */
   insert(fetched) {
     const list = /** @type {HTMLElement} */ (fetched.getElementById("messages"));
-    const fresh = /** @type {HTMLElement[]} */ ([...list.querySelectorAll(".message")]).filter((item) => !document.getElementById(item.id)).map((item) => document.importNode(item, true));
+    const fresh = /** @type {HTMLElement[]} */ ([...list.querySelectorAll(".message")])
+      .filter((item) => !document.getElementById(item.id))
+      .map((item) => document.importNode(item, true));
     const follow = this.atEnd;
     const fromEnd = this.scroll.scrollHeight - this.scroll.scrollTop;
     const newer = seqOf(fresh.at(-1)) > this.lastSeq;

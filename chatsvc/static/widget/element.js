@@ -1,27 +1,19 @@
 // @ts-check
 /** Behind <support-chat>: brings the conversation and the panel together, for as long as the element is in the page. */
 import { ChatClient } from "./chat-client.js";
-import { hex, textOn } from "./colors.js";
 import { draft, keepDraft } from "./drafts.js";
 import { Identity } from "./identity.js";
 import { unread } from "./message-store.js";
 import { Panel } from "./panel.js";
 import { Session } from "./session.js";
 import { language, strings } from "./strings.js";
-import { SHEET, accentSheet } from "./styles.js";
+import { SHEET } from "./styles.js";
 
-const DEFAULT_ACCENT = "#0b57d0";
-
-/** @typedef {HTMLElement & { token: string | null, getToken: (() => Promise<string> | string) | null, open: boolean, unread: number, focusLauncher(): void }} Host */
+/** @typedef {import("../support-chat.js").SupportChatElement & { unread: number, focusLauncher(): void }} Host */
 
 export class Chat {
-  #host;
-  #root;
-  #base;
-  #key;
-  #identity;
+  #host; #root; #base; #key; #identity;
   #sheet = new CSSStyleSheet();
-  #accent = new CSSStyleSheet();
   /** @type {Panel} */ #panel;
   /** @type {Session | null} */ #session = null;
   /** @type {string | null | undefined} null: a visitor; undefined: not asked yet */ #subject;
@@ -36,7 +28,7 @@ export class Chat {
     this.#key = visitorKey;
     this.#identity = new Identity(host, visitorKey);
     this.#sheet.replaceSync(SHEET);
-    root.adoptedStyleSheets = [...root.adoptedStyleSheets, this.#sheet, this.#accent];
+    root.adoptedStyleSheets = [...root.adoptedStyleSheets, this.#sheet];
     this.#panel = this.#draw();
     this.connected();
   }
@@ -103,8 +95,6 @@ export class Chat {
   #name() {
     const { heading, greeting } = strings(this.#panel.node.lang);
     this.#panel.name(this.#host.getAttribute("heading") ?? heading, this.#host.getAttribute("greeting") ?? greeting);
-    const accent = hex(this.#host.getAttribute("accent")) ?? DEFAULT_ACCENT;
-    this.#accent.replaceSync(accentSheet(accent, textOn(accent)));
   }
 
   /** Finds out who it is; another person gets another conversation, a renewed token of the same person changes nothing. */
@@ -116,7 +106,8 @@ export class Chat {
     const typed = this.#subject === undefined ? this.#panel.text : "";
     this.#subject = subject;
     this.#session?.stop();
-    const session = new Session(new ChatClient(this.#base, this.#identity), this.#identity, (event) => session === this.#session && this.#render(event));
+    const client = new ChatClient(this.#base, this.#identity);
+    const session = new Session(client, this.#identity, (event) => session === this.#session && this.#render(event));
     this.#session = session;
     this.#panel.text = typed || draft(this.#draftKey);
     this.#render({ type: "identified" });

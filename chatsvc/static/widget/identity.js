@@ -62,7 +62,10 @@ function stored(key) {
   }
 }
 
-/** Reads a claim without checking anything: the server decides what a token is worth. @param {string} token @param {string} name @returns {string | null} */
+/**
+ * Reads a claim without checking anything: the server decides what a token is worth.
+ * @param {string} token @param {string} name @returns {string | null}
+ */
 function claim(token, name) {
   try {
     const payload = token.split(".")[1].replace(/-/g, "+").replace(/_/g, "/");

@@ -29,7 +29,7 @@ export const EMPTY = { messages: [], outgoing: [], lastSeq: 0, readUpTo: 0, unre
 export function reduce(state, event) {
   switch (event.type) {
     case "snapshot": return snapshot(state, event.chat);
-    case "older": return { ...merge(state, event.page.messages), hasMore: event.page.has_more, unreadBefore: Math.max(0, state.unreadBefore - countUnread(event.page.messages, state.readUpTo)) };
+    case "older": return older(state, event.page);
     case "newer": return merge(state, event.page.messages);
     case "new_message": return merge(state, [event.message]);
     case "messages_read": return read(state, event.read_up_to);
@@ -83,6 +83,12 @@ function snapshot(state, chat) {
   };
 }
 
+/** @param {ChatState} state @param {import("../support-chat.js").MessagePage} page @returns {ChatState} */
+function older(state, page) {
+  const unreadBefore = Math.max(0, state.unreadBefore - countUnread(page.messages, state.readUpTo));
+  return { ...merge(state, page.messages), hasMore: page.has_more, unreadBefore };
+}
+
 /** @param {ChatState} state @param {SupportMessage[]} messages @returns {ChatState} */
 function merge(state, messages) {
   const bySeq = new Map(state.messages.map((message) => [message.seq, message]));
@@ -108,8 +114,8 @@ function read(state, upTo) {
 
 /** @param {ChatState} state @param {Record<string, any>} event @returns {ChatState} */
 function pending(state, { client_id, content, created_at }) {
-  const known = state.outgoing.some((item) => item.client_id === client_id) || state.messages.some((message) => message.client_id === client_id && message.sender_type === "user");
-  if (known) return state;
+  const stored = state.messages.some((message) => message.client_id === client_id && message.sender_type === "user");
+  if (stored || state.outgoing.some((item) => item.client_id === client_id)) return state;
   return { ...state, outgoing: [...state.outgoing, { client_id, content, created_at, status: "pending", reason: "" }] };
 }
 

@@ -17,7 +17,8 @@ import { linked } from "./links.js";
 /** @param {SupportMessage} message @returns {Shown} */
 export function stored(message) {
   const own = message.sender_type === "user";
-  return { key: own && message.client_id ? `own:${message.client_id}` : `seq:${message.seq}`, own, content: message.content, at: new Date(message.created_at), outgoing: null };
+  const key = own && message.client_id ? `own:${message.client_id}` : `seq:${message.seq}`;
+  return { key, own, content: message.content, at: new Date(message.created_at), outgoing: null };
 }
 
 /** @param {Outgoing} outgoing @returns {Shown} */
@@ -61,7 +62,9 @@ export class MessageView {
     const look = [status, shown.outgoing?.reason, shown.at.getTime(), group.first, group.last].join();
     if (look === this.#look) return;
     this.#look = look;
-    this.node.className = ["message", shown.own && "own", group.first && "first", group.last && "last", shown.outgoing && "unsent", (status === "waiting" || status === "refused") && "failed"].filter(Boolean).join(" ");
+    const failed = status === "waiting" || status === "refused";
+    const marks = { own: shown.own, first: group.first, last: group.last, unsent: shown.outgoing, failed };
+    this.node.className = ["message", ...Object.entries(marks).filter(([, on]) => on).map(([name]) => name)].join(" ");
     this.node.replaceChildren(
       h("span", { class: "hidden" }, `${shown.own ? strings.you : strings.staff}: `),
       h("div", { class: "bubble", dir: "auto" }, ...linked(shown.content)),

@@ -64,7 +64,7 @@ export class Outbox {
         this.#queue.shift();
         this.#backoff.reset();
       } catch (error) {
-        await this.#pause(this.#queue[0], error instanceof HttpError ? error.retryAfterMs : 0);
+        await this.#pause(error instanceof HttpError ? error.retryAfterMs : 0);
       }
     }
     this.#sending = false;
@@ -82,8 +82,8 @@ export class Outbox {
     }
   }
 
-  /** @param {Item} item @param {number} least milliseconds */
-  async #pause(item, least) {
+  /** @param {number} least milliseconds */
+  async #pause(least) {
     const delay = this.#backoff.next(least);
     if (this.#backoff.failures >= SHOWN_AFTER) {
       for (const { client_id } of this.#queue) this.#options.dispatch({ type: "failed", client_id, temporary: true, reason: "" });

@@ -1,12 +1,12 @@
 // @ts-check
 /** The panel: header, messages, input. Shows what it is given and says what the person does. */
 import { h, icon } from "./dom.js";
+import { CROSS } from "./launcher.js";
 import { MessageList } from "./message-list.js";
 import { fill } from "./strings.js";
 
 const MAX_CHARACTERS = 10_000; // as the server counts them: code points
 const SEND_ICON = "M3 20.5 21.5 12 3 3.5v6.6L15 12 3 13.9z";
-const CLOSE_ICON = "M6.4 5 5 6.4l5.6 5.6L5 17.6 6.4 19l5.6-5.6 5.6 5.6 1.4-1.4-5.6-5.6L19 6.4 17.6 5 12 10.6z";
 
 /**
  * @typedef {object} PanelActions
@@ -21,8 +21,7 @@ const CLOSE_ICON = "M6.4 5 5 6.4l5.6 5.6L5 17.6 6.4 19l5.6-5.6 5.6 5.6 1.4-1.4-5
 export class Panel {
   list;
   node = h("section", { class: "panel", role: "dialog", tabindex: "-1", hidden: true });
-  #strings;
-  #actions;
+  #strings; #actions;
   #heading = h("h2", { dir: "auto" });
   #dot = h("span", { class: "dot" });
   #status = h("span", {});
@@ -86,7 +85,7 @@ export class Panel {
 
   #label() {
     const strings = this.#strings;
-    const close = h("button", { type: "button", class: "close", "aria-label": strings.close }, icon(CLOSE_ICON));
+    const close = h("button", { type: "button", class: "close", "aria-label": strings.close }, icon(CROSS));
     close.addEventListener("click", () => this.#actions.close());
     this.#input.placeholder = strings.placeholder;
     this.#input.setAttribute("aria-label", strings.input);

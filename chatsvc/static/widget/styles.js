@@ -1,5 +1,5 @@
 // @ts-check
-/** The look of the panel. Colours are custom properties; the accent and its text colour are set by the element. */
+/** The look of the panel. Colours are custom properties; the accent and its text colour are set by the loader. */
 
 const LIGHT = `--bg: #ffffff; --fg: #1d1f23; --muted: #5d636d; --line: #e3e6ea; --soft: #f1f3f5; --danger: #b3261e; --live: #1a7f37; --amber: #b26a00; --shadow: 0 12px 40px rgb(20 24 32 / .18), 0 2px 8px rgb(20 24 32 / .1); color-scheme: light;`;
 const DARK = `--bg: #1b1d21; --fg: #eceef1; --muted: #a5acb8; --line: #34383f; --soft: #2a2d33; --danger: #ff8a80; --live: #4cc36f; --amber: #f0b04c; --shadow: 0 12px 40px rgb(0 0 0 / .6), 0 0 0 1px #34383f; color-scheme: dark;`;
@@ -54,7 +54,7 @@ form { position: relative; display: flex; align-items: flex-end; gap: 8px; margi
 textarea { flex: 1; min-inline-size: 0; min-block-size: 44px; max-block-size: 132px; padding: 10px 12px; border: 1px solid var(--line); border-radius: 12px; resize: none;
   background: var(--bg); color: inherit; font: inherit; font-size: 16px; line-height: 22px; overflow-wrap: anywhere; }
 textarea::placeholder { color: var(--muted); opacity: 1; }
-textarea:focus-visible { outline: 2px solid var(--accent); outline-offset: 1px; }
+textarea:focus-visible { outline: 2px solid var(--muted); outline-offset: 1px; }
 .send { display: grid; place-items: center; flex: none; inline-size: 44px; block-size: 44px; padding: 0; border: 0; border-radius: 12px; background: var(--accent); color: var(--on-accent); }
 .send[aria-disabled="true"] { opacity: .45; cursor: default; }
 [dir="rtl"] .send svg { transform: scaleX(-1); }
@@ -67,8 +67,3 @@ textarea:focus-visible { outline: 2px solid var(--accent); outline-offset: 1px; 
 @media (prefers-reduced-motion: reduce) { .panel { animation: none; } }
 @media (forced-colors: active) { .panel, .bubble, .send, .jump { border: 1px solid CanvasText; } }
 `;
-
-/** @param {string} accent @param {string} text both `#rrggbb` */
-export function accentSheet(accent, text) {
-  return `:host { --accent: ${accent}; --on-accent: ${text}; }`;
-}

@@ -1,0 +1,72 @@
+"""A PostgreSQL of the tests' own, with fsync, that can be restarted and frozen."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import psutil
+import psycopg2
+
+from chatsvc.embedded import EmbeddedPostgres
+from tests.support.postgres import Cluster, execute
+
+LIMIT_S = 20.0
+
+
+def postmaster_pid(data_dir: Path) -> int:
+    """The pid of the PostgreSQL below a DATA_DIR; 0 while there is none."""
+    try:
+        return int((data_dir / "postgres" / "cluster" / "postmaster.pid").read_text().split()[0])
+    except (OSError, IndexError):
+        return 0
+
+
+class DurablePostgres(Cluster):
+    """Started by this process, which starts it again when it ends. All methods block."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
+        self._embedded = EmbeddedPostgres(data_dir, fsync=True)
+        super().__init__(self._embedded.start())
+
+    def stop(self) -> None:
+        self._embedded.stop()
+
+    def restart(self, how: signal.Signals) -> float:
+        """SIGINT is PostgreSQL's fast shutdown, SIGQUIT the immediate one. Returns the seconds until it answers again."""
+        pid, began = postmaster_pid(self._data_dir), time.monotonic()
+        os.kill(pid, how)
+        while time.monotonic() < began + LIMIT_S:
+            try:
+                if postmaster_pid(self._data_dir) not in (0, pid):
+                    execute(self.url, "SELECT 1")
+                    return time.monotonic() - began
+            except psycopg2.OperationalError:
+                pass
+            time.sleep(0.01)
+        raise AssertionError(f"PostgreSQL is not back after {LIMIT_S} s")
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Stops all its processes as they are: connections stay open, nobody answers."""
+        postmaster = psutil.Process(postmaster_pid(self._data_dir))
+        postmaster.suspend()
+        processes = [postmaster, *postmaster.children(recursive=True)]
+        try:
+            for process in processes:
+                process.suspend()
+            yield
+        finally:
+            for process in processes:
+                process.resume()
+
+
+@contextmanager
+def locked_chat(database_url: str, chat_id: str) -> Iterator[Callable[[], None]]:
+    """Holds a chat's row, so that whoever writes to the chat waits; gives the function that lets it go."""
+    with closing(psycopg2.connect(database_url)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM support_chats WHERE id = %s FOR UPDATE", [chat_id])
+        yield connection.rollback

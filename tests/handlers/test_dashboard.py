@@ -1,0 +1,219 @@
+"""The staff's pages as a browser without JavaScript sees them, and what they refuse."""
+
+import re
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from chatsvc.presentation import capped, card, person, safe_next, unread_title
+from chatsvc.wire import SupportChatListItem
+from tests.support.service import PASSWORD, Answer, Service, read_cookies
+
+INSIDE = ["/", "/dashboard", "/dashboard?archived=true", "/dashboard/chats/x?before=3", "/a//b", "/a?next=//evil"]
+OUTSIDE = [
+    "", "//evil.example", "/\\evil.example", "\\/evil.example", "https://evil.example", "javascript:alert(1)", "evil.example",
+    "/\t/evil.example", "/\n/evil.example", "/ok\r\nSet-Cookie: a=b", "\x00/x", " /dashboard", "/\x7f",
+]  # fmt: skip
+
+
+async def get(service: Service, path: str, cookies: dict[str, str]) -> Answer:
+    answer = await service.get(path, cookies=cookies)
+    assert answer.status == 200, answer.text
+    return answer
+
+
+async def submit(service: Service, path: str, cookies: dict[str, str], **fields: str) -> Answer:
+    return await service.request("POST", path, form={"_xsrf": cookies["_xsrf"], **fields}, cookies=cookies)
+
+
+def seqs(answer: Answer) -> list[int]:
+    return [int(seq) for seq in re.findall(r'id="message-(\d+)"', answer.text)]
+
+
+def chats(answer: Answer) -> list[str]:
+    return re.findall(r'id="chat-([0-9a-f-]+)"', answer.text)
+
+
+@pytest.mark.parametrize("target", INSIDE)
+def test_next_may_lead_to_a_path_of_this_server(target: str) -> None:
+    assert safe_next(target) == target
+
+
+@pytest.mark.parametrize("target", OUTSIDE)
+def test_next_leads_nowhere_else(target: str) -> None:
+    assert safe_next(target) == "/dashboard"
+
+
+async def test_login_leads_where_next_says_and_starts_a_new_session(service: Service) -> None:
+    email = await service.create_staff()
+    page = await service.get("/login?" + urlencode({"next": "/dashboard?archived=true"}))
+    cookies = read_cookies(page)
+    assert 'name="next" value="/dashboard?archived=true"' in page.text
+    form = {"email": email, "password": PASSWORD, "next": "//evil.example"}
+    answer = await submit(service, "/login", {**cookies, "chatsvc": "chosen-by-somebody-else"}, **form)
+    assert (answer.status, answer.headers["Location"]) == (303, "/dashboard")
+    session = [header for header in answer.headers.get_list("Set-Cookie") if "HttpOnly" in header and "Lax" in header]
+    assert session
+    assert "chosen-by-somebody-else" not in str(answer.headers)
+
+
+async def test_a_refused_login_keeps_the_email_and_not_the_password(service: Service) -> None:
+    email = await service.create_staff()
+    cookies = read_cookies(await service.get("/login"))
+    answer = await submit(service, "/login", cookies, email=email, password="not the password")
+    assert answer.status == 401
+    assert f'value="{email}"' in answer.text
+    assert "not the password" not in answer.text
+
+
+async def test_the_sixth_try_to_log_in_is_told_to_wait(service: Service) -> None:
+    cookies = read_cookies(await service.get("/login"))
+    for _ in range(5):
+        assert (await submit(service, "/login", cookies, email="a@example.com", password="guess")).status == 401
+    answer = await submit(service, "/login", cookies, email="a@example.com", password="guess")
+    assert answer.status == 429
+    assert "wait a little" in answer.text
+    assert int(answer.headers["Retry-After"]) >= 1
+
+
+async def test_strangers_are_sent_to_the_login_and_forms_need_their_token(service: Service) -> None:
+    await service.create_staff()
+    cookies = await service.login()
+    chat_id = await service.chat_id(service.user_token())
+    for path in ("/dashboard", "/dashboard/cards", "/dashboard/tabs", f"/dashboard/chats/{chat_id}"):
+        answer = await service.get(path)
+        assert (answer.status, answer.headers["Location"]) == (302, f"/login?{urlencode({'next': path})}")
+        assert (await service.get(path, service.user_token())).status == 302  # a bearer token opens no page
+    for path in (f"/dashboard/chats/{chat_id}", f"/dashboard/chats/{chat_id}/archive", "/logout"):
+        answer = await service.request("POST", path, form={"content": "forged"}, cookies=cookies)
+        assert answer.status == 403, path
+
+
+async def test_a_reply_by_form_is_sent_once_and_shown(service: Service) -> None:
+    await service.create_staff()
+    user, cookies = service.user_token(), await service.login()
+    await service.send(user, "hello")
+    path = f"/dashboard/chats/{await service.chat_id(user)}"
+    match = re.search(r'name="client_id" value="([^"]+)"', (await get(service, path, cookies)).text)
+    assert match is not None
+    for _ in range(2):  # the back button, a double click
+        answer = await submit(service, path, cookies, content="Hello\r\nyou", client_id=match[1])
+        assert (answer.status, answer.headers["Location"]) == (303, path)
+    stored = (await service.get("/support_chat", user)).json["messages"]
+    assert [message["content"] for message in stored] == ["hello", "Hello\nyou"]
+    assert "Hello\nyou" in (await get(service, path, cookies)).text
+
+
+async def test_a_reply_that_is_refused_keeps_the_text_beside_the_reason(service: Service) -> None:
+    await service.create_staff()
+    user, cookies = service.user_token(), await service.login()
+    path = f"/dashboard/chats/{await service.chat_id(user)}"
+    for content in ("   ", "x" * 10_001):
+        answer = await submit(service, path, cookies, content=content)
+        assert answer.status == 422
+        assert re.search(r'role="alert">\s*[^<\s]', answer.text), content
+        if content.strip():
+            assert content in answer.text
+    assert (await service.get("/support_chat", user)).json["messages"] == []
+
+
+async def test_a_page_marks_viewed_what_it_shows_and_nothing_newer(service: Service) -> None:
+    await service.create_staff()
+    user, cookies, staff = service.user_token(), await service.login(), await service.staff_token("other@example.com")
+    for number in range(60):
+        await service.send(user, f"message {number}")
+    chat_id = await service.chat_id(user)
+
+    async def unread() -> bool:
+        answer = await service.get("/admin/chats", staff)
+        return bool(next(item["unread"] for item in answer.json if item["id"] == chat_id))
+
+    shown = await get(service, f"/dashboard/chats/{chat_id}?before=11", cookies)
+    assert seqs(shown) == list(range(1, 11))
+    assert await unread()
+    fragment = await get(service, f"/dashboard/chats/{chat_id}/messages?after=10", cookies)
+    assert seqs(fragment) == list(range(11, 61))
+    assert await unread()  # a fragment is fetched by a program; that a person saw it is said by mark_viewed
+    assert seqs(await get(service, f"/dashboard/chats/{chat_id}", cookies)) == list(range(11, 61))
+    assert not await unread()
+
+
+async def test_the_list_pages_through_all_chats_once(service: Service) -> None:
+    await service.create_staff()
+    cookies = await service.login()
+    for number in range(60):
+        await service.send(service.user_token(f"user{number}"), "hello")
+    found: list[str] = []
+    path: str | None = "/dashboard"
+    while path is not None:
+        page = await get(service, path, cookies)
+        found += chats(page)
+        following = re.search(r'rel="next" href="([^"]+)"', page.text)
+        path = following[1].replace("&amp;", "&") if following else None
+    assert len(found) == len(set(found)) == 60
+
+
+async def test_archiving_by_form(service: Service) -> None:
+    await service.create_staff()
+    user, cookies = service.user_token(), await service.login()
+    await service.send(user, "hello")
+    chat_id = await service.chat_id(user)
+    for _ in range(2):  # repeating changes nothing
+        answer = await submit(service, f"/dashboard/chats/{chat_id}/archive", cookies)
+        assert (answer.status, answer.headers["Location"]) == (303, "/dashboard")
+    assert chats(await get(service, "/dashboard", cookies)) == []
+    assert chats(await get(service, "/dashboard?archived=true", cookies)) == [chat_id]
+    answer = await submit(service, f"/dashboard/chats/{chat_id}/unarchive", cookies)
+    assert answer.headers["Location"] == f"/dashboard/chats/{chat_id}"
+    assert chats(await get(service, "/dashboard/cards", cookies)) == [chat_id]
+
+
+async def test_what_does_not_exist_is_a_page_that_says_so(service: Service) -> None:
+    await service.create_staff()
+    cookies = await service.login()
+    unknown = "0190f3a0-0000-7000-8000-000000000000"
+    for path in (
+        f"/dashboard/chats/{unknown}",
+        f"/dashboard/chats/{unknown.upper()}",
+        "/dashboard/chats/1",
+        "/dashboard/x",
+    ):
+        answer = await service.get(path, cookies=cookies, headers={"Accept": "text/html"})
+        assert answer.status == 404, path
+        assert "There is no such thing" in answer.text
+    for path in ("/dashboard?cursor=nonsense", f"/dashboard/chats/{unknown}/messages?after=x"):
+        assert (await service.get(path, cookies=cookies)).status == 400
+
+
+async def test_the_demo_page_exists_in_demo_mode_only(service: Service) -> None:
+    assert (await service.get("/demo")).status == 404
+
+
+@pytest.mark.parametrize(("count", "title"), [(0, ""), (3, "(3) "), (999, "(999) "), (1000, "(999+) ")])
+def test_the_title_counts_up_to_999(count: int, title: str) -> None:
+    assert unread_title(capped(count)) == title
+
+
+def test_people_have_names() -> None:
+    user_id = "0190f3a0-0000-7000-8000-00000000a4f2"
+    assert person(user_id, "a@example.com", "Ada") == "a@example.com"
+    assert person(user_id, None, "Ada") == "Ada"
+    assert person(user_id, None, None) == "Visitor A4F2"
+
+
+def test_a_card_has_another_version_for_all_that_changes_on_it() -> None:
+    def version(**changes: Any) -> str:
+        fields: dict[str, Any] = {
+            "id": "i", "user_id": "u", "user_email": "a@example.com", "user_name": None, "last_message_at": None,
+            "last_message_preview": None, "last_message_sender": None, "message_count": 1, "unread": False, "archived": False,
+        }  # fmt: skip
+        return card(SupportChatListItem(**{**fields, **changes})).version
+
+    others: list[dict[str, Any]] = [
+        {"message_count": 2},
+        {"unread": True},
+        {"archived": True},
+        {"user_email": "b@example.com"},
+    ]
+    assert len({version(), *(version(**change) for change in others)}) == 5

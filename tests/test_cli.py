@@ -1,0 +1,248 @@
+"""The commands of server.py: what they print and where, what they change, what they refuse."""
+
+import asyncio
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg2
+import pytest
+
+from chatsvc import tokens
+from chatsvc.passwords import MIN_CHARS
+from chatsvc.schema import MIGRATIONS
+from tests.support.command import Command, Done
+from tests.support.postgres import Cluster, execute, with_database
+from tests.support.process import ROOT, ServerProcess
+from tests.support.service import IDENTITY_SECRET, SECRET_KEY, Service
+
+COMMANDS = {"serve", "migrate", "create-admin", "staff-token", "identity-token", "doctor"}
+READ_LIMIT_BYTES = 65_536
+
+
+@pytest.fixture
+def empty_url(cluster: Cluster) -> Iterator[str]:
+    """A database without a schema."""
+    name = f"empty_{uuid4().hex}"
+    execute(cluster.url, f'CREATE DATABASE "{name}"')
+    yield with_database(cluster.url, name)
+    execute(cluster.url, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def command(server: ServerProcess, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    return Command(server.environment, monkeypatch, capsys)
+
+
+async def process(server: ServerProcess, *arguments: str, stdin: str = "") -> Done:
+    """A command as a process, while the loop of this test goes on serving."""
+    done = await asyncio.to_thread(lambda: server.command(*arguments, stdin=stdin))
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def test_help_names_every_command(command: Command) -> None:
+    done = command("--help")
+    assert done.status == 0 and done.stderr == ""
+    listed = {line.split()[0] for line in done.stdout.splitlines() if line.startswith("    ")}
+    assert listed >= COMMANDS
+    assert command("--version").stdout.startswith("chatsvc ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["frobnicate"], "invalid choice: 'frobnicate'"),
+        (["migrate", "--port"], "unrecognized arguments: --port"),
+        (["create-admin"], "the following arguments are required: EMAIL"),
+        (["identity-token", "--email", "a@b.example"], "the following arguments are required: --sub"),
+        (["identity-token", "--sub", "1", "--ttl", "soon"], "argument --ttl: invalid int value: 'soon'"),
+        (["create-admin", "a@b.example", "--name", "\udce9"], "argument --name: holds bytes that are not UTF-8"),
+    ],
+)
+def test_a_wrong_command_line_ends_with_usage(command: Command, arguments: list[str], message: str) -> None:
+    done = command(*arguments)
+    assert done.status == 2 and done.stdout == ""
+    assert done.stderr.startswith("usage: server.py") and message in done.stderr
+
+
+# ---- identity-token ----
+
+
+def test_an_identity_token_is_printed_alone(command: Command) -> None:
+    done = command("identity-token", "--sub", "42", "--email", "a@b.example", "--name", "Åsa", "--ttl", "60")
+    assert done.status == 0 and done.stderr == ""
+    (token,) = done.stdout.splitlines()
+    claims = tokens.decode_identity(token, (IDENTITY_SECRET,))
+    assert (claims.sub, claims.email, claims.name) == ("42", "a@b.example", "Åsa")
+    assert (claims.expires_at - claims.issued_at).total_seconds() == 60
+
+
+def test_in_demo_mode_the_services_own_secret_signs(command: Command) -> None:
+    token = command("identity-token", "--sub", "42", demo="on", identity_secrets="").stdout.strip()
+    assert tokens.decode_identity(token, (tokens.demo_secret(SECRET_KEY),)).sub == "42"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--sub", ""], "identity-token: --sub has 0 characters; 1 to 255 would be right"),
+        (["--sub", "1", "--ttl", "0"], "identity-token: --ttl is 0; 1 to 86400 seconds would be right"),
+        (["--sub", "1", "--ttl", "86401"], "identity-token: --ttl is 86401; 1 to 86400 seconds would be right"),
+        (["--sub", "1", "--email", "nobody"], "email: 'nobody' is no e-mail address; one like name@example.com would be"),
+        (["--sub", "1", "--name", "n" * 4000], "identity-token: the token has 5509 bytes; 4096 are accepted"),
+    ],
+)  # fmt: skip
+def test_an_identity_token_that_would_be_refused_is_not_printed(
+    command: Command, arguments: list[str], message: str
+) -> None:
+    assert command("identity-token", *arguments).refusal() == message
+
+
+def test_without_a_secret_there_is_no_identity_token(command: Command) -> None:
+    line = command("identity-token", "--sub", "1", identity_secrets="").refusal()
+    assert line.startswith("identity-token: CHATSVC_IDENTITY_SECRETS is not set")
+
+
+# ---- create-admin ----
+
+
+async def test_without_a_terminal_a_password_is_made_and_printed_once(service: Service, server: ServerProcess) -> None:
+    done = await process(server, "create-admin", "boss@example.com", "--name", "The Boss")
+    assert done.status == 0 and done.stderr == "created the staff account boss@example.com\n"
+    (password,) = done.stdout.splitlines()
+    assert len(password) >= MIN_CHARS
+    assert "chatsvc" in await service.login("boss@example.com", password)
+    rows = execute(service.database_url, "SELECT name, kind FROM users")
+    assert rows == [("The Boss", "staff")]
+
+
+async def test_a_new_password_ends_the_sessions_of_the_account_only(service: Service, server: ServerProcess) -> None:
+    for email in ("boss@example.com", "other@example.com"):
+        await service.create_staff(email)
+    boss, other = await service.login("boss@example.com"), await service.login("other@example.com")
+    done = await process(
+        server, "create-admin", "Boss@example.com", "--password-stdin", stdin="another long password\n"
+    )
+    assert (done.status, done.stdout) == (0, "")
+    assert done.stderr == "updated the staff account Boss@example.com\n"
+    assert (await service.get("/dashboard", cookies=boss)).status == 302
+    assert (await service.get("/dashboard", cookies=other)).status == 200
+    form = {"email": "boss@example.com", "password": "correct horse battery", "_xsrf": boss["_xsrf"]}
+    assert (await service.request("POST", "/login", form=form, cookies={"_xsrf": boss["_xsrf"]})).status == 401
+    await service.login("boss@example.com", "another long password")
+    assert execute(service.database_url, "SELECT count(*) FROM users") == [(2,)]
+
+
+@pytest.mark.parametrize(
+    ("stdin", "message"),
+    [
+        (b"", "the password has 0 characters; 10 to 1024 would be right"),
+        (b"too short\n", "the password has 9 characters; 10 to 1024 would be right"),
+        (b"x" * 1025, "the password has 1025 characters; 10 to 1024 would be right"),
+        (b"longer than ten \xff\n", "the password on standard input is not UTF-8"),
+    ],
+)
+def test_a_password_that_does_not_fit_is_refused(command: Command, stdin: bytes, message: str) -> None:
+    assert command("create-admin", "a@b.example", "--password-stdin", stdin=stdin).refusal() == message
+
+
+def test_an_address_or_name_that_does_not_fit_is_refused(command: Command, database_url: str) -> None:
+    assert "no e-mail address" in command("create-admin", "nobody").refusal()
+    assert command("create-admin", "").refusal() == "create-admin: EMAIL is empty"
+    assert "control character" in command("create-admin", "a@b.example", "--name", "a\nb").refusal()
+    assert execute(database_url, "SELECT count(*) FROM users") == [(0,)]
+
+
+def test_without_standard_input_a_password_is_made(command: Command) -> None:
+    done = command("create-admin", "boss@example.com", stdin=None)
+    assert done.status == 0 and len(done.stdout.strip()) >= MIN_CHARS
+
+
+def test_a_terminal_is_asked_twice_and_shows_nothing(server: ServerProcess, database_url: str) -> None:
+    status, shown = on_terminal(server, ["a long password", "a long password"])
+    assert status == 0 and "a long password" not in shown
+    assert "Password: " in shown and "Once more: " in shown and "created the staff account" in shown
+    status, shown = on_terminal(server, ["a long password", "a wrong password"])
+    assert status == 1 and "chatsvc: the two passwords differ" in shown
+    assert execute(database_url, "SELECT count(*) FROM users WHERE password_hash LIKE '$argon2id$%%'") == [(1,)]
+
+
+def on_terminal(server: ServerProcess, lines: list[str]) -> tuple[int, str]:
+    """Runs create-admin with a terminal and types a line at each question; the exit status and all that was shown."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "server.py"), "create-admin", "boss@example.com"],
+        env=server.environment, cwd=ROOT, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+    )  # fmt: skip
+    os.close(theirs)
+    shown = ""
+    try:
+        for line in lines:
+            while not shown.endswith(": "):
+                shown += os.read(ours, READ_LIMIT_BYTES).decode()
+            shown += " "
+            os.write(ours, f"{line}\n".encode())
+        while True:
+            shown += os.read(ours, READ_LIMIT_BYTES).decode()
+    except OSError:  # EIO: the command has ended
+        return process.wait(10), shown
+    finally:
+        process.kill()
+        os.close(ours)
+
+
+# ---- staff-token, migrate ----
+
+
+async def test_a_staff_token_is_printed_alone_and_works(service: Service, server: ServerProcess) -> None:
+    await service.create_staff("boss@example.com")
+    done = await process(server, "staff-token", "BOSS@example.com")
+    assert done.status == 0 and done.stderr == ""
+    (token,) = done.stdout.splitlines()
+    assert (await service.get("/admin/chats", token)).status == 200
+    stored = execute(service.database_url, "SELECT token_hash FROM staff_tokens")
+    assert stored == [(tokens.hash_token(token),)]
+
+
+def test_nobody_unknown_gets_a_staff_token(command: Command) -> None:
+    message = "there is no staff account 'boss@example.com': create it with create-admin"
+    assert command("staff-token", "boss@example.com").refusal() == message
+
+
+def test_migrate_says_what_it_applied(command: Command, empty_url: str) -> None:
+    applied = "".join(f"applied {path.stem}\n" for path in sorted(MIGRATIONS.glob("[0-9]*.py")))
+    assert command("migrate", database_url=empty_url) == (0, applied, "")
+    assert command("migrate", database_url=empty_url) == (0, "the schema is up to date\n", "")
+
+
+def test_a_database_that_refuses_is_one_line(command: Command, database_url: str) -> None:
+    """create-admin once ended with psycopg2's trace."""
+    execute(database_url, "ALTER TABLE users RENAME TO people")
+    line = command("create-admin", "boss@example.com").refusal()
+    assert line == 'the database: relation "users" does not exist; `server.py doctor` says more'
+
+
+# ---- with the embedded PostgreSQL ----
+
+
+@pytest.mark.slow
+def test_commands_work_beside_a_running_server_and_without_one(tmp_path: Path) -> None:
+    server = ServerProcess(tmp_path)
+    try:
+        server.start()
+        made = server.command("create-admin", "boss@example.com")
+        assert made.returncode == 0, made.stderr
+        doctor = server.command("doctor")
+        assert doctor.returncode == 0 and "FAIL" not in doctor.stdout, doctor.stdout
+        assert server.stop() == 0
+        token = server.command("staff-token", "boss@example.com")
+        assert token.returncode == 0 and token.stderr == ""
+        assert token.stdout.startswith(tokens.STAFF_PREFIX) and token.stdout.count("\n") == 1
+    finally:
+        server.close()
+    with pytest.raises(psycopg2.OperationalError):  # the command stopped what it started
+        psycopg2.connect(host=str(tmp_path / "postgres" / "cluster"), dbname="chatsvc", user="chatsvc")

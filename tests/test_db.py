@@ -1,0 +1,365 @@
+"""The database's threads: group commit, order, what a failure takes with it, limits (design.md sections 1 and 5)."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import peewee
+import psycopg2
+import pytest
+from tornado.ioloop import IOLoop
+
+from chatsvc import db as db_module
+from chatsvc.db import BATCH_MAX, Database, takes_many_rows
+from chatsvc.errors import Conflict, DomainError, NotFound, Unavailable
+from chatsvc.models import User
+from chatsvc.session import Session
+from tests.support.postgres import execute
+from tests.support.service import Service
+from tests.support.waiting import until
+from tests.support.writer import HeldWriter
+
+
+@pytest.fixture
+def sizes() -> list[int]:
+    """How many writes each commit held."""
+    return []
+
+
+@pytest.fixture
+def db(io_loop: IOLoop, database_url: str, sizes: list[int]) -> Iterator[Database]:
+    execute(database_url, "CREATE TABLE notes (n int PRIMARY KEY, backend int DEFAULT pg_backend_pid())")
+    database = Database(database_url, readers=2, on_commit=lambda size, seconds: sizes.append(size))
+    io_loop.run_sync(database.start)
+    yield database
+    io_loop.run_sync(database.stop)
+
+
+def note(session: Session, n: int) -> int:
+    session.execute_sql("INSERT INTO notes (n) VALUES (%s)", n)
+    return n
+
+
+def stored(url: str) -> list[int]:
+    return [int(str(n)) for (n,) in execute(url, "SELECT n FROM notes ORDER BY n")]
+
+
+async def in_one_batch(database: Database, *work: tuple[Any, ...]) -> list[Any]:
+    """Writes all of it while the writer is busy; results or exceptions, in order."""
+    held = await HeldWriter(database).begin()
+    jobs = [asyncio.ensure_future(database.write(*args)) for args in work]
+    await asyncio.sleep(0)
+    await held.release()
+    return await asyncio.gather(*jobs, return_exceptions=True)
+
+
+# ---- order ----
+
+
+async def test_what_waits_is_committed_together_and_answered_in_order(db: Database, sizes: list[int]) -> None:
+    seen: list[tuple[str, int]] = []
+
+    async def write(n: int) -> None:
+        seen.append(("back", await db.write(note, n, then=lambda n: seen.append(("then", n)))))
+
+    held = await HeldWriter(db).begin()
+    writes = [asyncio.create_task(write(n)) for n in range(100)]
+    await asyncio.sleep(0)
+    assert db.in_flight == 101
+    await held.release()
+    await asyncio.gather(*writes)
+    assert sizes == [1, BATCH_MAX, 100 - BATCH_MAX]
+    for kind in ("then", "back"):
+        assert [n for what, n in seen if what == kind] == list(range(100))
+    assert all(seen.index(("then", n)) < seen.index(("back", n)) for n in range(100))
+    assert db.in_flight == 0
+
+
+async def test_a_lone_write_waits_for_nobody(db: Database, sizes: list[int]) -> None:
+    for n in range(3):
+        assert await db.write(note, n) == n
+    assert sizes == [1, 1, 1]
+
+
+async def test_then_comes_after_commit(db: Database, database_url: str) -> None:
+    seen_from_outside: list[list[int]] = []
+    await db.write(note, 1, then=lambda n: seen_from_outside.append(stored(database_url)))
+    assert seen_from_outside == [[1]]
+
+
+async def test_rows_that_wait_for_one_function_are_handed_over_together(db: Database) -> None:
+    calls: list[list[int]] = []
+
+    @takes_many_rows
+    def note_all(session: Session, rows: Sequence[int]) -> Sequence[int | DomainError]:
+        calls.append(list(rows))
+        return [NotFound() if n == 3 else note(session, n) * 10 for n in rows]
+
+    results = await in_one_batch(db, (note_all, 1), (note, 2), (note_all, 3), (note_all, 4))
+    assert calls == [[1, 3, 4]]
+    assert results[:2] == [10, 2] and isinstance(results[2], NotFound) and results[3] == 40
+
+
+# ---- failures ----
+
+
+def divide(session: Session) -> None:
+    session.execute_sql("SELECT 1 / 0")
+
+
+def fail_after_writing(session: Session, n: int) -> None:
+    note(session, n)
+    raise ZeroDivisionError
+
+
+async def test_one_bad_write_does_not_spoil_its_batch(db: Database, database_url: str) -> None:
+    for poison in ((divide,), (fail_after_writing, 1000), (note, 5)):  # the last: a duplicate key
+        execute(database_url, "TRUNCATE notes")
+        execute(database_url, "INSERT INTO notes VALUES (5)")
+        work = [(note, n) for n in range(100, 163)]
+        results = await in_one_batch(db, *work[:30], poison, *work[30:])
+        assert isinstance(results.pop(30), psycopg2.Error | peewee.PeeweeException | ZeroDivisionError)
+        assert results == list(range(100, 163))
+        assert stored(database_url) == [5, *range(100, 163)]
+
+
+async def test_a_domain_error_fails_its_own_write_alone_and_without_a_second_run(
+    db: Database, database_url: str, sizes: list[int]
+) -> None:
+    runs = []
+
+    def refuse(session: Session) -> None:
+        runs.append(1)
+        raise Conflict("taken")
+
+    results = await in_one_batch(db, (note, 1), (refuse,), (note, 2))
+    assert (results[0], results[2]) == (1, 2) and isinstance(results[1], Conflict)
+    assert runs == [1] and sizes == [1, 3] and stored(database_url) == [1, 2]
+
+
+async def test_what_failed_is_followed_by_nothing(db: Database, database_url: str) -> None:
+    then: list[Any] = []
+    for fn, args in ((fail_after_writing, (1,)), (divide, ())):
+        with pytest.raises((ZeroDivisionError, psycopg2.Error)):
+            await db.write(fn, *args, then=then.append)
+    assert then == [] and stored(database_url) == []
+
+
+async def test_a_then_that_raises_takes_nothing_with_it(
+    db: Database, database_url: str, expected_log: list[str]
+) -> None:
+    expected_log.append("what follows note failed")
+    told: list[int] = []
+
+    def fail(n: int) -> None:
+        raise RuntimeError("publishing failed")
+
+    assert await asyncio.gather(db.write(note, 1, then=fail), db.write(note, 2, then=told.append)) == [1, 2]
+    assert stored(database_url) == [1, 2] and told == [2]
+
+
+async def test_a_publisher_that_raises_costs_no_message(service: Service, expected_log: list[str]) -> None:
+    expected_log.append("what follows insert_messages failed")
+    alice = service.user_token()
+    await service.chat_id(alice)
+
+    def fail(event: object) -> None:
+        raise RuntimeError("no bus")
+
+    service.app.chats._publish = fail
+    answer = await service.post("/support_chat/messages", alice, {"content": "hello"})
+    assert answer.status == 201
+    assert (await service.get("/support_chat", alice)).json["messages"] == [answer.json]
+
+
+async def test_an_event_of_a_message_that_was_rolled_back_is_never_delivered(
+    service: Service, expected_log: list[str]
+) -> None:
+    """The insert succeeds, the COMMIT does not; the messages that shared its batch are stored and delivered."""
+    expected_log.append("failed")
+    execute(
+        service.database_url,
+        """
+        CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN IF NEW.content = 'poison' THEN RAISE 'poisoned'; END IF; RETURN NULL; END $$;
+        CREATE CONSTRAINT TRIGGER poison AFTER INSERT ON support_messages
+            DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION poison()
+        """,
+    )
+    alice = service.user_token()
+    await service.chat_id(alice)
+    stream = await service.stream(alice)
+    await stream.next("state")
+    contents = ["a", "b", "poison", "c", "d"]
+    answers = await asyncio.gather(
+        *(service.post("/support_chat/messages", alice, {"content": text}) for text in contents)
+    )
+    assert [answer.status for answer in answers] == [201, 201, 500, 201, 201]
+    delivered = await stream.messages_up_to(4)
+    assert delivered == (await service.get("/support_chat", alice)).json["messages"]
+    assert sorted(message["content"] for message in delivered) == ["a", "b", "c", "d"]
+
+
+# ---- connections ----
+
+
+def backend(session: Session) -> int:
+    return int(session.execute_sql("SELECT pg_backend_pid()")[0][0])
+
+
+async def test_a_write_whose_connection_is_cut_is_run_once_more(db: Database, database_url: str) -> None:
+    runs: list[int] = []
+
+    def note_and_lose(session: Session, n: int) -> int:
+        runs.append(backend(session))
+        note(session, n)
+        if len(runs) == 1:
+            execute(database_url, "SELECT pg_terminate_backend(%s)", runs[0])
+        return n
+
+    assert await db.write(note_and_lose, 1) == 1
+    assert len(set(runs)) == 2 and stored(database_url) == [1]
+
+
+async def test_a_commit_whose_answer_is_lost_does_not_double_the_message(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection breaks between PostgreSQL's COMMIT and its answer: the batch is run again and finds its rows."""
+    alice = service.user_token()
+    await service.chat_id(alice)
+    stream = await service.stream(alice)
+    await stream.next("state")
+    commit, commits = Session.commit, []
+
+    def commit_and_lose(session: Session) -> None:
+        commit(session)
+        commits.append(1)
+        if len(commits) in (1, 3):
+            session._connection.close()
+            raise psycopg2.OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(Session, "commit", commit_and_lose)
+    answers = [await service.post("/support_chat/messages", alice, {"content": f"m{n}"}) for n in range(3)]
+    assert [answer.status for answer in answers] == [201, 201, 201] and len(commits) == 5
+    assert [answer.json["seq"] for answer in answers] == [1, 2, 3]
+    assert await stream.messages_up_to(3) == [answer.json for answer in answers]
+
+
+async def test_threads_come_back_after_all_connections_were_cut(db: Database, database_url: str) -> None:
+    await db.write(note, 1)
+    await asyncio.gather(*(db.read(backend) for _ in range(4)))
+    for n in (2, 3):
+        cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'chatsvc %'"
+        assert len(execute(database_url, cut)) >= 2
+        assert await db.write(note, n) == n
+        assert len(await asyncio.gather(*(db.read(backend) for _ in range(4)))) == 4
+    assert stored(database_url) == [1, 2, 3]
+
+
+async def test_a_full_disk_is_unavailable_and_no_reason_to_reconnect(
+    db: Database, database_url: str, expected_log: list[str]
+) -> None:
+    """DiskFull is an OperationalError, as a lost connection is: taken for one it makes a loop of reconnects."""
+    expected_log.append("the database could not do it")
+
+    def fill_up(session: Session, state: str) -> None:
+        session.execute_sql(f"DO $$ BEGIN RAISE EXCEPTION 'no space' USING ERRCODE = '{state}'; END $$")
+
+    before = await db.write(backend)
+    for state in ("53100", "53300", "57014", "25006"):
+        with pytest.raises(Unavailable):
+            await db.write(fill_up, state)
+    assert await db.write(backend) == before
+
+
+async def test_two_that_stand_in_each_others_way_are_run_again_at_once(db: Database) -> None:
+    runs: list[int] = []
+
+    def deadlock(session: Session) -> str:
+        runs.append(1)
+        if len(runs) == 1:
+            session.execute_sql("DO $$ BEGIN RAISE EXCEPTION 'deadlock' USING ERRCODE = '40P01'; END $$")
+        return "done"
+
+    assert await db.write(deadlock) == "done" and len(runs) == 2
+
+
+async def test_each_connection_says_what_it_is_and_has_its_limits(db: Database) -> None:
+    def settings(session: Session) -> list[str]:
+        names = ("application_name", "statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
+        return [str(session.execute_sql("SELECT current_setting(%s)", name)[0][0]) for name in names]
+
+    assert await db.write(settings) == ["chatsvc writer", "5s", "3s", "10s"]
+    assert await db.read(settings) == ["chatsvc reader", "5s", "3s", "10s"]
+
+
+# ---- limits ----
+
+
+async def test_work_beyond_the_bound_is_refused(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(db_module, "IN_FLIGHT_MAX", 3)
+    held = await HeldWriter(db).begin()
+    accepted = [asyncio.ensure_future(db.write(note, n)) for n in range(2)]
+    await asyncio.sleep(0)
+    for refused in (db.write(note, 9), db.read(backend)):
+        with pytest.raises(Unavailable) as error:
+            await refused
+        assert error.value.retry_after_s and error.value.status == 503
+    await held.release()
+    assert await asyncio.gather(*accepted) == [0, 1]
+    assert await db.read(backend)
+
+
+async def test_nobody_waits_longer_than_the_limit(
+    db: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has begun is stored and published, late; what had not begun is not begun: the client was told 503."""
+    monkeypatch.setattr(db_module, "WAIT_LIMIT_S", 0.1)
+    entered, released = threading.Event(), threading.Event()
+    told: list[int] = []
+
+    def slow_note(session: Session, n: int) -> int:
+        entered.set()
+        released.wait(20)
+        return note(session, n)
+
+    begun = asyncio.ensure_future(db.write(slow_note, 1, then=told.append))
+    await until(entered.is_set)
+    waiting = asyncio.ensure_future(db.write(note, 2, then=told.append))
+    results = await asyncio.gather(begun, waiting, return_exceptions=True)
+    assert all(isinstance(result, Unavailable) for result in results)
+    released.set()
+    await until(lambda: db.in_flight == 0)
+    assert told == [1] and stored(database_url) == [1]
+
+
+async def test_a_caller_who_goes_away_takes_nothing_with_him(db: Database, database_url: str) -> None:
+    held, told = await HeldWriter(db).begin(), list[int]()
+    gone = asyncio.ensure_future(db.write(note, 1, then=told.append))
+    await asyncio.sleep(0)
+    gone.cancel()
+    await held.release()
+    await until(lambda: db.in_flight == 0)
+    assert stored(database_url) == [1] == told
+
+
+async def test_a_stop_commits_what_was_accepted(database_url: str) -> None:
+    execute(database_url, "CREATE TABLE notes (n int PRIMARY KEY)")
+    database = Database(database_url)
+    await database.start()
+    writes = [asyncio.ensure_future(database.write(note, n)) for n in range(200)]
+    await asyncio.sleep(0)
+    await database.stop()
+    assert await asyncio.gather(*writes) == list(range(200)) == stored(database_url)
+
+
+async def test_a_query_outside_its_thread_is_refused(db: Database) -> None:
+    """A foreign key touched on the loop would run SQL there and hold up everybody."""
+    session = await db.read(lambda session: session)
+    for use in (session.commit, lambda: session.execute_sql("SELECT 1"), lambda: session.database):
+        with pytest.raises(RuntimeError, match="outside its thread"):
+            use()
+    unbound: Callable[[], object] = lambda: list(User.select())  # noqa: E731
+    with pytest.raises((peewee.PeeweeException, AttributeError)):
+        unbound()

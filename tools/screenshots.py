@@ -1,0 +1,80 @@
+"""Makes docs/screenshot.png: the widget on the demo shop over the dashboard, both live on a server of its own."""
+
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
+
+from tests.browser.chromium import ARGUMENTS, executable
+from tests.browser.serving import Server
+
+TARGET = Path(__file__).parents[1] / "docs" / "screenshot.png"
+DESK = {"width": 1100, "height": 700}
+SHOP = {"width": 760, "height": 620}
+ALEX = {"sub": "demo-alex", "email": "alex@example.com", "name": "Alex Example"}
+TALK = (
+    ("user", "Hello! Does the Abendrot 3 stand on rock, where no peg holds?"),
+    ("staff", "It does: put stones into the loops at its corners. We have done so in Norway."),
+    ("user", "Great. And the dog? He is big."),
+    ("staff", "There is room for three and a wet dog. We have measured ours."),
+)
+OTHERS = (
+    ("Noor Example", "noor@example.com", "Can you mend a pole that broke in the middle?", True),
+    ("", "", "Which of them is the lightest?", True),
+    ("Jo Example", "jo@example.com", "Thank you, it arrived this morning!", False),
+)
+# two windows on a desk, the shop in front
+FRAME = """<body style="margin:0;padding:36px;background:linear-gradient(135deg,#dde5f2,#efe6da)">
+<style>img{display:block;border-radius:12px;box-shadow:0 18px 50px rgb(20 30 50/.28),0 0 0 1px rgb(20 30 50/.12)}</style>
+<img src="desk.png" width="880" style="width:880px"><img src="shop.png" style="width:600px;margin:-330px 0 0 580px"></body>"""
+
+
+def main() -> None:
+    TARGET.parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, Server(Path(folder)) as server, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable(), args=ARGUMENTS)
+        talk(server)
+        take_dashboard(server, browser.new_context(viewport=DESK), Path(folder, "desk.png"))  # type: ignore[arg-type]
+        take_shop(server, browser.new_context(viewport=SHOP), Path(folder, "shop.png"))  # type: ignore[arg-type]
+        compose(browser.new_page(viewport={"width": 1260, "height": 790}), Path(folder))
+        browser.close()
+    print(f"{TARGET}: {TARGET.stat().st_size // 1024} KiB")
+
+
+def talk(server: Server) -> None:
+    for name, email, text, unread in OTHERS:
+        token = server.token(text, email=email or None, name=name or None)
+        server.say(token, text)
+        if not unread:
+            server.staff("POST", f"/admin/chats/{server.chat_of(token)}/mark_viewed")
+    alex = server.token(ALEX["sub"], email=ALEX["email"], name=ALEX["name"])
+    for who, text in TALK:
+        server.say(alex, text) if who == "user" else server.reply(alex, text)
+    server.staff("POST", f"/admin/chats/{server.chat_of(alex)}/mark_viewed")
+
+
+def take_dashboard(server: Server, context: BrowserContext, file: Path) -> None:
+    page = context.new_page()
+    server.log_in(page)
+    page.screenshot(path=file)
+
+
+def take_shop(server: Server, context: BrowserContext, file: Path) -> None:
+    page = context.new_page()
+    page.goto(f"{server.url}/demo")
+    page.locator("support-chat .launcher").click()
+    expect(page.locator("support-chat .bubble")).to_have_count(len(TALK))
+    page.locator("support-chat .panel").evaluate(
+        "(panel) => Promise.all(panel.getAnimations().map((one) => one.finished))"
+    )
+    page.screenshot(path=file)
+
+
+def compose(page: Page, folder: Path) -> None:
+    (folder / "frame.html").write_text(FRAME)
+    page.goto(f"file://{folder}/frame.html")
+    page.screenshot(path=TARGET)
+
+
+if __name__ == "__main__":
+    main()
