@@ -1,4 +1,7 @@
-"""The package's static files: read once at start, kept plain and compressed, addressed by their hash."""
+"""The package's static files: read once at start, kept plain and compressed, addressed by their hash.
+
+The widget's modules are sent as two files (bundle.py): the loader, and the panel.
+"""
 
 import gzip
 import hashlib
@@ -8,8 +11,11 @@ from pathlib import Path, PurePosixPath
 
 from msgspec import Struct
 
+from chatsvc.bundle import bundle
+
 STATIC_DIR = Path(__file__).parent / "static"
 LOADER = "widget.js"
+PANEL = "widget/element.js"  # what the loader fetches when somebody opens the panel
 DEV_PREFIX = "static/v/dev/"  # what the loader's source says; works too, but nothing caches it
 VERSION_CHARS = 12  # 48 bits: two versions of one installation never meet
 GZIP_LEVEL = 9  # compressed once per start, sent for ever
@@ -23,7 +29,6 @@ TYPES = {
 
 _DOC_COMMENT = re.compile(r"/\*\*.*?\*/ ?", re.DOTALL)
 _LINE_COMMENT = re.compile(r"(^|[ \t]+)// .*$", re.MULTILINE)
-_IMPORT = re.compile(rb'^import [^;]+ from "\./([^"]+)";$', re.MULTILINE)
 _MARGIN = re.compile(r"^\s+", re.MULTILINE)
 
 
@@ -41,9 +46,12 @@ class Assets:
 
     def __init__(self, directory: Path = STATIC_DIR) -> None:
         bodies = _read_tree(directory)
+        loader = bundle(bodies, LOADER)
+        if PANEL in bodies:
+            bodies[PANEL] = bundle(bodies, PANEL)
         self.version = _hash_tree(bodies)
+        self.loader = _asset(LOADER, self._versioned(loader))
         self._assets = {name: _asset(name, body) for name, body in bodies.items()}
-        self.loader = _asset(LOADER, self._versioned(_in_one_piece(bodies)))
 
     def url(self, name: str) -> str:
         """The address of a file, to be cached for ever. KeyError where there is none: a template's mistake."""
@@ -74,11 +82,6 @@ def slim(script: str) -> str:
 def _read_tree(directory: Path) -> dict[str, bytes]:
     files = sorted(path for path in directory.rglob("*") if path.is_file())
     return {path.relative_to(directory).as_posix(): _read(path) for path in files}
-
-
-def _in_one_piece(bodies: dict[str, bytes]) -> bytes:
-    """The loader with what it imports in place of the imports: a page that nobody chats on asks for one file."""
-    return _IMPORT.sub(lambda found: bodies[found[1].decode()].replace(b"export ", b""), bodies[LOADER])
 
 
 def _read(path: Path) -> bytes:

@@ -19,6 +19,7 @@ from chatsvc.wire import (
     CLIENT_ID_MAX_CHARS,
     CONTENT_MAX_CHARS,
     AdminSupportChat,
+    AdminViewedEvent,
     ChatStateEvent,
     ChatUpdatedEvent,
     MessagePage,
@@ -35,7 +36,7 @@ from chatsvc.wire import (
     format_time,
 )
 
-LATEST = 50  # messages in a chat as it is first fetched (api.md section 3)
+LATEST = 50  # messages in a chat as it is first fetched (docs/api.md section 3)
 
 
 class Sender(NamedTuple):
@@ -149,7 +150,7 @@ class ChatService:
     async def mark_viewed(self, chat_id: str, up_to: int | None) -> SupportChatListItem:
         """Staff have been shown the messages up to seq `up_to` (None: all stored so far)."""
         limit = rows.MAX_SEQ if up_to is None else up_to
-        return (await self._db.write(rows.mark_viewed, chat_id, limit, then=self._item_changed)).chat
+        return (await self._db.write(rows.mark_viewed, chat_id, limit, then=self._viewed)).chat
 
     async def archive(self, chat_id: str) -> SupportChatListItem:
         return (await self._db.write(_archive, chat_id, then=self._archived)).chat
@@ -182,6 +183,11 @@ class ChatService:
 
     def _item_changed(self, result: rows.Changed) -> None:
         if result.changed:
+            self._publish(Event.of(STAFF_TOPIC, StaffChatUpdatedEvent(result.chat)))
+
+    def _viewed(self, result: rows.Viewed) -> None:
+        if result.up_to is not None:
+            self._publish(Event.of(chat_topic(result.chat.id), AdminViewedEvent(result.up_to)))
             self._publish(Event.of(STAFF_TOPIC, StaffChatUpdatedEvent(result.chat)))
 
     def _archived(self, result: rows.Changed) -> None:

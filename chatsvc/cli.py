@@ -47,8 +47,9 @@ def build_parser() -> argparse.ArgumentParser:
     admin.add_argument("--name", metavar="NAME", type=_text, help="shown to colleagues")
     admin.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
     admin.set_defaults(run=_create_admin)
-    staff = add("staff-token", help="print a new token for scripts of a staff member, once")
+    staff = add("staff-token", help="print a new token for scripts of a staff member, once; or revoke them all")
     staff.add_argument("email", metavar="EMAIL", type=_text)
+    staff.add_argument("--revoke", action="store_true", help="end all tokens of this account; makes no new one")
     staff.set_defaults(run=_staff_token)
     identity = add("identity-token", help="print an identity token as a host application would sign it")
     identity.add_argument("--sub", required=True, metavar="ID", type=_text, help="the host application's user id")
@@ -138,6 +139,11 @@ def _read_password() -> str:
 
 
 def _staff_token(config: Config, arguments: argparse.Namespace) -> None:
+    if arguments.revoke:
+        with _transaction(config) as session:
+            revoked = accounts.revoke_staff_tokens(session, arguments.email)
+        print(f"revoked {revoked} staff token{'' if revoked == 1 else 's'} of {arguments.email}", file=sys.stderr)
+        return
     token = tokens.new_secret(tokens.STAFF_PREFIX)
     with _transaction(config) as session:
         accounts.create_staff_token(session, str(uuid7()), arguments.email, tokens.hash_token(token))

@@ -5,14 +5,17 @@ import socket
 from collections.abc import Callable
 from typing import Protocol
 
-from tornado.iostream import IOStream, StreamBufferFullError, StreamClosedError
+from tornado.iostream import IOStream
 
 WRITE_BUFFER_BYTES = 256 * 1024  # what a slow reader can hold; without a bound one took 188 MB in 2 s
-SEND_BUFFER_BYTES = 128 * 1024  # left alone, the kernel takes 2.5 MB more for a slow reader over loopback, where the proxy is
+SEND_BUFFER_BYTES = (
+    128 * 1024
+)  # left alone, the kernel takes 2.5 MB more for a slow reader over loopback, where a proxy is
 USER_TIMEOUT_MS = (
     25_000  # a client behind a cut network is given up after this; the kernel's own limit is over 15 minutes
 )
 KEEPALIVE_S = 20  # finds a dead peer on a stream that carries nothing
+READ_BYTES = 4096
 LINGER_S = 5.0  # for the last event to go out before the socket is closed
 
 
@@ -27,78 +30,120 @@ class Connection(Protocol):
         """Writes one whole frame. None if the kernel took it, else a future that ends when it has. Raises BufferFull."""
 
     @property
-    def pending(self) -> bool:
-        """Whether something is written that the kernel has not taken yet."""
+    def pending(self) -> int:
+        """Bytes that were written and that the kernel has not taken yet."""
 
     def close(self, last: bytes = b"") -> None:
-        """Closes the connection, after `last` has gone out or LINGER_S have passed."""
+        """Closes the connection: at once without `last`, else when that has gone out or LINGER_S have passed."""
 
     def on_close(self, callback: Callable[[], None]) -> None:
         """Calls back once when the connection is closed, whoever closed it."""
 
 
 class StreamConnection:
-    """A detached IOStream. A frame goes to the socket directly; only what the kernel does not take goes through the IOStream's buffer."""
+    """A socket taken over from Tornado, written directly. Only what the kernel does not take is kept, up to WRITE_BUFFER_BYTES.
 
-    __slots__ = ("_send", "_stream")
+    Not the IOStream itself: idle, that holds two deques and as many closures, half of what an open stream costs.
+    """
+
+    __slots__ = ("_buffer", "_callback", "_is_closing", "_loop", "_socket", "_taken")
 
     def __init__(self, stream: IOStream) -> None:
-        self._stream = stream
-        stream.max_write_buffer_size = WRITE_BUFFER_BYTES
-        self._send = stream.socket.send
-        stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-        _notice_dead_peers(stream.socket)
-
-    def write(self, frame: bytes) -> asyncio.Future[None] | None:
-        stream = self._stream
-        if stream.closed():
-            return None
-        if not stream.writing():
-            try:
-                sent = self._send(frame)
-            except BlockingIOError:
-                sent = 0
-            except OSError as error:
-                stream.close((type(error), error, error.__traceback__))
-                return None
-            if sent == len(frame):
-                return None
-            frame = frame[sent:]
-        try:
-            return stream.write(frame)
-        except StreamBufferFullError:
-            raise BufferFull from None
-        except StreamClosedError:
-            return None
+        """Takes the connection of a detached `stream`, which is closed: its descriptor goes, the connection stays."""
+        self._socket = stream.socket.dup()
+        stream.close()
+        _set_options(self._socket)
+        self._buffer = b""
+        self._taken: asyncio.Future[None] | None = None  # ends when the buffer is empty or the connection closed
+        self._is_closing = False
+        self._callback: Callable[[], None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._socket, self._readable)
 
     @property
-    def pending(self) -> bool:
-        return self._stream.writing()
+    def _is_closed(self) -> bool:
+        return self._socket.fileno() < 0
+
+    @property
+    def pending(self) -> int:
+        return len(self._buffer)
+
+    def write(self, frame: bytes) -> asyncio.Future[None] | None:
+        if not self._buffer:
+            frame = self._send(frame)
+            if not frame:
+                return None
+            self._loop.add_writer(self._socket, self._writable)
+            self._taken = self._loop.create_future()
+        elif len(self._buffer) + len(frame) > WRITE_BUFFER_BYTES and not self._is_closing:
+            raise BufferFull
+        self._buffer += frame
+        return self._taken
 
     def close(self, last: bytes = b"") -> None:
-        stream = self._stream
-        stream.max_write_buffer_size = WRITE_BUFFER_BYTES + len(last)
-        unsent = self.write(last) if last else None
-        if unsent is None and not stream.writing():
-            stream.close()
-            return
-        linger = asyncio.get_running_loop().call_later(LINGER_S, stream.close)
-
-        def flushed(_: object) -> None:
-            linger.cancel()
-            stream.close()
-
-        if unsent is not None:
-            unsent.add_done_callback(flushed)
+        self._is_closing = True
+        if last:
+            self.write(last)
+        if last and self._buffer:
+            self._loop.call_later(LINGER_S, self._end)
+        else:
+            self._end()
 
     def on_close(self, callback: Callable[[], None]) -> None:
-        if self._stream.closed():
-            callback()  # an IOStream calls back only for what happens after
-        else:
-            self._stream.set_close_callback(callback)
+        self._callback = callback
+        if self._is_closed:
+            self._loop.call_soon(callback)
+
+    def _send(self, data: bytes) -> bytes:
+        """Gives the kernel what it takes; returns the rest. On a connection that is gone nothing is left to send."""
+        try:
+            return data[self._socket.send(data) :]
+        except (BlockingIOError, InterruptedError):
+            return data
+        except OSError:
+            self._end()
+            return b""
+
+    def _writable(self) -> None:
+        self._buffer = self._send(self._buffer)
+        if self._buffer or self._is_closed:
+            return
+        self._loop.remove_writer(self._socket)
+        self._settle()
+        if self._is_closing:
+            self._end()
+
+    def _readable(self) -> None:
+        """A stream's client has nothing to say: what it sends is dropped, its end is noticed."""
+        try:
+            is_open = bool(self._socket.recv(READ_BYTES))
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            is_open = False
+        if not is_open:
+            self._end()
+
+    def _end(self) -> None:
+        if self._is_closed:
+            return
+        self._loop.remove_reader(self._socket)
+        self._loop.remove_writer(self._socket)
+        self._socket.close()
+        self._buffer = b""
+        self._settle()
+        if self._callback is not None:
+            self._loop.call_soon(self._callback)
+
+    def _settle(self) -> None:
+        if self._taken is not None and not self._taken.done():
+            self._taken.set_result(None)
+        self._taken = None
 
 
-def _notice_dead_peers(sock: socket.socket) -> None:
+def _set_options(sock: socket.socket) -> None:
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # a second frame does not wait for the first one's ACK
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in (
         ("TCP_USER_TIMEOUT", USER_TIMEOUT_MS),

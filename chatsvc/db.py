@@ -1,4 +1,4 @@
-"""The database's threads: readers, and one writer that commits what is waiting in one transaction (design.md sections 1 and 5).
+"""The database's threads: readers, and one writer that commits what is waiting in one transaction (ARCHITECTURE.md).
 
 A function that is given to `read` or `write` runs on a database thread with a Session. It returns wire structs or plain
 values, never Peewee model instances. A function given to `write` may run twice (a commit whose answer was lost is run again), so it

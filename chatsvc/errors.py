@@ -1,4 +1,4 @@
-"""The catalogue of domain errors. Raise one; handlers/base.py renders it (RFC 9457, api.md section 6)."""
+"""The catalogue of domain errors. Raise one; handlers/base.py renders it (RFC 9457, docs/api.md section 6)."""
 
 import msgspec
 

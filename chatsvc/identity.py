@@ -1,11 +1,11 @@
 """IdentityService: who is asking. Identity tokens, visitors, staff sessions and tokens, passwords."""
 
+import hashlib
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 from uuid_utils import uuid7
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 REMEMBERED_MAX = 10_000  # verified tokens kept with their users, about 1 KiB each
 STAFF_REMEMBERED_S = 5.0  # a session ended by another process (create-admin with a new password) is noticed this soon
 USER_REMEMBERED_S = 3600.0  # a user's row is looked at again after this long, whoever changed it
-LOGIN_PER_ADDRESS = (5, 20.0)  # tries per seconds (reliability.md section 3)
+LOGIN_PER_ADDRESS = (5, 20.0)  # tries per seconds (SECURITY.md)
 LOGIN_PER_ACCOUNT = (20, 300.0)
 
 
@@ -47,13 +47,6 @@ class Caller(msgspec.Struct):
     def of(cls, account: Account, expires_at: datetime | None, access_id: str | None = None) -> "Caller":
         expires = None if expires_at is None else expires_at.timestamp()
         return cls(account.id, account.kind, account.email, account.name, account.chat_id, access_id, expires)
-
-
-class Proof(NamedTuple):
-    """A secret and the door it came through: what proves a user behind one must not pass for a session behind the other."""
-
-    door: Literal["bearer", "session"]
-    secret: str
 
 
 class IdentityService:
@@ -78,26 +71,27 @@ class IdentityService:
         self._on_access_ended = on_access_ended
         self._now = now
         self._passwords = Passwords()
-        self._remembered: OrderedDict[Proof, tuple[float, Caller]] = OrderedDict()
+        self._remembered: dict[bytes, tuple[float, Caller]] = {}  # by proof, oldest first
         self._tries_of_address = _limiter(*LOGIN_PER_ADDRESS)
         self._tries_at_account = _limiter(*LOGIN_PER_ACCOUNT)
 
     # ---- proofs ----
 
-    async def identify(self, token: str) -> Caller:
+    async def identify(self, token: str, *, remember: bool = True) -> Caller:
         """Whose bearer token this is, of whatever kind. Raises Unauthorized (TokenExpired), Forbidden for a visitor where they are off."""
-        proof = Proof("bearer", token)
+        proof = _proof("bearer", token)
         caller = self._recall(proof)
         if caller is None:
             caller = await self._verify(token)
-            self._remember(proof, caller, STAFF_REMEMBERED_S if caller.kind == "staff" else USER_REMEMBERED_S)
+            if remember:
+                self._remember(proof, caller, STAFF_REMEMBERED_S if caller.kind == "staff" else USER_REMEMBERED_S)
         if caller.kind == "visitor" and not self._visitors:
             raise Forbidden("visitors are switched off here: an identity token is needed")
         return caller
 
     async def session(self, cookie: str) -> Caller:
         """Who is logged in with this cookie. Raises Unauthorized."""
-        proof = Proof("session", cookie)
+        proof = _proof("session", cookie)
         caller = self._recall(proof)
         if caller is None:
             access = await self._db.read(accounts.session_access, tokens.hash_token(cookie))
@@ -204,13 +198,13 @@ class IdentityService:
         for proof in [proof for proof, (_, caller) in self._remembered.items() if caller.user_id == user_id]:
             del self._remembered[proof]
 
-    def _remember(self, proof: Proof, caller: Caller, for_s: float) -> None:
+    def _remember(self, proof: bytes, caller: Caller, for_s: float) -> None:
         until = self._now() + for_s
         self._remembered[proof] = (until if caller.expires_at is None else min(until, caller.expires_at), caller)
         if len(self._remembered) > REMEMBERED_MAX:
-            self._remembered.popitem(last=False)
+            del self._remembered[next(iter(self._remembered))]
 
-    def _recall(self, proof: Proof) -> Caller | None:
+    def _recall(self, proof: bytes) -> Caller | None:
         known = self._remembered.get(proof)
         if known is None:
             return None
@@ -228,6 +222,11 @@ class IdentityService:
         self.forget_user(account.id)
         if item is not None:
             self._publish(Event.of(STAFF_TOPIC, StaffChatUpdatedEvent(item)))
+
+
+def _proof(door: Literal["bearer", "session"], secret: str) -> bytes:
+    """A secret and the door it came through, as a digest: what proves a user behind one must not pass for a session behind the other."""
+    return hashlib.sha256(f"{door} {secret}".encode(errors="surrogatepass")).digest()
 
 
 def _limiter(tries: int, seconds: float) -> RateLimiter:

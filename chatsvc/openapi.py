@@ -14,7 +14,7 @@ from chatsvc.handlers.stream import EventStream
 REF_TEMPLATE = "#/components/schemas/{name}"
 BODY_ERRORS = (400, 413, 415, 422)
 STREAM_EVENTS = (
-    wire.ChatStateEvent, wire.NewMessageEvent, wire.MessagesReadEvent, wire.ChatUpdatedEvent, wire.ResetEvent,
+    wire.ChatStateEvent, wire.NewMessageEvent, wire.MessagesReadEvent, wire.ChatUpdatedEvent, wire.AdminViewedEvent, wire.ResetEvent,
     wire.StaffStateEvent, wire.NewUserMessageEvent, wire.StaffChatUpdatedEvent, wire.CloseEvent, wire.PingEvent,
 )  # fmt: skip
 

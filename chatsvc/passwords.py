@@ -7,7 +7,7 @@ from functools import cache
 from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
 
-# OWASP's first choice: 46 MiB, one pass, one lane; 81 ms on the machine this was designed on (reliability.md section 3).
+# OWASP's first choice: 46 MiB, one pass, one lane; 81 ms on the machine this was designed on (SECURITY.md).
 _HASHER = PasswordHasher(time_cost=1, memory_cost=46 * 1024, parallelism=1, type=Type.ID)
 MIN_CHARS = 10
 MAX_CHARS = 1024  # hashing a megabyte is work for the asking

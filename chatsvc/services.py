@@ -16,7 +16,7 @@ from chatsvc.metrics import Metrics
 from chatsvc.readiness import Readiness
 from chatsvc.streams import Streams
 
-BURST_USER = 10  # messages (api.md section 8)
+BURST_USER = 10  # messages (docs/api.md section 8)
 BURST_STAFF = 50  # a morning's answers pasted one after the other
 BURST_ADDRESS = 100  # a school or an office behind one address
 BURST_VISITORS = 30

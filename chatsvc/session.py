@@ -173,6 +173,8 @@ def is_transient(error: BaseException) -> bool:
     code = sqlstate(error)
     if code:
         return code.startswith(_TRANSIENT_CLASSES) or code in _TRANSIENT_CODES
+    if type(error) in (psycopg2.DatabaseError, peewee.DatabaseError):
+        return True  # psycopg2's plain class: the connection broke in the middle of a query of two statements
     return isinstance(
         error, psycopg2.OperationalError | psycopg2.InterfaceError | peewee.OperationalError | peewee.InterfaceError
     )

@@ -6,10 +6,12 @@ import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from chatsvc.connection import Connection
 from chatsvc.errors import TooManyRequests, Unavailable
 from chatsvc.events import Event
+from chatsvc.line import Line
 from chatsvc.subscriber import REPLAYS_AT_ONCE, Sources, Subscriber, Subscription
 
 log = logging.getLogger(__name__)
@@ -20,16 +22,20 @@ YIELD_EVERY = 200  # writes; at 15 µs each the loop is held for 3 ms
 DRAIN_S = 5.0  # closes are spread over this time, so that clients do not come back in one wave
 DRAIN_PER_S = 200  # and no slower than this: a few streams need no five seconds
 RETRY_MS = (500, 5000)  # how long a client waits after a shutdown, chosen at random
+OPENINGS_AT_ONCE = 64  # a storm of reconnects waits in line, not in the database's queue, where it would be refused
+STANDSTILL_S = 5.0  # as long as the loop waits for the database
 REVALIDATE_S = 15.0  # how soon a session that was ended by another process ends its streams
 
 
 class Topic:
     """The subscribers of one topic. Events reach them in the order of publishing."""
 
+    __slots__ = ("_backlog", "_task", "newest", "subscribers")
+
     def __init__(self) -> None:
         self.subscribers: dict[Subscriber, None] = {}
         self.newest = 0  # the newest seq seen
-        self._backlog: deque[Event] = deque()
+        self._backlog: deque[Event] | None = None  # only for a topic that has very many
         self._task: asyncio.Task[None] | None = None
 
     def deliver(self, event: Event, tick: int) -> None:
@@ -41,14 +47,16 @@ class Topic:
                 subscriber.last_tick = tick
                 subscriber.offer(event)
             return
+        if self._backlog is None:
+            self._backlog = deque()
         self._backlog.append(event)
         if self._task is None:
-            self._task = asyncio.create_task(self._broadcast(tick))
+            self._task = asyncio.create_task(self._broadcast(self._backlog, tick))
 
-    async def _broadcast(self, tick: int) -> None:
+    async def _broadcast(self, backlog: deque[Event], tick: int) -> None:
         try:
-            while self._backlog:
-                event = self._backlog.popleft()
+            while backlog:
+                event = backlog.popleft()
                 for n, subscriber in enumerate(tuple(self.subscribers), 1):
                     subscriber.last_tick = tick
                     subscriber.offer(event)
@@ -80,9 +88,10 @@ class Streams:
         self._per_user, self._per_staff, self._per_address, self._total = per_user, per_staff, per_address, total
         self._valid_access_ids = valid_access_ids
         self._on_close = on_close
+        self.line = Line(OPENINGS_AT_ONCE, STANDSTILL_S)  # for what has to be asked before a stream is opened
         self._gate = asyncio.Semaphore(REPLAYS_AT_ONCE)
         self._topics: dict[str, Topic] = {}
-        self._of_owner: dict[str, dict[Subscriber, None]] = {}
+        self._of_owner: dict[str, list[Subscriber]] = {}  # oldest first
         self._of_address: dict[str, int] = {}
         self._open: dict[Subscriber, int] = {}  # each with its slot of the wheel
         self._wheel: list[set[Subscriber]] = [set() for _ in range(PING_INTERVAL_S)]
@@ -97,6 +106,8 @@ class Streams:
         self._tasks = [asyncio.create_task(self._heartbeats()), asyncio.create_task(self._revalidations())]
 
     async def stop(self) -> None:
+        for subscriber in list(self._open):
+            subscriber.drop()  # what was still lingering after the drain
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -127,11 +138,10 @@ class Streams:
         self._wheel[slot].add(subscriber)
         for topic in subscription.topics:
             self._topics.setdefault(topic, Topic()).subscribers[subscriber] = None
-        self._of_owner.setdefault(subscription.owner, {})[subscriber] = None
+        self._of_owner.setdefault(subscription.owner, []).append(subscriber)
         self._of_address[subscription.address] = self._of_address.get(subscription.address, 0) + 1
-        connection.on_close(lambda: self._forget(subscriber))
-        if subscriber in self._open:  # a connection that closed meanwhile has called back at once
-            subscriber.start()
+        connection.on_close(partial(self._forget, subscriber))
+        subscriber.start()
         return subscriber
 
     def close_access(self, access_id: str) -> None:
@@ -163,7 +173,7 @@ class Streams:
             if not topic.subscribers:
                 del self._topics[name]
         mine = self._of_owner[subscription.owner]
-        del mine[subscriber]
+        mine.remove(subscriber)
         if not mine:
             del self._of_owner[subscription.owner]
         self._of_address[subscription.address] -= 1

@@ -23,7 +23,7 @@ from chatsvc.wire import (
 
 log = logging.getLogger(__name__)
 
-REPLAY_MAX = 1000  # further back a fresh fetch is cheaper than a replay (api.md section 5)
+REPLAY_MAX = 1000  # further back a fresh fetch is cheaper than a replay (docs/api.md section 5)
 REPLAY_PAGE = 100  # messages read at a time; at 10,000 characters each about 1 MB
 REPLAY_WRITE_LIMIT_S = 30.0  # a reader that takes no frame for this long is too slow
 RETRY_S = 1.0  # between two tries to read the log while the database does not answer
@@ -148,6 +148,10 @@ class Subscriber:
         self.reason = reason
         frame = encode_frame(CloseEvent(reason, RECONNECT[reason]), name="close")
         self._connection.close(frame if retry_ms is None else b"retry: %d\n%s" % (retry_ms, frame))
+
+    def drop(self) -> None:
+        """Closes the connection without a word."""
+        self._connection.close()
 
     def forget(self) -> None:
         """The connection is gone: nothing of this subscriber goes on."""

@@ -1,4 +1,4 @@
-"""What goes over the wire (api.md section 2): the structs that handlers decode and encode, and that /openapi.json describes."""
+"""What goes over the wire (docs/api.md section 2): the structs that handlers decode and encode, and that /openapi.json describes."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -135,7 +135,7 @@ class VisitorChange(Struct, frozen=True, forbid_unknown_fields=True):
     email: Annotated[str, Meta(max_length=254)] | msgspec.UnsetType | None = msgspec.UNSET
 
 
-# The data of the events in api.md section 5. The tag is the `type` that every one of them carries.
+# The data of the events in docs/api.md section 5. The tag is the `type` that every one of them carries.
 
 
 class NewMessageEvent(Struct, frozen=True, tag_field="type", tag="new_message"):
@@ -151,10 +151,17 @@ class ChatUpdatedEvent(Struct, frozen=True, tag_field="type", tag="chat_updated"
     archived: bool
 
 
+class AdminViewedEvent(Struct, frozen=True, tag_field="type", tag="admin_viewed"):
+    """Staff have been shown the user's messages up to this seq: what the user sees as "Seen"."""
+
+    up_to: int
+
+
 class ChatStateEvent(Struct, frozen=True, tag_field="type", tag="state"):
     last_seq: int
     unread_count: int
     read_up_to: int
+    viewed_up_to: int
     archived: bool
 
 

@@ -9,7 +9,7 @@ async def test_a_message_is_stored_answered_and_delivered(service: Service) -> N
     alice, staff = service.user_token(), await service.staff_token()
     stream = await service.stream(alice)
     assert (await stream.next()).data == {
-        "type": "state", "last_seq": 0, "unread_count": 0, "read_up_to": 0, "archived": False,
+        "type": "state", "last_seq": 0, "unread_count": 0, "read_up_to": 0, "viewed_up_to": 0, "archived": False,
     }  # fmt: skip
     notifications = await service.stream(staff, "/admin/notifications/stream")
     assert (await notifications.next()).data == {"type": "state", "unread_chats": 0}

@@ -208,6 +208,18 @@ async def test_a_staff_token_is_printed_alone_and_works(service: Service, server
     assert stored == [(tokens.hash_token(token),)]
 
 
+async def test_revoked_staff_tokens_are_refused_at_once(service: Service, server: ServerProcess) -> None:
+    """Two tokens of one account and one of a colleague: a leaked one must be ended without touching the password."""
+    leaked, other = await service.staff_token("boss@example.com"), await service.staff_token("sam@example.com")
+    await process(server, "staff-token", "boss@example.com")
+    done = await process(server, "staff-token", "Boss@example.com", "--revoke")
+    assert (done.status, done.stdout) == (0, "") and done.stderr == "revoked 2 staff tokens of Boss@example.com\n"
+    assert (await service.get("/admin/chats", leaked)).status == 401
+    assert (await service.get("/admin/chats", other)).status == 200
+    unknown = await process(server, "staff-token", "nobody@example.com", "--revoke")
+    assert unknown.status == 1 and "no staff account 'nobody@example.com'" in unknown.stderr
+
+
 def test_nobody_unknown_gets_a_staff_token(command: Command) -> None:
     message = "there is no staff account 'boss@example.com': create it with create-admin"
     assert command("staff-token", "boss@example.com").refusal() == message

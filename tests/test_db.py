@@ -1,4 +1,4 @@
-"""The database's threads: group commit, order, what a failure takes with it, limits (design.md sections 1 and 5)."""
+"""The database's threads: group commit, order, what a failure takes with it, limits (ARCHITECTURE.md)."""
 
 import asyncio
 import threading
@@ -155,7 +155,8 @@ async def test_a_then_that_raises_takes_nothing_with_it(
     def fail(n: int) -> None:
         raise RuntimeError("publishing failed")
 
-    assert await asyncio.gather(db.write(note, 1, then=fail), db.write(note, 2, then=told.append)) == [1, 2]
+    results = await asyncio.gather(db.write(note, 1, then=fail), db.write(note, 2, then=told.append))
+    assert list(results) == [1, 2]
     assert stored(database_url) == [1, 2] and told == [2]
 
 
@@ -257,6 +258,19 @@ async def test_threads_come_back_after_all_connections_were_cut(db: Database, da
     assert stored(database_url) == [1, 2, 3]
 
 
+async def test_a_connection_that_breaks_inside_a_query_of_two_statements_is_unavailable(
+    db: Database, expected_log: list[str]
+) -> None:
+    """A restart of PostgreSQL under load once gave a 500: psycopg2 raises its plain DatabaseError then, without a SQLSTATE."""
+    expected_log.append("the database could not do it")
+
+    def cut(session: Session) -> None:
+        raise psycopg2.DatabaseError("server closed the connection unexpectedly")
+
+    with pytest.raises(Unavailable):
+        await db.write(cut)
+
+
 async def test_a_full_disk_is_unavailable_and_no_reason_to_reconnect(
     db: Database, database_url: str, expected_log: list[str]
 ) -> None:
@@ -341,7 +355,7 @@ async def test_a_caller_who_goes_away_takes_nothing_with_him(db: Database, datab
     gone.cancel()
     await held.release()
     await until(lambda: db.in_flight == 0)
-    assert stored(database_url) == [1] == told
+    assert stored(database_url) == told == [1]
 
 
 async def test_a_stop_commits_what_was_accepted(database_url: str) -> None:

@@ -1,4 +1,4 @@
-"""The catalogue of errors is the table of api.md section 6, and each reaches the client as problem details."""
+"""The catalogue of errors is the table of docs/api.md section 6, and each reaches the client as problem details."""
 
 import pytest
 from tornado.web import HTTPError, MissingArgumentError

@@ -21,7 +21,7 @@ from tests.support.postgres import execute
 from tests.support.process import ServerProcess
 from tests.support.service import IDENTITY_SECRET, Service
 
-CONTRACT = {  # api.md sections 3 and 4
+CONTRACT = {  # docs/api.md sections 3 and 4
     "POST /visitors", "PATCH /visitors/me", "GET /support_chat", "GET /support_chat/messages",
     "POST /support_chat/messages", "PATCH /support_chat/mark_read", "GET /support_chat/stream",
     "GET /admin/chats", "GET /admin/chats/{chat_id}", "GET /admin/chats/{chat_id}/messages",
@@ -109,6 +109,7 @@ async def metrics(service: Service) -> dict[tuple[str, tuple[tuple[str, str], ..
 async def test_metrics_count_what_happened(service: Service) -> None:
     alice, staff = service.user_token(), await service.staff_token()
     stream = await service.stream(alice)
+    await stream.next("state")
     before = await metrics(service)
     await service.send(alice, "one")
     await service.send(staff, "two", chat_id=await service.chat_id(alice))

@@ -54,8 +54,12 @@ def test_models_say_what_the_migrations_make(model: Any, database_url: str) -> N
     assert {name: (type_, null) for name, type_, null in columns} == {
         field.column_name: (column_type(field), field.null) for field in fields
     }
-    plain = [([field.column_name], field.unique) for field in fields if field.index or field.unique or field.primary_key]
-    several = [([model._meta.fields[name].column_name for name in names], unique) for names, unique in model._meta.indexes]
+    plain = [
+        ([field.column_name], field.unique) for field in fields if field.index or field.unique or field.primary_key
+    ]
+    several = [
+        ([model._meta.fields[name].column_name for name in names], unique) for names, unique in model._meta.indexes
+    ]
     in_models = {(*names, unique or names == ["id"]) for names, unique in plain + several}
     indexes = execute(
         database_url,
@@ -112,14 +116,15 @@ def test_two_processes_at_once_migrate_once(empty_url: str) -> None:
     assert applied[:2] == [0, 0] and applied[2] > 0
 
 
+NEWER = """
+INSERT INTO schema_migrations
+SELECT (jsonb_populate_record(m, '{"id": 9999, "name": "9999_next"}')).* FROM schema_migrations m LIMIT 1
+"""
+
+
 def test_a_schema_that_is_newer_than_the_program_is_refused(database_url: str, tmp_path: Path) -> None:
-    newer = """'{"id": 9999, "name": "9999_next"}'"""
-    execute(
-        database_url,
-        "INSERT INTO schema_migrations"
-        f" SELECT (jsonb_populate_record(m, {newer})).* FROM schema_migrations m LIMIT 1",
-    )
-    with pytest.raises(SchemaError, match="newer than this program.*9999_next"):
+    execute(database_url, NEWER)
+    with pytest.raises(SchemaError, match=r"newer than this program.*9999_next"):
         migrate(database_url)
     process = ServerProcess(tmp_path, database_url)
     for arguments in (["migrate"], ["serve"]):
@@ -132,7 +137,9 @@ def test_a_schema_that_is_newer_than_the_program_is_refused(database_url: str, t
 # ---- every PostgreSQL here ----
 
 
-@pytest.fixture(params=["embedded", *installed_versions()], ids=lambda found: getattr(found, "parent", Path(str(found))).name)
+@pytest.fixture(
+    params=["embedded", *installed_versions()], ids=lambda found: getattr(found, "parent", Path(str(found))).name
+)
 def any_cluster(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[Cluster]:
     if request.param == "embedded":
         yield cluster
@@ -141,6 +148,7 @@ def any_cluster(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[Cl
             yield other
 
 
+@pytest.mark.slow
 def test_the_main_job_works_on_it(any_cluster: Cluster, io_loop: IOLoop, tmp_path: Path) -> None:
     for url in any_cluster.database():
         service = Service(make_config(tmp_path), url)
@@ -155,6 +163,7 @@ async def main_job(service: Service) -> None:
     """Every statement of the store once."""
     alice, staff, visitor = service.user_token(), await service.staff_token(), await service.visitor_token(name="V")
     stream = await service.stream(alice)
+    await stream.next("state")
     sent = [await service.send(alice, "hello", "c1")]
     chat_id = await service.chat_id(alice)
     sent.append(await service.send(staff, "hi", chat_id=chat_id))
@@ -194,7 +203,12 @@ COUNTED = "count_chats"  # reads at most 1,000 rows of each kind, from wherever 
 
 
 def statements() -> list[Statement]:
-    found = [value for module in (chats, messages, notices) for value in vars(module).values() if isinstance(value, Statement)]
+    found = [
+        value
+        for module in (chats, messages, notices)
+        for value in vars(module).values()
+        if isinstance(value, Statement)
+    ]
     assert len(found) > 15
     return found
 
@@ -211,6 +225,7 @@ def reads_all(node: dict[str, Any]) -> bool:
     return kind == "Seq Scan" or (kind.endswith(("Index Scan", "Index Only Scan")) and "Index Cond" not in node)
 
 
+@pytest.mark.slow
 def test_no_hot_statement_reads_a_whole_table(any_cluster: Cluster) -> None:
     """With generic plans, which is what prepared statements end with, on tables of some thousand rows."""
     for url in any_cluster.database():
@@ -223,7 +238,10 @@ def test_no_hot_statement_reads_a_whole_table(any_cluster: Cluster) -> None:
                 [(explained,)] = session.execute_sql(f"EXPLAIN (FORMAT JSON) EXECUTE {statement.name}{nulls}")
                 nodes = list(plan_nodes(explained[0]["Plan"]))
                 if statement.name != COUNTED:
-                    assert not [node for node in nodes if reads_all(node)], (statement.name, json.dumps(explained)[:3000])
+                    assert not [node for node in nodes if reads_all(node)], (
+                        statement.name,
+                        json.dumps(explained)[:3000],
+                    )
 
 
 def test_the_list_is_read_in_the_order_of_its_index(database_url: str) -> None:

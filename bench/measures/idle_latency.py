@@ -8,7 +8,7 @@ from bench.table import Row, median, milliseconds, percentile, times
 
 IDLE = 5_000
 MESSAGES = 400
-ROUNDS = 2  # without and with, in turns
+ROUNDS = 3  # without and with, in turns
 WARM_UP = 100
 SETTLE_S = 1.0  # for the server to notice that the idle ones have closed
 TARGET = 1.15

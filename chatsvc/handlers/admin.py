@@ -1,4 +1,4 @@
-"""What staff may do with all chats (api.md section 4)."""
+"""What staff may do with all chats (docs/api.md section 4)."""
 
 from urllib.parse import urlencode
 

@@ -1,12 +1,10 @@
 """BaseHandler: who asks is known before a verb runs, denied by default; bodies are decoded strictly; errors are problem+json."""
 
 import http
-import json
 import logging
 import random
 import re
 from collections.abc import Callable, Sequence
-from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import msgspec
@@ -14,7 +12,8 @@ from tornado.web import HTTPError, RequestHandler, stream_request_body
 
 from chatsvc import errors
 from chatsvc.address import client_address
-from chatsvc.errors import DomainError, FieldError
+from chatsvc.errors import DomainError
+from chatsvc.handlers.body import decode_body
 from chatsvc.identity import Caller
 from chatsvc.limits import RateLimiter, address_key
 from chatsvc.wire import FieldProblem, Problem
@@ -28,21 +27,21 @@ T = TypeVar("T")
 Audience = Literal["public", "user", "staff", "nobody"]
 
 BODY_MAX_BYTES = 64 * 1024  # 10,000 characters fit: four bytes each in UTF-8, or six as \u0001
-USER_PATHS = ("/support_chat", "/visitors")  # where pages of other origins come (api.md section 3)
+USER_PATHS = ("/support_chat", "/visitors")  # where pages of other origins come (docs/api.md section 3)
 PREFLIGHT_MAX_AGE_S = 7200  # Chromium keeps it no longer
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-AUDIENCES = {"user": ("host", "visitor"), "staff": ("staff",)}  # which kinds of callers; a handler for "nobody" has none
+# which kinds of callers; a handler for "nobody" has none
+AUDIENCES = {"user": ("host", "visitor"), "staff": ("staff",)}
 _BY_STATUS: dict[int, type[DomainError]] = {
     kind.status: kind for kind in DomainError.__subclasses__() if kind is not errors.Internal
 }
-_AT = re.compile(r"^(?P<what>.*?)(?: - at `\$\.?(?P<path>.*)`)?$", re.DOTALL)
-_NAMED = re.compile(r"^Object (missing required|contains unknown) field `(?P<field>.*)`", re.DOTALL)
 
 
 class BaseHandler(RequestHandler):
     """What all handlers share. A handler says who may call it (`audience`); one that says nothing is refused to everybody."""
 
     audience: ClassVar[Audience] = "nobody"
+    remembers: ClassVar[bool] = True  # whether a verified token is kept for the next request
     caller: Caller
 
     @property
@@ -81,7 +80,7 @@ class BaseHandler(RequestHandler):
         """Who asks; whether he belongs to this handler's audience is checked after it. Raises Unauthorized."""
         token = self.bearer_token
         if token is not None:
-            return await self.services.identity.identify(token)
+            return await self.services.identity.identify(token, remember=self.remembers)
         if self.audience == "staff" and (cookie := self.get_cookie(self.services.cookie_name)):
             return await self.services.identity.session(cookie)
         raise errors.Unauthorized
@@ -126,19 +125,7 @@ class BaseHandler(RequestHandler):
 
     def decode(self, type_: Callable[..., T]) -> T:
         """The body as `type_`. Raises UnsupportedMediaType, BadRequest (not JSON), Unprocessable (not acceptable)."""
-        body = self.request.body
-        if not body and not _required_fields(type_):
-            return type_()
-        if self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower() != "application/json":
-            raise errors.UnsupportedMediaType
-        try:
-            decoded: T = _decoder(type_).decode(body)
-            json.loads(body, object_pairs_hook=_refuse_duplicates)
-        except msgspec.ValidationError as error:
-            raise _as_unprocessable(str(error)) from None
-        except (msgspec.DecodeError, ValueError, RecursionError):
-            raise errors.BadRequest("the body is not valid JSON") from None
-        return decoded
+        return decode_body(self.request.body, self.request.headers.get("Content-Type", ""), type_)
 
     def decode_argument(self, value: bytes, name: str | None = None) -> str:
         """Of a path (no name) that is not UTF-8: there is no such thing."""
@@ -292,34 +279,3 @@ class TooLargeHandler(CorsMixin):
 
     def data_received(self, chunk: bytes) -> None:
         pass
-
-
-@cache
-def _decoder(type_: Any) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(type_)
-
-
-@cache
-def _required_fields(type_: Any) -> tuple[str, ...]:
-    return tuple(field.name for field in msgspec.structs.fields(type_) if field.required)
-
-
-def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> None:
-    names = [name for name, _ in pairs]
-    if len(set(names)) != len(names):
-        raise ValueError("duplicate field")
-
-
-def _as_unprocessable(message: str) -> DomainError:
-    match = _AT.match(message)
-    named = _NAMED.match(message)
-    what, path = (match["what"], match["path"]) if match else (message, None)
-    if named is not None:
-        path = named["field"][:64]
-    elif not path:
-        return errors.BadRequest(f"the body must be a JSON object: {what}")
-    return errors.Unprocessable(f"{path}: {what}"[:300], errors=(FieldError(path, what[:200]),))
-
-
-Route = tuple[str, type[RequestHandler]] | tuple[str, type[RequestHandler], dict[str, Any]]
-Verb = Callable[..., Any]

@@ -10,7 +10,7 @@ from chatsvc.limits import address_key
 from chatsvc.wire import AdminSupportChat, MessagePage, SupportChatListItem
 
 CARDS = 50  # on one page of the list
-MESSAGES = 50  # on one page of a chat, as api.md has it for clients
+MESSAGES = 50  # on one page of a chat, as docs/api.md has it for clients
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 
 
@@ -49,8 +49,6 @@ class LogoutHandler(PageHandler):
 
     async def post(self) -> None:
         await self.services.identity.logout(self.caller)
-        if self.caller.access_id is not None:
-            self.services.streams.close_access(self.caller.access_id)
         self.end_session()
         self.redirect("/login", status=303)
 

@@ -1,9 +1,16 @@
-"""A host page for trying out: a small shop with the widget, and two users to be. Only in demo mode."""
+"""A host page for trying out: a small shop with the widget, two users to be, and what the element can be told. Only in demo mode."""
+
+import re
 
 from msgspec import Struct
 
-from chatsvc.errors import NotFound
+from chatsvc.errors import NotFound, Unauthorized
+from chatsvc.handlers.base import BaseHandler
 from chatsvc.handlers.page import PageHandler
+from chatsvc.services import Services
+
+_COLOR = re.compile(r"#[0-9a-f]{6}")
+TOKEN_TTL_S = 900  # short, so that its renewal is a part of what is tried out
 
 
 class DemoUser(Struct, frozen=True):
@@ -19,11 +26,19 @@ class Good(Struct, frozen=True):
     picture: str
 
 
+class DemoToken(Struct, frozen=True):
+    token: str
+
+
 USERS = {
     "alex": DemoUser("demo-alex", "alex@example.com", "Alex Example"),
     "kim": DemoUser("demo-kim", "kim@example.com", "Kim Example"),
 }
-PEOPLE = [("alex", "Alex Example"), ("kim", "Kim Example"), ("visitor", "An anonymous visitor")]
+PEOPLE = {"alex": "Alex Example", "kim": "Kim Example", "visitor": "an anonymous visitor"}
+LANGUAGES = {"": "as the browser", "en": "English", "de": "Deutsch"}
+THEMES = {"auto": "as the system", "light": "light", "dark": "dark"}
+CHOICES = [("as", "You are", PEOPLE), ("lang", "Language", LANGUAGES), ("theme", "Colours", THEMES)]
+ACCENT = "#1f6f54"
 GOODS = [
     Good("Lichtung 2", "Two people, 1.4 kg, stands in any wind.", "389", "dawn"),
     Good("Abendrot 3", "Room for three and a wet dog.", "449", "dusk"),
@@ -31,23 +46,46 @@ GOODS = [
 ]
 
 
+def sign(services: Services, who: str) -> str | None:
+    """What a host application's back end does; None for visitors. Raises NotFound outside demo mode."""
+    if not services.config.demo:
+        raise NotFound
+    user = USERS.get(who)
+    if user is None:
+        return None
+    return services.identity.sign_identity_token(sub=user.sub, email=user.email, name=user.name, ttl_s=TOKEN_TTL_S)
+
+
 class DemoHandler(PageHandler):
     audience = "public"
 
     def get(self) -> None:
-        if not self.services.config.demo:
-            raise NotFound
-        current = self.get_query_argument("as", "alex")
-        user = USERS.get(current)
-        sign = self.services.identity.sign_identity_token
-        self.page(
-            "demo.html",
-            people=PEOPLE,
-            goods=GOODS,
-            current=current if user else "visitor",
-            token=sign(sub=user.sub, email=user.email, name=user.name) if user else None,
-            account=f"Signed in as {user.name}" if user else "Not signed in",
-        )
+        chosen = {
+            "as": self._choice("as", PEOPLE, "alex" if self.get_query_argument("as", None) is None else "visitor"),
+            "lang": self._choice("lang", LANGUAGES, ""),
+            "theme": self._choice("theme", THEMES, "auto"),
+        }
+        token = sign(self.services, chosen["as"])
+        account = f"Signed in as {PEOPLE[chosen['as']]}" if token else "Not signed in"
+        accent = self.get_query_argument("accent", ACCENT)
+        accent = accent if _COLOR.fullmatch(accent) else ACCENT
+        self.page("demo.html", goods=GOODS, choices=CHOICES, chosen=chosen, token=token, accent=accent, account=account)
+
+    def _choice(self, name: str, options: dict[str, str], default: str) -> str:
+        value = self.get_query_argument(name, default)
+        return value if value in options else default
 
 
-ROUTES = [(r"/demo", DemoHandler)]
+class DemoTokenHandler(BaseHandler):
+    """A fresh token, as a host application answers its own pages (`getToken`)."""
+
+    audience = "public"
+
+    def get(self) -> None:
+        token = sign(self.services, self.get_query_argument("as", ""))
+        if token is None:
+            raise Unauthorized
+        self.send(DemoToken(token))
+
+
+ROUTES = [(r"/demo", DemoHandler), (r"/demo/token", DemoTokenHandler)]

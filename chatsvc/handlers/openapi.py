@@ -18,9 +18,10 @@ class Operation(NamedTuple):
     errors: tuple[int, ...]
 
 
+_SEQ = {"type": "integer", "minimum": 0, "maximum": 10**16 - 1}  # what cursor.parse_seq takes
 PAGE_QUERY: dict[str, dict[str, Any]] = {
-    "after": {"type": "integer", "minimum": 0, "maximum": 2**31 - 1},
-    "before": {"type": "integer", "minimum": 0, "maximum": 2**31 - 1},
+    "after": _SEQ,
+    "before": _SEQ,
     "since": {"type": "string", "format": "date-time"},
     "limit": {"type": "integer", "minimum": 1, "maximum": 200, "default": 50},
 }

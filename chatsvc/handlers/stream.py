@@ -1,4 +1,4 @@
-"""Opening streams (api.md section 5). The request ends here; what stays is a Subscriber."""
+"""Opening streams (docs/api.md section 5). The request ends here; what stays is a Subscriber."""
 
 import random
 import time
@@ -10,6 +10,7 @@ from chatsvc.cursor import parse_seq
 from chatsvc.handlers.admin import check_chat_id
 from chatsvc.handlers.base import BaseHandler, StaffHandler, UserHandler
 from chatsvc.handlers.openapi import CURSOR_QUERY, operation
+from chatsvc.identity import Caller
 from chatsvc.limits import address_key
 from chatsvc.subscriber import Subscription
 
@@ -22,7 +23,13 @@ class EventStream:
 
 
 class StreamHandler(BaseHandler):
-    """Opens a stream on the connection of this request."""
+    """Opens a stream on the connection of this request. When very many come at once they wait in line for the database."""
+
+    remembers = False  # it is asked once; thousands of streams would leave as many entries behind
+
+    async def identify(self) -> Caller:
+        async with self.services.streams.line:
+            return await super().identify()
 
     def cors_headers(self) -> list[tuple[str, str]]:
         return []
@@ -41,8 +48,11 @@ class StreamHandler(BaseHandler):
         streams = self.services.streams
         streams.admit(subscription)
         head = self.stream_head()
-        connection = StreamConnection(self.detach())
+        detached = self.detach()
         self.on_finish()  # Tornado does not call it for a detached request
+        if detached.closed():
+            return  # the client left while the database was asked
+        connection = StreamConnection(detached)
         connection.write(head)
         streams.open(subscription, connection)
 
@@ -75,7 +85,9 @@ class StreamHandler(BaseHandler):
 class UserStreamHandler(UserHandler, StreamHandler):
     @operation("Events of the caller's chat", {200: EventStream}, query=CURSOR_QUERY, errors=(429,))
     async def get(self) -> None:
-        self.open_stream(chat_id=await self.chat_id(), staff=False)
+        async with self.services.streams.line:
+            chat_id = await self.chat_id()
+        self.open_stream(chat_id=chat_id, staff=False)
 
 
 class ChatStreamHandler(StaffHandler, StreamHandler):

@@ -1,4 +1,4 @@
-"""What users may do with their one chat (api.md section 3)."""
+"""What users may do with their one chat (docs/api.md section 3)."""
 
 from chatsvc import wire
 from chatsvc.chats import Sender

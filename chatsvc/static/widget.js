@@ -5,20 +5,21 @@
  * The server puts the version of the modules in place of `dev` when it serves this file, and what it imports into it.
  */
 import { hex, textOn } from "./widget/colors.js";
-import { BUBBLE, CROSS, LABELS, STYLE } from "./widget/launcher.js";
+import { BUBBLE, CROSS } from "./widget/icons.js";
+import { LABELS, STYLE } from "./widget/launcher.js";
 
 const BASE = new URL(".", import.meta.url);
 const MODULES = new URL("static/v/dev/widget/", BASE);
-const VISITOR_KEY = `support-chat:${BASE.href}:visitor`;
+const KEY = `support-chat:${BASE.href}:`;
 const DEFAULT_ACCENT = "#0b57d0";
 const ATTRIBUTES = ["token", "heading", "greeting", "accent", "theme", "lang", "open"];
 
-/** The visitor's token, if this browser has one; reading it stores nothing. @returns {string | null} */
-function visitorToken() {
+/** Whether this browser is a visitor's, or has a message that was not sent; reading it stores nothing. @returns {boolean} */
+function returning() {
   try {
-    return localStorage.getItem(VISITOR_KEY);
+    return ["visitor", "outbox:"].some((name) => localStorage.getItem(KEY + name) !== null);
   } catch {
-    return null; // storage is switched off
+    return false; // storage is switched off
   }
 }
 
@@ -31,12 +32,13 @@ class SupportChat extends HTMLElement {
   #accent = new CSSStyleSheet();
   #unread = 0;
   /** @type {(() => Promise<string> | string) | null} */ #getToken = null;
+  /** @type {Promise<typeof import("./widget/element.js")> | null} */ #panel = null;
   /** @type {Promise<import("./widget/element.js").Chat> | null} */ #chat = null;
 
   connectedCallback() {
     if (!this.#root.childElementCount) this.#draw();
     for (const name of ["getToken", ...ATTRIBUTES]) this.#upgrade(name);
-    if (this.open || this.hasAttribute("token") || this.#getToken || visitorToken()) this.#use((chat) => chat.connected());
+    if (this.open || this.hasAttribute("token") || this.#getToken || returning()) this.#use((chat) => chat.connected());
   }
 
   disconnectedCallback() {
@@ -92,6 +94,8 @@ class SupportChat extends HTMLElement {
     this.#badge.className = "badge";
     this.#button.append(icon, this.#badge);
     this.#button.addEventListener("click", () => this.toggle());
+    // who comes near is about to open it: the panel is fetched before the click
+    for (const name of ["pointerenter", "focus"]) this.#button.addEventListener(name, () => this.#fetch().catch(() => {}));
     this.#root.append(this.#button);
     this.#tint();
     this.#label();
@@ -104,11 +108,13 @@ class SupportChat extends HTMLElement {
 
   #label() {
     const language = (this.lang || document.documentElement.lang || navigator.language || "en").slice(0, 2);
-    const label = (LABELS[language] ?? LABELS["en"])[this.open ? 1 : 0];
-    this.#button.setAttribute("aria-label", this.#unread ? `${label} (${this.#unread})` : label);
+    const [open, close, unread] = LABELS[language] ?? LABELS["en"];
+    const number = this.#unread > 9 ? "9+" : String(this.#unread);
+    const label = this.open ? close : open;
+    this.#button.setAttribute("aria-label", this.#unread ? `${label}, ${number} ${unread}` : label);
     this.#button.setAttribute("aria-expanded", String(this.open));
     this.#path.setAttribute("d", this.open ? CROSS : BUBBLE);
-    this.#badge.textContent = this.#unread > 9 ? "9+" : String(this.#unread);
+    this.#badge.textContent = number;
     this.#badge.hidden = this.open || this.#unread === 0;
   }
 
@@ -118,14 +124,20 @@ class SupportChat extends HTMLElement {
     this.dispatchEvent(new CustomEvent(open ? "support-chat:open" : "support-chat:close", { bubbles: true }));
   }
 
+  /** The panel's module; what could not be fetched is asked for again the next time. */
+  #fetch() {
+    this.#panel ??= import(new URL("element.js", MODULES).href);
+    this.#panel.catch(() => { this.#panel = null; });
+    return this.#panel;
+  }
+
   /**
-   * Does something with the chat, whose modules are fetched the first time. A chat server that is down must not
+   * Does something with the chat, whose module is fetched the first time. A chat server that is down must not
    * be noticed by the host page: the panel stays closed, and the next click tries again.
    * @param {(chat: import("./widget/element.js").Chat) => void} action
    */
   #use(action) {
-    this.#chat ??= import(new URL("element.js", MODULES).href).then(
-      ({ Chat }) => new Chat(this, this.#root, { base: BASE, visitorKey: VISITOR_KEY }));
+    this.#chat ??= this.#fetch().then(({ Chat }) => new Chat(/** @type {any} */ (this), this.#root, { base: BASE, key: KEY }));
     this.#chat.catch(() => { this.#chat = null; this.open = false; });
     this.#chat.then(action, () => {});
   }
@@ -144,6 +156,17 @@ for (const name of ATTRIBUTES.filter((name) => !["lang", "open"].includes(name))
 }
 
 if (!customElements.get("support-chat")) customElements.define("support-chat", SupportChat);
-if (document.querySelector("script[data-auto][src*='widget.js']") && !document.querySelector("support-chat")) {
-  document.body.append(document.createElement("support-chat"));
+
+/** Adds an element to a page that has none, and again when a router has replaced the body. */
+function addElement() {
+  const chat = document.createElement("support-chat");
+  const place = () => {
+    if (!chat.isConnected && !document.querySelector("support-chat")) document.body.append(chat);
+    replaced.observe(document.body, { childList: true });
+  };
+  const replaced = new MutationObserver(() => chat.isConnected || place());
+  replaced.observe(document.documentElement, { childList: true });
+  place();
 }
+
+if (document.querySelector("script[data-auto][src*='widget.js']")) addElement();

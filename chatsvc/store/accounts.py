@@ -11,7 +11,7 @@ from chatsvc.session import Session
 
 Kind = Literal["host", "visitor", "staff"]
 
-SESSION_IDLE = timedelta(hours=12)  # reliability.md section 3
+SESSION_IDLE = timedelta(hours=12)  # SECURITY.md
 SESSION_ABSOLUTE = timedelta(days=7)
 TOUCH_AFTER = timedelta(
     minutes=5
@@ -180,12 +180,8 @@ def touch_session(session: Session, session_id: str) -> None:
 
 def create_staff_token(session: Session, token_id: str, email: str, token_hash: str) -> None:
     """Raises NotFound if there is no such staff account."""
-    record = password_of(session, email)
-    if record is None:
-        raise NotFound(f"there is no staff account {email!r}: create it with create-admin")
-    StaffToken.insert(id=token_id, user=record.user_id, token_hash=token_hash).on_conflict_ignore().execute(
-        session.database
-    )
+    user_id = _staff_id(session, email)
+    StaffToken.insert(id=token_id, user=user_id, token_hash=token_hash).on_conflict_ignore().execute(session.database)
 
 
 def token_access(session: Session, token_hash: str) -> StaffAccess | None:
@@ -198,8 +194,17 @@ def token_access(session: Session, token_hash: str) -> StaffAccess | None:
     return StaffAccess(_to_account((*user, None, None)), str(token_id), None)
 
 
-def revoke_staff_token(session: Session, token_id: str) -> None:
-    StaffToken.update(revoked_at=NOW).where(StaffToken.id == token_id).execute(session.database)
+def revoke_staff_tokens(session: Session, email: str) -> int:
+    """Ends all staff tokens of an account; returns how many. Raises NotFound if there is no such staff account."""
+    valid = (StaffToken.user == _staff_id(session, email)) & StaffToken.revoked_at.is_null()
+    return int(StaffToken.update(revoked_at=NOW).where(valid).execute(session.database))
+
+
+def _staff_id(session: Session, email: str) -> str:
+    record = password_of(session, email)
+    if record is None:
+        raise NotFound(f"there is no staff account {email!r}: create it with create-admin")
+    return record.user_id
 
 
 def valid_access_ids(session: Session, access_ids: list[str]) -> set[str]:

@@ -38,7 +38,9 @@ _STATE = Statement(
     ("uuid",),
     """
     SELECT c.last_seq, c.read_up_to, c.archived_at IS NOT NULL,
-           (SELECT count(*) FROM support_messages m WHERE m.chat_id = c.id AND m.sender_type = 'admin' AND m.read_at IS NULL)
+           (SELECT count(*) FROM support_messages m WHERE m.chat_id = c.id AND m.sender_type = 'admin' AND m.read_at IS NULL),
+           (SELECT m.seq FROM support_messages m WHERE m.chat_id = c.id AND m.created_at <= c.admin_viewed_at
+            ORDER BY m.created_at DESC LIMIT 1)
     FROM support_chats c WHERE c.id = $1
     """,
 )
@@ -101,7 +103,7 @@ _MARK_VIEWED = Statement(
     FROM support_messages m
     WHERE c.id = $1 AND m.chat_id = c.id AND m.seq = least($2, c.last_seq)
           AND m.created_at > coalesce(c.admin_viewed_at, '-infinity')
-    RETURNING c.id
+    RETURNING m.seq
     """,
 )
 _ARCHIVE = Statement(
@@ -146,6 +148,11 @@ class Changed(NamedTuple):
     changed: bool
 
 
+class Viewed(NamedTuple):
+    chat: SupportChatListItem
+    up_to: int | None  # None: nothing that was not viewed before
+
+
 class ReadResult(NamedTuple):
     state: ChatStateEvent
     read_at: datetime | None  # None: nothing was unread
@@ -170,8 +177,8 @@ def chat_state(session: Session, chat_id: str) -> ChatStateEvent:
     rows = session.execute(_STATE, chat_id)
     if not rows:
         raise NotFound("there is no such chat")
-    last_seq, read_up_to, archived, unread = rows[0]
-    return ChatStateEvent(last_seq=last_seq, unread_count=unread, read_up_to=read_up_to, archived=archived)
+    last_seq, read_up_to, archived, unread, viewed_up_to = rows[0]
+    return ChatStateEvent(last_seq, unread, read_up_to, viewed_up_to or 0, archived)
 
 
 def user_chat(session: Session, chat_id: str, limit: int) -> SupportChat:
@@ -225,9 +232,11 @@ def mark_read(session: Session, chat_id: str, up_to: int) -> ReadResult:
     return ReadResult(chat_state(session, chat_id), rows[0][1] if rows else None)
 
 
-def mark_viewed(session: Session, chat_id: str, up_to: int) -> Changed:
+def mark_viewed(session: Session, chat_id: str, up_to: int) -> Viewed:
     """Moves `admin_viewed_at` forward to the message `up_to`, never back."""
-    return _changed(session, chat_id, _MARK_VIEWED, up_to)
+    session.execute(_LOCK_CHAT, chat_id)
+    rows = session.execute(_MARK_VIEWED, chat_id, up_to)
+    return Viewed(list_item(session, chat_id), rows[0][0] if rows else None)
 
 
 def archive(session: Session, chat_id: str) -> Changed:
@@ -238,9 +247,9 @@ def unarchive(session: Session, chat_id: str) -> Changed:
     return _changed(session, chat_id, _UNARCHIVE)
 
 
-def _changed(session: Session, chat_id: str, statement: Statement, *params: Any) -> Changed:
+def _changed(session: Session, chat_id: str, statement: Statement) -> Changed:
     session.execute(_LOCK_CHAT, chat_id)
-    changed = bool(session.execute(statement, chat_id, *params))
+    changed = bool(session.execute(statement, chat_id))
     return Changed(list_item(session, chat_id), changed)
 
 

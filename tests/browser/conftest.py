@@ -1,4 +1,7 @@
-"""A real server in a process of its own with a real database, and a real browser."""
+"""A real server in a process of its own with a real database, and a real browser.
+
+What is shared ends with this package: while Playwright runs, no other loop can, and other tests have loops.
+"""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +20,7 @@ document.addEventListener("securitypolicyviolation", (event) =>
 PATIENCE_MS = 10_000  # what a test waits for at most; on a busy machine everything takes longer
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One for all tests that do not kill it; tests keep apart by having users of their own."""
     with Server(tmp_path_factory.mktemp("server")) as running:
@@ -31,7 +34,7 @@ def own_server(tmp_path: Path) -> Iterator[Server]:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=executable(), args=ARGUMENTS)
@@ -68,7 +71,7 @@ def new_context(browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
     assert wrong == []
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def staff_cookies(server: Server, browser: Browser) -> Any:
     """From one login: the server takes five in 20 seconds."""
     context = browser.new_context()

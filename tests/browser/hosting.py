@@ -3,12 +3,21 @@
 import json
 import uuid
 from collections.abc import Callable
+from typing import Protocol
 
 from playwright.sync_api import BrowserContext, Locator, Page, Route, expect
 
 from .serving import HOST_PAGE, Server
 
 STRICT_CSP = "default-src 'self'; script-src 'self' {chat}; connect-src 'self' {chat}"
+
+
+class Chat(Protocol):
+    """A chat server, or a proxy before one."""
+
+    url: str
+
+
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>A shop</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">{head}</head>
 <body><h1>A shop</h1><button id="outside">A button of the shop</button>{element}
@@ -22,8 +31,9 @@ def person() -> str:
 
 def host_page(
     context: BrowserContext,
-    server: Server,
+    server: Chat,
     *,
+    origin: str = HOST_PAGE,
     token: str = "",
     attributes: str = "",
     head: str = "",
@@ -47,9 +57,9 @@ def host_page(
         else:
             route.fulfill(status=404)
 
-    context.route(f"{HOST_PAGE}/**", answer)
+    context.route(f"{origin}/**", answer)
     page = context.new_page()
-    page.goto(f"{HOST_PAGE}/")
+    page.goto(f"{origin}/")
     expect(launcher(page)).to_be_visible()
     return page
 
@@ -75,6 +85,25 @@ def open_chat(page: Page) -> None:
     launcher(page).click()
     expect(panel(page)).to_be_visible()
     expect(page.locator("support-chat .dot.live, support-chat .dot.idle")).to_be_visible()
+
+
+def set_visible(page: Page, visible: bool) -> None:
+    """As if somebody switched to another tab, or back."""
+    state = "visible" if visible else "hidden"
+    page.evaluate(
+        """(state) => {
+            Object.defineProperty(document, "visibilityState", { value: state, configurable: true });
+            document.hasFocus = () => state === "visible";
+            document.dispatchEvent(new Event("visibilitychange"));
+        }""",
+        state,
+    )
+
+
+def kept(page: Page) -> list[str]:
+    """What the browser keeps for the chat, by the end of its names."""
+    names: list[str] = page.evaluate("Object.keys(localStorage).map((key) => key.split('/:')[1])")
+    return sorted(names)
 
 
 def write(page: Page, text: str) -> None:

@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.request
 import uuid
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +24,9 @@ ROOT = Path(__file__).parents[2]
 IDENTITY_SECRET = "browser-tests-sign-tokens-with-this-one"
 STAFF_EMAIL = "sam@example.com"
 STAFF_PASSWORD = "correct horse battery"
-HOST_PAGE = "http://shop.test"  # the site that embeds the widget; tests answer for it themselves
+# The site that embeds the widget; tests answer for it themselves. Browsers trust localhost as they trust https.
+HOST_PAGE = "http://shop.localhost"
+PLAIN_HOST_PAGE = "http://shop.test"  # one without https: no locks, no randomUUID
 START_LIMIT_S = 60
 STOP_LIMIT_S = 20
 Json = dict[str, Any]
@@ -32,8 +35,9 @@ Json = dict[str, Any]
 class Server:
     """One installation in `folder`: it may be started, killed and started again on the same port."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, origins: Sequence[str] = (HOST_PAGE, PLAIN_HOST_PAGE)) -> None:
         self.folder = folder
+        self._origins = origins
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
@@ -144,8 +148,9 @@ class Server:
             "PUBLIC_URL": self.url,
             "DEMO": "on",
             "IDENTITY_SECRETS": IDENTITY_SECRET,
-            "ALLOWED_ORIGINS": HOST_PAGE,
+            "ALLOWED_ORIGINS": ",".join(self._origins),
             "MESSAGE_RATE_USER": "0",
+            "MESSAGE_RATE_STAFF": "0",
             "MESSAGE_RATE_ADDRESS": "0",
             "VISITOR_RATE_ADDRESS": "0",
         }

@@ -1,4 +1,4 @@
-"""The widget's pure modules (store, parser, back-off, links, colours), tested by node --test."""
+"""The widget's pure modules (store, stream, polling, outbox, parser, back-off, links, colours), tested by node --test."""
 
 import shutil
 import subprocess

@@ -1,26 +1,12 @@
-"""What a user can do with the widget, on a website with a strict policy of its own."""
-
-import re
+"""A conversation in the widget, on a website with a strict policy of its own."""
 
 import pytest
 from playwright.sync_api import Request, Route, expect
 
-from .hosting import NewContext, box, host_page, launcher, messages, open_chat, panel, person, wait_until_stored, write
+from .hosting import NewContext, box, host_page, messages, open_chat, panel, person, wait_until_stored, write
 from .serving import HOST_PAGE, Server
 
 pytestmark = pytest.mark.browser
-
-
-def test_a_visitor_who_does_not_open_it_costs_one_request(server: Server, new_context: NewContext) -> None:
-    context = new_context()
-    asked: list[str] = []
-    context.on("request", lambda request: asked.append(request.url))
-    page = host_page(context, server, attributes='accent="rgb(255 215 0)"')
-    page.wait_for_load_state("networkidle")
-    assert launcher(page).evaluate("(button) => getComputedStyle(button).backgroundColor") == "rgb(255, 215, 0)"
-    assert [url for url in asked if not url.startswith(HOST_PAGE)] == [f"{server.url}/widget.js"]
-    assert page.evaluate("Object.keys(localStorage)") == []
-    assert context.cookies() == []
 
 
 def test_a_visitor_is_known_from_the_first_message_on(server: Server, new_context: NewContext) -> None:
@@ -201,44 +187,22 @@ def test_a_refused_message_stays_marked_and_retry_sends_it(server: Server, new_c
     wait_until_stored(page, server, token, ["the next one", "refused once"])
 
 
-def test_a_token_that_has_expired_is_renewed(server: Server, new_context: NewContext) -> None:
-    sub = person()
-    old, fresh = server.token(sub, ttl_s=-100), server.token(sub)
-    context = new_context()
-    page = host_page(context, server)
-    page.evaluate(
-        "(tokens) => { window.asked = 0; document.querySelector('support-chat').getToken = async () => tokens[window.asked++ ? 1 : 0]; }",
-        [old, fresh],
-    )
+def test_a_message_is_sent_and_then_seen(server: Server, new_context: NewContext) -> None:
+    token = server.token(person())
+    page = host_page(new_context(), server, token=token)
     open_chat(page)
-    write(page, "still me")
-    wait_until_stored(page, server, fresh, ["still me"])
-    assert page.evaluate("window.asked") == 2
-
-
-def test_another_users_token_shows_another_chat(server: Server, new_context: NewContext) -> None:
-    mine, theirs = server.token(person()), server.token(person())
-    server.say(mine, "my secret")
-    server.say(theirs, "their question")
-    page = host_page(new_context(), server, token=mine)
-    open_chat(page)
-    expect(messages(page)).to_have_text(["my secret"])
-    page.evaluate("(token) => document.querySelector('support-chat').token = token", theirs)
-    expect(messages(page)).to_have_text(["their question"])
-
-
-def test_it_is_used_by_keyboard_alone(server: Server, new_context: NewContext) -> None:
-    page = host_page(new_context(), server, token=server.token(person()))
-    launcher(page).focus()
-    page.keyboard.press("Enter")
-    expect(box(page)).to_be_focused()
-    page.keyboard.type("by keyboard")
-    page.keyboard.press("Enter")
-    expect(messages(page)).to_have_text(["by keyboard"])
-    expect(box(page)).to_be_focused()
-    page.keyboard.press("Escape")
-    expect(panel(page)).to_be_hidden()
-    expect(launcher(page)).to_be_focused()
+    marks = page.locator("support-chat .mark")
+    write(page, "first")
+    expect(marks).to_have_text(["Sent"])
+    server.staff("POST", f"/admin/chats/{server.chat_of(token)}/mark_viewed", {"up_to": 1})
+    expect(marks).to_have_text(["Seen"])
+    write(page, "second")
+    expect(marks).to_have_text(["Seen", "Sent"])
+    page.reload()
+    expect(marks).to_have_text(["Seen", "Sent"])
+    server.staff("POST", f"/admin/chats/{server.chat_of(token)}/mark_viewed", {})
+    expect(marks).to_have_text(["Seen"])
+    expect(page.locator("support-chat .message").filter(has_text="second")).to_contain_text("Seen")
 
 
 def test_text_is_never_markup_and_only_safe_addresses_are_links(server: Server, new_context: NewContext) -> None:
@@ -266,101 +230,3 @@ def test_text_is_never_markup_and_only_safe_addresses_are_links(server: Server, 
         "https://example.com/a?b=c", "_blank", "noopener noreferrer nofollow",
     ]  # fmt: skip
     assert panel(page).evaluate("(panel) => panel.scrollWidth <= panel.clientWidth")
-
-
-def test_the_host_page_cannot_break_its_look_and_it_does_not_touch_the_host_page(
-    server: Server, new_context: NewContext
-) -> None:
-    head = '<link rel="stylesheet" href="/hostile.css">'
-    context = new_context()
-    hostile = "* { all: unset !important; display: inline; color: red; }"
-    page = host_page(context, server, head=head)
-    page.route("**/hostile.css", lambda route: route.fulfill(body=hostile, content_type="text/css"))
-    before = page.evaluate("[Object.keys(window).length, document.head.childElementCount]")
-    page.reload()
-    expect(launcher(page)).to_be_visible()
-    assert page.evaluate("[Object.keys(window).length, document.head.childElementCount]") == before
-    placed = page.locator("support-chat").evaluate("(host) => getComputedStyle(host).position")
-    assert placed == "fixed"
-    frame = launcher(page).bounding_box()
-    assert frame is not None
-    assert (frame["width"], frame["height"]) == (56, 56)
-
-
-def test_the_script_twice_and_no_element_at_all(server: Server, new_context: NewContext) -> None:
-    twice = f'<script type="module" src="{server.url}/widget.js?again"></script>'
-    page = host_page(new_context(), server, head=twice)
-    open_chat(page)
-    auto = f'<script type="module" data-auto src="{server.url}/widget.js"></script>'
-    page = host_page(new_context(), server, head=auto, element="")
-    expect(page.locator("support-chat")).to_have_count(1)
-
-
-def test_a_router_that_takes_the_element_away_and_puts_it_back(server: Server, new_context: NewContext) -> None:
-    token = server.token(person())
-    page = host_page(new_context(), server, token=token)
-    open_chat(page)
-    page.evaluate("window.kept = document.querySelector('support-chat'); document.body.replaceChildren('another page')")
-    server.reply(token, "while it was away")
-    page.evaluate("document.body.append(window.kept)")
-    expect(messages(page)).to_have_text(["while it was away"])
-    expect(page.locator("support-chat .dot.live")).to_be_visible()
-
-
-def test_without_a_server_the_host_page_notices_nothing(server: Server, new_context: NewContext) -> None:
-    context = new_context()
-    context.route("**/static/**", lambda route: route.abort())
-    page = host_page(context, server)
-    launcher(page).click()
-    expect(panel(page)).to_have_count(0)
-    expect(page.locator("support-chat[open]")).to_have_count(0)
-    context.unroute("**/static/**")
-    page.reload()
-    open_chat(page)
-
-
-def test_events_properties_and_methods(server: Server, new_context: NewContext) -> None:
-    token = server.token(person())
-    page = host_page(new_context(), server, token=token)
-    page.evaluate(
-        """() => { window.heard = []; for (const name of ["open", "close", "message", "unread"])
-        document.addEventListener(`support-chat:${name}`, (event) =>
-            window.heard.push([name, event.detail?.count ?? event.detail?.message?.content ?? null])); }"""
-    )
-    expect(page.locator("support-chat .dot.live")).to_be_attached()
-    server.reply(token, "ping")
-    expect(page.locator("support-chat .badge")).to_have_text("1")
-    page.evaluate("document.querySelector('support-chat').show()")
-    expect(panel(page)).to_be_visible()
-    page.evaluate("document.querySelector('support-chat').toggle()")
-    expect(panel(page)).to_be_hidden()
-    page.wait_for_function("window.heard.some(([name, value]) => name === 'unread' && value === 0)")
-    heard = page.evaluate("window.heard")
-    for event in (["unread", 1], ["message", "ping"], ["open", None], ["close", None]):
-        assert event in heard
-
-
-def test_german_theme_and_a_brand_colour_with_readable_text(server: Server, new_context: NewContext) -> None:
-    attributes = 'lang="de" theme="dark" accent="gold" heading="Hilfe" greeting="Moin!"'
-    page = host_page(new_context(locale="en-US"), server, token=server.token(person()), attributes=attributes)
-    expect(launcher(page)).to_have_attribute("aria-label", "Support-Chat öffnen")
-    open_chat(page)
-    expect(box(page)).to_have_attribute("placeholder", "Nachricht schreiben …")
-    expect(page.locator("support-chat .greeting")).to_have_text("Moin!")
-    header = page.locator("support-chat header")
-    assert header.evaluate("(node) => [getComputedStyle(node).backgroundColor, getComputedStyle(node).color]") == [
-        "rgb(255, 215, 0)", "rgb(0, 0, 0)",
-    ]  # fmt: skip
-    assert panel(page).evaluate("(node) => getComputedStyle(node).backgroundColor") == "rgb(27, 29, 33)"
-    page.evaluate("document.querySelector('support-chat').lang = 'en'")
-    expect(box(page)).to_have_attribute("placeholder", "Write a message…")
-
-
-def test_on_a_phone_it_fills_the_screen(server: Server, new_context: NewContext) -> None:
-    page = host_page(new_context(viewport={"width": 390, "height": 800}), server, token=server.token(person()))
-    open_chat(page)
-    assert panel(page).bounding_box() == {"x": 0, "y": 0, "width": 390, "height": 800}
-    size = box(page).evaluate("(node) => getComputedStyle(node).fontSize")
-    assert int(re.sub("px", "", size)) >= 16
-    page.locator("support-chat .close").click()
-    expect(panel(page)).to_be_hidden()

@@ -1,6 +1,7 @@
-"""The objects of api.md section 2, field by field."""
+"""The objects of docs/api.md section 2, field by field."""
 
 import re
+from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
@@ -43,7 +44,7 @@ def check_messages(messages: list[dict[str, Any]]) -> None:
     seqs = [message["seq"] for message in messages]
     assert seqs == list(range(seqs[0], seqs[0] + len(seqs))) if seqs else True
     times = [message["created_at"] for message in messages]
-    assert all(earlier < later for earlier, later in zip(times, times[1:], strict=False))
+    assert all(earlier < later for earlier, later in pairwise(times))
 
 
 def check_chat(chat: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""GET /support_chat and GET /support_chat/messages: a user's one chat, and reading it page by page (api.md section 3)."""
+"""GET /support_chat and GET /support_chat/messages: a user's one chat, and reading it page by page (docs/api.md section 3)."""
 
 import asyncio
 from urllib.parse import quote

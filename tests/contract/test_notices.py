@@ -1,4 +1,4 @@
-"""The rows that say which e-mail is due (api.md section 4, design.md section 6)."""
+"""The rows that say which e-mail is due (docs/api.md section 4)."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,9 +20,9 @@ def service(make_service: ServiceFactory) -> Service:
 
 
 def notices(service: Service) -> list[dict[str, Any]]:
+    sql = "SELECT state, first_seq, due_at, reason FROM support_notices ORDER BY created_at"
     columns = ("state", "first_seq", "due_at", "reason")
-    rows = execute(service.database_url, f"SELECT {', '.join(columns)} FROM support_notices ORDER BY created_at")
-    return [dict(zip(columns, row, strict=True)) for row in rows]
+    return [dict(zip(columns, row, strict=True)) for row in execute(service.database_url, sql)]
 
 
 def moment(message: dict[str, Any]) -> datetime:

@@ -1,4 +1,4 @@
-"""PATCH /support_chat/mark_read: what the user has read (api.md section 3)."""
+"""PATCH /support_chat/mark_read: what the user has read (docs/api.md section 3)."""
 
 import asyncio
 from typing import Any

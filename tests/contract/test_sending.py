@@ -1,4 +1,4 @@
-"""POST /support_chat/messages and /admin/chats/ID/messages: sending is safe to repeat (api.md sections 2 to 4)."""
+"""POST /support_chat/messages and /admin/chats/ID/messages: sending is safe to repeat (docs/api.md sections 2 to 4)."""
 
 import asyncio
 import json

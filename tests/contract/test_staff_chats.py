@@ -1,4 +1,4 @@
-"""What staff do with chats: reading one, viewed marks, archiving (api.md section 4)."""
+"""What staff do with chats: reading one, viewed marks, archiving (docs/api.md section 4)."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""GET /admin/chats: its order, its pages, and what it says of each chat (api.md section 4)."""
+"""GET /admin/chats: its order, its pages, and what it says of each chat (docs/api.md section 4)."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a client of an event stream may rely on (api.md section 5)."""
+"""What a client of an event stream may rely on (docs/api.md section 5)."""
 
 import asyncio
 import json
@@ -80,7 +80,7 @@ async def test_state_is_the_first_event_of_every_connection(service: Service, ca
     await service.request("PATCH", "/support_chat/mark_read", token=cast.alice, body={"up_to": 2})
     await service.post(f"/admin/chats/{cast.chat_id}/archive", cast.staff)
     await service.send(cast.bob, "unread by staff")
-    chat = {"type": "state", "last_seq": 3, "unread_count": 1, "read_up_to": 2, "archived": True}
+    chat = {"type": "state", "last_seq": 3, "unread_count": 1, "read_up_to": 2, "viewed_up_to": 0, "archived": True}
     expected = [[chat], [chat], [{"type": "state", "unread_chats": 1}], [{"type": "state", "unread_chats": 1}, chat]]
     for (token, path), states in zip(all_paths(cast), expected, strict=True):
         for cursor in (None, 3):
@@ -101,11 +101,12 @@ async def test_every_event_has_its_fields_and_only_messages_have_an_id(service: 
         await service.post(f"{chat}/archive", cast.staff)
         last = await service.send(cast.alice, "thanks")
         for stream in (users, chats):
-            events = [await stream.next() for _ in range(6)]
-            read_at = events[2].data["read_at"]
+            events = [await stream.next() for _ in range(7)]
+            read_at = events[3].data["read_at"]
             assert is_time(read_at)
             assert [(event.id, event.name, event.data) for event in events] == [
                 ("1", "message", {"type": "new_message", "message": first}),
+                (None, "message", {"type": "admin_viewed", "up_to": 1}),
                 ("2", "message", {"type": "new_message", "message": reply}),
                 (None, "message", {"type": "messages_read", "read_up_to": 2, "read_at": read_at}),
                 (None, "message", {"type": "chat_updated", "archived": True}),
@@ -178,7 +179,19 @@ async def test_a_message_between_the_first_fetch_and_the_stream_arrives(service:
 async def test_an_unusable_cursor_is_answered_with_reset(service: Service, cast: Cast) -> None:
     """Never with silence. What comes after is new from now on."""
     await service.send(cast.alice, "old")
-    texts = ["abc", "-1", "1.0", "01", "+1", "20", "99999999999", "9" * 4000, "1 2", "null", "\u0661".encode().decode("latin-1")]
+    texts = [
+        "abc",
+        "-1",
+        "1.0",
+        "01",
+        "+1",
+        "20",
+        "99999999999",
+        "9" * 4000,
+        "1 2",
+        "null",
+        "\u0661".encode().decode("latin-1"),
+    ]
     for text in texts:
         async with streaming(service, (cast.alice, USER_STREAM, text)) as (stream,):
             event = await stream.next()
@@ -248,7 +261,13 @@ async def test_users_do_not_open_streams_of_staff_nor_anybody_one_without_creden
 
 async def test_data_is_one_line_of_json_whatever_the_text(service: Service, cast: Cast) -> None:
     async with streaming(service, (cast.alice, USER_STREAM)) as (stream,):
-        for text in ("a\nb\rc\r\nd", "x\n\ndata: {}\n\n", "\u2028\u2029\x85\x0b\x0c!", "id: 9\nevent: close\nretry: 1", "\ufeff: x"):
+        for text in (
+            "a\nb\rc\r\nd",
+            "x\n\ndata: {}\n\n",
+            "\u2028\u2029\x85\x0b\x0c!",
+            "id: 9\nevent: close\nretry: 1",
+            "\ufeff: x",
+        ):
             await service.send(cast.alice, text)
             frame = await asyncio.wait_for(stream.reader.readuntil(b"\n\n"), 5)
             first, second, *rest = frame.decode().split("\n")

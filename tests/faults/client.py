@@ -47,7 +47,9 @@ class Reply(NamedTuple):
 def head_of(method: str, path: str, token: str | None, *lines: str) -> bytes:
     """A request's head, for a connection of its own."""
     proof = [] if token is None else [f"Authorization: Bearer {token}"]
-    return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: chat", "Connection: close", *proof, *lines, "", ""]).encode()
+    return "\r\n".join(
+        [f"{method} {path} HTTP/1.1", "Host: chat", "Connection: close", *proof, *lines, "", ""]
+    ).encode()
 
 
 async def request(
@@ -210,5 +212,5 @@ class Follower:
             self.seen.resets += 1
         elif "message" in data:
             message = data["message"]
-            chat_id = data.get("chat_id") or self.seen.chat_id
+            chat_id = str(data.get("chat_id") or self.seen.chat_id)
             self.seen.messages.append(Message(chat_id, message["seq"], message["id"], message["content"]))

@@ -1,6 +1,7 @@
 """Fixtures of the fault tests: a durable PostgreSQL, a database on it, enough file descriptors."""
 
 import resource
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,6 +9,9 @@ import pytest
 
 from tests.faults.postgres import DurablePostgres
 from tests.support.process import ServerProcess
+
+NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+collect_ignore = [] if NGINX else ["test_nginx.py"]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,9 +1,10 @@
-"""What senders and followers saw, what is stored, and where the two disagree: the invariants of reliability.md section 1."""
+"""What senders and followers saw, what is stored, and where the two disagree: the invariants I1 to I4."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from datetime import datetime
+from itertools import pairwise
 from typing import NamedTuple
 
 import psycopg2
@@ -64,7 +65,9 @@ def read_database(url: str) -> Database:
     with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT id::text, last_seq FROM support_chats")
         last_seqs = dict(cursor.fetchall())
-        cursor.execute("SELECT chat_id::text, seq, id::text, content, created_at FROM support_messages ORDER BY 1, 2, 3")
+        cursor.execute(
+            "SELECT chat_id::text, seq, id::text, content, created_at FROM support_messages ORDER BY 1, 2, 3"
+        )
         messages: dict[str, list[Stored]] = defaultdict(list)
         for row in cursor.fetchall():
             messages[row[0]].append(Stored(*row))
@@ -77,7 +80,12 @@ def violations(history: History, database: Database) -> list[str]:
         *_acknowledged_is_stored_once(history, database),
         *_numbering_has_no_holes(database),
         *(line for seen in history.seen for line in _delivered_is_stored(seen, database)),
-        *(line for seen in history.seen if seen.chat_id for line in _list_is_exact(seen, database.messages[seen.chat_id])),
+        *(
+            line
+            for seen in history.seen
+            if seen.chat_id
+            for line in _list_is_exact(seen, database.messages[seen.chat_id])
+        ),
     ]
 
 
@@ -107,7 +115,7 @@ def _numbering_has_no_holes(database: Database) -> Iterable[str]:
             yield f"I2 seq is not 1..{len(rows)} in {chat_id}: {[row.seq for row in rows]}"
         if last_seq != len(rows):
             yield f"I2 last_seq of {chat_id} is {last_seq}, stored are {len(rows)}"
-        if any(later.created_at <= earlier.created_at for earlier, later in zip(rows, rows[1:], strict=False)):
+        if any(later.created_at <= earlier.created_at for earlier, later in pairwise(rows)):
             yield f"I2 created_at does not rise strictly in {chat_id}"
 
 

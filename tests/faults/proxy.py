@@ -67,7 +67,7 @@ class Proxy:
         assert task is not None
         self._tasks.add(task)
         try:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, asyncio.CancelledError):  # asyncio 3.11 logs a cancelled one as an error
                 await self._join(reader, writer)
         finally:
             self._tasks.discard(task)

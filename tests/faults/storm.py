@@ -39,7 +39,13 @@ class Storm:
     """
 
     def __init__(
-        self, ports: Sequence[int], database_url: str, *, chats: int = 4, senders: int = 2, silence_limit_s: float = 40.0
+        self,
+        ports: Sequence[int],
+        database_url: str,
+        *,
+        chats: int = 4,
+        senders: int = 2,
+        silence_limit_s: float = 40.0,
     ) -> None:
         self.silence_limit_s = silence_limit_s
         self.ports, self.database_url = ports, database_url
@@ -58,7 +64,7 @@ class Storm:
         for n in range(self.chats_wanted):
             await self._add_chat(f"user{n}")
         self._follow(self.ports, "/admin/notifications/stream", self.staff, Seen("all staff", None))
-        await until(lambda: all(one.is_open for one in self.followers), "all streams are open")
+        await self.all_open()
         self.send()
         return self
 
@@ -95,6 +101,9 @@ class Storm:
         self._stop.set()
         await asyncio.wait_for(asyncio.gather(*self._sending), FINISH_LIMIT_S)
 
+    async def all_open(self) -> None:
+        await until(lambda: all(one.is_open for one in self.followers), "all streams are open")
+
     async def more(self, count: int) -> None:
         """Waits until `count` more messages are acknowledged."""
         wanted = len(self.history.acknowledged) + count
@@ -117,7 +126,7 @@ class Storm:
         assert not found, "\n".join(found)
 
     async def caught_up(self, *, but: Follower | None = None) -> None:
-        """Waits until every follower has the newest message of its chat. Whoever has not within the limit is left to the check, which says what he misses."""
+        """Waits until every follower has the newest message of its chat; after the limit it is left to the check, which says what is missing."""
         newest = (await asyncio.to_thread(read_database, self.database_url)).last_seqs
         behind = [one.seen for one in self.followers if one.seen.chat_id and one is not but]
         with contextlib.suppress(AssertionError):

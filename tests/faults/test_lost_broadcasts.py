@@ -115,7 +115,7 @@ def publish_early(db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def early(fn: Callable[..., Any], *args: Any, then: Callable[[Any], None]) -> Any:
         def run(session: Any, *args: Any) -> Any:
-            result = fn(session, [args[0]])[0] if hasattr(fn, "takes_many_rows") else fn(session, *args)  # type: ignore[call-overload]
+            result = fn(session, [args[0]])[0] if hasattr(fn, "takes_many_rows") else fn(session, *args)
             loop.call_soon_threadsafe(then, result)
             return result
 

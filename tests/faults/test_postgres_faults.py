@@ -27,7 +27,10 @@ RESTARTS = [signal.SIGINT, signal.SIGQUIT]  # fast, immediate
 
 @pytest.mark.gen_test(timeout=60)
 async def test_restarts_of_postgresql_cost_some_503_and_nothing_else(
-    durable: DurablePostgres, durable_url: str, start_server: Callable[[str | None], ServerProcess], expected_log: list[str]
+    durable: DurablePostgres,
+    durable_url: str,
+    start_server: Callable[[str | None], ServerProcess],
+    expected_log: list[str],
 ) -> None:
     expected_log.append("PostgreSQL ended by itself")
     server = await asyncio.to_thread(start_server, durable_url)
@@ -79,7 +82,10 @@ async def test_a_frozen_postgresql_freezes_nothing_else(
     expected_log.append("the database could not do it")
     monkeypatch.setattr(chatsvc.db, "WAIT_LIMIT_S", 3600.0)  # for the service in this process
     server = await asyncio.to_thread(start_server, durable_url)
-    async with running(Service(make_config(tmp_path), durable_url)) as unlimited, Storm([server.port], durable_url) as storm:
+    async with (
+        running(Service(make_config(tmp_path), durable_url)) as unlimited,
+        Storm([server.port], durable_url) as storm,
+    ):
         token = unlimited.user_token("unlimited")
         await unlimited.send(token, "before")
         storm.history.attempted.add((await unlimited.chat_id(token), "before"))

@@ -32,6 +32,7 @@ async def test_five_kills_under_load_lose_double_and_reorder_nothing(
     async with Storm([server.port], durable_url) as storm:
         for _ in range(KILLS):
             await storm.more(BETWEEN_KILLS)
+            await storm.all_open()
             await some_time()
             server.kill()
             await asyncio.to_thread(server.start)
@@ -89,4 +90,4 @@ async def test_a_send_whose_answer_was_cut_off_is_stored_once_by_its_client_id(
     if client_ids:
         assert not found
     else:
-        assert any("I1 stored and never" in line or "I1 stored 4 times" in line for line in found)
+        assert any(line.startswith("I1 stored 4 times") for line in found)

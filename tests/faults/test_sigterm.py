@@ -28,6 +28,7 @@ async def test_sigterm_under_load_ends_in_order_and_all_resume_at_the_next_start
     async with Storm([server.port], database_url) as storm:
         for round_ in (1, 2):
             await storm.more(100)
+            await storm.all_open()
             await some_time()
             began = time.monotonic()
             assert await asyncio.to_thread(server.stop) == 0
@@ -40,7 +41,9 @@ async def test_sigterm_under_load_ends_in_order_and_all_resume_at_the_next_start
         await storm.finish()
         closes = [close for follower in storm.followers for close in follower.closes]
         assert all(data == CLOSE and retry_ms in RETRY_RANGE_MS for data, retry_ms in closes), closes
-        assert len({retry_ms for _, retry_ms in closes}) > len(closes) / 2, "spread, so that they do not come back as one"
+        assert len({retry_ms for _, retry_ms in closes}) > len(closes) / 2, (
+            "spread, so that they do not come back as one"
+        )
         print(storm.outcomes)
         assert "IncompleteReadError" not in storm.outcomes, "a request that was accepted is answered"
         assert {one for one in storm.outcomes if isinstance(one, int)} <= {200, 201, 503}

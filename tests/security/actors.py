@@ -5,6 +5,7 @@ from uuid import uuid4
 
 from chatsvc import tokens
 from chatsvc.store import accounts
+from tests.support.postgres import execute
 from tests.support.service import IDENTITY_SECRET, Answer, Service
 
 XSRF = "2|00000000|00000000000000000000000000000000|1700000000"
@@ -73,7 +74,7 @@ async def open_session(service: Service, *, revoked: bool = False, email: str = 
 async def revoked_token(service: Service) -> str:
     token, token_id = tokens.new_secret(tokens.STAFF_PREFIX), str(uuid4())
     await service.app.db.write(accounts.create_staff_token, token_id, STAFF, tokens.hash_token(token))
-    await service.app.db.write(accounts.revoke_staff_token, token_id)
+    execute(service.database_url, "UPDATE staff_tokens SET revoked_at = now() WHERE id = %s", token_id)
     return token
 
 

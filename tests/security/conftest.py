@@ -15,4 +15,17 @@ def with_options(**changes: Any) -> pytest.MarkDecorator:
 
 @pytest.fixture
 def configured(request: pytest.FixtureRequest, make_service: ServiceFactory) -> Service:
-    return make_service(**request.param)
+    service = make_service(**request.param)
+    stop_clocks(service)
+    return service
+
+
+def stop_clocks(service: Service) -> None:
+    """No time passes for the rate limits, however slow the machine is."""
+    identity = service.app.identity
+    for limiter in (
+        *service.app.web.settings["services"].limits,
+        identity._tries_of_address,
+        identity._tries_at_account,
+    ):
+        limiter._now = lambda: 1000.0

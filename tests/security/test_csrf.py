@@ -74,35 +74,35 @@ def test_the_routes_are_those_that_a_cookie_opens() -> None:
     assert len(BY_COOKIE) == 8 and ("/login", "POST") in BY_COOKIE
 
 
-@pytest.mark.parametrize(("pattern", "method"), BY_COOKIE)
-async def test_another_site_gets_403_though_the_cookies_travel(actors: Actors, pattern: str, method: str) -> None:
+async def test_another_site_gets_403_though_the_cookies_travel(actors: Actors) -> None:
     """With the right XSRF token even, as a page on a sibling domain can plant one; nothing is changed."""
-    row = TABLE[pattern, method]
-    before = await unchanged(actors)
-    for headers in FOREIGN:
-        answer = await actors.request(
-            "session", method, row.path.format(chat=actors.chat_id), headers=headers, **row.options
-        )
-        assert answer.status == 403, headers
-    assert await unchanged(actors) == before
+    for pattern, method in BY_COOKIE:
+        row = TABLE[pattern, method]
+        before = await unchanged(actors)
+        for headers in FOREIGN:
+            answer = await actors.request(
+                "session", method, row.path.format(chat=actors.chat_id), headers=headers, **row.options
+            )
+            assert answer.status == 403, headers
+        assert await unchanged(actors) == before
 
 
-@pytest.mark.parametrize(("pattern", "method"), BY_COOKIE)
-async def test_without_the_token_beside_the_cookie_it_is_403(actors: Actors, pattern: str, method: str) -> None:
-    row, session = TABLE[pattern, method], actors.headers["session"]["Cookie"]
-    wrong = XSRF.replace("00000000|", "00000001|", 1)
-    before = await unchanged(actors)
-    for cookies, token in (
-        (session, None), (session, XSRF), (f"{session}; _xsrf={XSRF}", None), (f"{session}; _xsrf={XSRF}", ""),
-        (f"{session}; _xsrf={XSRF}", wrong), (f"{session}; _xsrf={XSRF}", "2|x|y|z"), (f"{session}; _xsrf=", ""),
-        (f"{session}; _xsrf={XSRF}", "0" * 31), (f"{session}; _xsrf={XSRF}", "\xff"),
-    ):  # fmt: skip
-        headers = {"Cookie": cookies, **({} if token is None else {"X-XSRFToken": token})}
-        answer = await actors.service.request(
-            method, row.path.format(chat=actors.chat_id), headers=headers, **row.options
-        )
-        assert answer.status == 403, (cookies, token)
-    assert await unchanged(actors) == before
+async def test_without_the_token_beside_the_cookie_it_is_403(actors: Actors) -> None:
+    for pattern, method in BY_COOKIE:
+        row, session = TABLE[pattern, method], actors.headers["session"]["Cookie"]
+        wrong = XSRF.replace("00000000|", "00000001|", 1)
+        before = await unchanged(actors)
+        for cookies, token in (
+            (session, None), (session, XSRF), (f"{session}; _xsrf={XSRF}", None), (f"{session}; _xsrf={XSRF}", ""),
+            (f"{session}; _xsrf={XSRF}", wrong), (f"{session}; _xsrf={XSRF}", "2|x|y|z"), (f"{session}; _xsrf=", ""),
+            (f"{session}; _xsrf={XSRF}", "0" * 31), (f"{session}; _xsrf={XSRF}", "\xff"),
+        ):  # fmt: skip
+            headers = {"Cookie": cookies, **({} if token is None else {"X-XSRFToken": token})}
+            answer = await actors.service.request(
+                method, row.path.format(chat=actors.chat_id), headers=headers, **row.options
+            )
+            assert answer.status == 403, (cookies, token)
+        assert await unchanged(actors) == before
 
 
 async def test_our_own_pages_are_let_in(actors: Actors) -> None:

@@ -7,13 +7,12 @@ from urllib.parse import quote
 
 import pytest
 
+from chatsvc import app
 from tests.conftest import ServiceFactory
 from tests.security.raw import exchange, head, status
 from tests.security.test_bodies import check_problem
 from tests.security.test_matrix import TABLE, UUID, all_routes
 from tests.support.service import Service
-
-HEX = "0190aaaa-bbbb-7ccc-8ddd-eeeeffff0000"
 
 
 def other_forms(chat: str) -> list[str]:
@@ -22,7 +21,8 @@ def other_forms(chat: str) -> list[str]:
     arabic = "".join(chr(0x660 + int(character)) if character.isdigit() else character for character in chat)
     return [
         chat.upper(), digits, "{" + chat + "}", f"urn:uuid:{chat}", f" {chat}", f"{chat} ", f"{chat}\n", f"{chat}\r\n", f"{chat}\0", f"\ufeff{chat}",
-        arabic, chat.replace("-", "\u2010"), chat.replace("-", "_"), chat[:-1], chat + "0", str(int(digits, 16)), f"0x{digits}", chat.replace("0", "\uff10"),
+        arabic, chat.replace("-", "\u2010"), chat.replace("-", "_"), chat[:-1], chat + "0", str(int(digits, 16)), f"0x{digits}",
+        chat.replace("0", "\uff10"),
         f"{chat}.json", f"{chat};x=1", f"{chat},{chat}", f"'{chat}'", f"{chat}%00", "9" * 5000, "-1", "0", "1e9", "null", "None", "..", ".", "*", "%",
         "' OR 1=1 --", "<script>", "${7*7}", "\r\nSet-Cookie: a=b", "é" * 100, "[object Object]",
     ]  # fmt: skip
@@ -111,7 +111,7 @@ async def test_large_seqs_are_beyond_the_newest_and_no_error(service: Service) -
 
 TRAVERSAL = (
     "../chats.py", "..%2fchats.py", "%2e%2e/chats.py", "....//chats.py", "..%5cchats.py", "/etc/passwd", "%2fetc%2fpasswd", "widget/../../chats.py",
-    "widget/%2e%2e/%2e%2e/chats.py", "style.css%00.js", "style.css/", "./style.css", "widget", "", "style.css%0d%0aX: y", "STYLE.CSS", "..", "...",
+    "widget/%2e%2e/%2e%2e/chats.py", "style.css%00.js", "style.css/", "./style.css", "widget", "", "style.css%0d%0aX:%20y", "STYLE.CSS", "..", "...",
     "%c0%ae%c0%ae/chats.py", "style.css?/../../chats.py%23", "x" * 201,
 )  # fmt: skip
 
@@ -122,14 +122,15 @@ async def test_static_paths_lead_to_static_files_and_nowhere_else(service: Servi
             raw = await exchange(service.url, head("GET", f"/static/v/{version}/{path}"))
             is_file = path.startswith("style.css?") and not version.startswith((".", "%"))
             assert status(raw) == (200 if is_file else 404), (version, path)
-            assert b"import" not in raw and b"root:" not in raw
+            assert b"\nimport " not in raw and b"root:" not in raw
 
 
 async def test_strange_request_lines_get_one_plain_answer(service: Service, expected_log: list[str]) -> None:
     for line in (
         "GET http://evil.example/healthz HTTP/1.1", "GET //evil.example/ HTTP/1.1", "GET /\\evil.example HTTP/1.1", "GET * HTTP/1.1",
         "GET /%00 HTTP/1.1", "GET /%0d%0aX-Injected:%20y HTTP/1.1", "GET /é HTTP/1.1", "GET /a b HTTP/1.1", "GET  /healthz HTTP/1.1", "GET /healthz",
-        "GET /healthz HTTP/9.9", "GET /healthz HTTP/1.x", " GET /healthz HTTP/1.1", "\x00\x01\x02", "OPTIONS * HTTP/1.1", "CONNECT evil.example:443 HTTP/1.1",
+        "GET /healthz HTTP/9.9", "GET /healthz HTTP/1.x", " GET /healthz HTTP/1.1", "\x00\x01\x02", "OPTIONS * HTTP/1.1",
+        "CONNECT evil.example:443 HTTP/1.1",
         "get /healthz HTTP/1.1", "G\xcbT /healthz HTTP/1.1", "GET /healthz\t HTTP/1.1", "PRI * HTTP/2.0", "\x16\x03\x01\x02\x00\x01\x00\x01",
         "GET /" + "a/" * 4000 + " HTTP/1.1", "GET /healthz?" + "&" * 8000 + " HTTP/1.1", "GET /healthz?" + "a=1&" * 3500 + " HTTP/1.1",
     ):  # fmt: skip
@@ -140,19 +141,20 @@ async def test_strange_request_lines_get_one_plain_answer(service: Service, expe
         assert answer.count(b"HTTP/1.1 ") <= 1 and b"X-Injected" not in answer.partition(b"\r\n\r\n")[0]
 
 
-@pytest.mark.parametrize(
-    "lines",
-    [
-        ("Host: a", "Host: b"), ("Host: a b",), ("Host: <script>",), ("Host: a\x0bb",), ("Host:",), (), ("Host: a", "X: a\x00b"), ("Host: a", "X: a\x01b"),
+STRANGE: list[tuple[str, ...]] = [
+        ("Host: a", "Host: b"), ("Host: a b",), ("Host: <script>",), ("Host: a\x0bb",), ("Host:",), (), ("Host: a", "X: a\x00b"),
+        ("Host: a", "X: a\x01b"),
         ("Host: a", " folded: x"), ("Host: a", "no colon"), ("Host: a", ": no name"), ("Host: a", "X Y: z"), ("Host: a", "X\x00: z"), ("Host: a,b",),
         ("Host: a", "X : z"), ("Host: a", "Cookie: \x80\xff; =; ;;; a=\"\\777"), ("Host: a", "Cookie: chatsvc=\"\\012\""), ("Host: a", "Expect: x"),
         ("Host: a", "Range: bytes=0-1,2-"), ("Host: a", "Accept-Encoding: gzip;q=x"), ("Host: a", "If-None-Match: \x80"), ("Host: a", "Upgrade: h2c"),
-    ],
-)  # fmt: skip
-async def test_strange_headers_are_refused_or_ignored(service: Service, lines: tuple[str, ...]) -> None:
-    for path in ("/widget.js", "/dashboard", "/support_chat"):
-        data = "\r\n".join([f"GET {path} HTTP/1.1", *lines, "Connection: close", "", ""]).encode("latin-1")
-        assert status(await exchange(service.url, data)) in (0, 200, 302, 400, 401)
+]  # fmt: skip
+
+
+async def test_strange_headers_are_refused_or_ignored(service: Service) -> None:
+    for lines in STRANGE:
+        for path in ("/widget.js", "/dashboard", "/support_chat"):
+            data = "\r\n".join([f"GET {path} HTTP/1.1", *lines, "Connection: close", "", ""]).encode("latin-1")
+            assert status(await exchange(service.url, data)) in (0, 200, 302, 400, 401)
 
 
 async def test_a_head_over_16_kib_is_cut_off(service: Service) -> None:
@@ -173,20 +175,19 @@ def impatient(make_service: ServiceFactory, monkeypatch: pytest.MonkeyPatch) -> 
     return make_service()
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"", b"GET /healthz HTTP/1.1\r\n", b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: a", b"POST /visitors HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{",
+HALF: list[bytes] = [
+        b"", b"GET /healthz HTTP/1.1\r\n", b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: a",
+        b"POST /visitors HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{",
         b"POST /visitors HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
         b"POST /visitors HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n{",
-    ],
-    ids=["nothing", "a line", "half a head", "half a body", "half a chunk", "nothing more", "half of too much"],
-)  # fmt: skip
-async def test_who_is_too_slow_is_hung_up_on(impatient: Service, data: bytes) -> None:
+]  # fmt: skip
+
+
+async def test_who_is_too_slow_is_hung_up_on(impatient: Service) -> None:
     """Slowloris: `exchange` ends only when the server closes, however long the client would go on."""
     loop = asyncio.get_running_loop()
     started = loop.time()
-    await exchange(impatient.url, data)
+    await asyncio.gather(*(exchange(impatient.url, data) for data in HALF))
     assert loop.time() - started < 5
 
 
@@ -212,8 +213,6 @@ async def test_dripping_byte_by_byte_does_not_buy_time(impatient: Service) -> No
 
 
 async def test_limits_are_those_of_the_design(service: Service) -> None:
-    from chatsvc import app
-
     assert (app.IDLE_LIMIT_S, app.BODY_LIMIT_S, app.HEADER_MAX_BYTES) == (30.0, 15.0, 16 * 1024)
     params: Any = service.app.server.conn_params
     assert (params.header_timeout, params.body_timeout, params.max_header_size) == (30.0, 15.0, 16 * 1024)

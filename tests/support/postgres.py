@@ -40,9 +40,14 @@ class Cluster:
             migrate(with_database(self.url, self._template))
         return self._template
 
+    def _strategy(self) -> str:
+        """Copying files is twice as fast as writing them to the log; known since PostgreSQL 15."""
+        rows = execute(self.url, "SELECT current_setting('server_version_num')::int >= 150000")
+        return "STRATEGY file_copy" if rows[0][0] else ""
+
     def database(self) -> Iterator[str]:
         """The URL of a migrated, empty database, dropped afterwards."""
         name = f"test_{uuid4().hex}"
-        execute(self.url, f'CREATE DATABASE "{name}" TEMPLATE "{self.template()}"')
+        execute(self.url, f'CREATE DATABASE "{name}" TEMPLATE "{self.template()}" {self._strategy()}')
         yield with_database(self.url, name)
         execute(self.url, f'DROP DATABASE "{name}" WITH (FORCE)')

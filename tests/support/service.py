@@ -27,7 +27,7 @@ NO_LIMITS = {
 
 
 def make_config(data_dir: Path, **changes: Any) -> Config:
-    """The defaults of api.md on a free port, one identity secret, no rate limits; `changes` by field."""
+    """The defaults of docs/api.md on a free port, one identity secret, no rate limits; `changes` by field."""
     config = load({"CHATSVC_DATA_DIR": str(data_dir), "CHATSVC_PORT": "0"})
     base: dict[str, Any] = {"identity_secrets": (IDENTITY_SECRET,), "port": 0, **NO_LIMITS}
     return msgspec.structs.replace(config, **{**base, **changes})

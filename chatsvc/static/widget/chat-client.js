@@ -61,6 +61,11 @@ export class ChatClient {
     this.#identity.rememberVisitor(token);
   }
 
+  /** Where a visitor can be reached. @param {string} email @returns {Promise<{ email: string | null }>} */
+  updateVisitor(email) {
+    return this.#json("PATCH", "visitors/me", { email });
+  }
+
   /**
    * The answer's body is the stream; the caller reads it and aborts it.
    * @param {number} cursor the last seq that the caller has
@@ -111,5 +116,5 @@ async function expectOk(response) {
   if (response.ok) return response;
   const problem = await response.json().catch(() => ({}));
   const seconds = Number(response.headers.get("Retry-After"));
-  throw new HttpError(response.status, Number.isFinite(seconds) ? seconds * 1000 : 0, problem.detail ?? problem.title ?? "");
+  throw new HttpError(response.status, Number.isFinite(seconds) ? seconds * 1000 : 0, problem.errors?.[0]?.detail ?? problem.detail ?? problem.title ?? "");
 }

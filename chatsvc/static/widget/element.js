@@ -1,35 +1,27 @@
 // @ts-check
-/** Behind <support-chat>: brings the conversation and the panel together, for as long as the element is in the page. */
+/** Behind <support-chat>, for as long as the element is in the page: finds out who it is, and keeps that person's conversation. */
 import { ChatClient } from "./chat-client.js";
-import { draft, keepDraft } from "./drafts.js";
 import { Identity } from "./identity.js";
-import { unread } from "./message-store.js";
-import { Panel } from "./panel.js";
+import { Memory } from "./memory.js";
 import { Session } from "./session.js";
-import { language, strings } from "./strings.js";
-import { SHEET } from "./styles.js";
+import { View } from "./view.js";
 
-/** @typedef {import("../support-chat.js").SupportChatElement & { unread: number, focusLauncher(): void }} Host */
+const ASK_AGAIN_MS = 5000; // the host application did not tell who it is
 
 export class Chat {
-  #host; #root; #base; #key; #identity;
-  #sheet = new CSSStyleSheet();
-  /** @type {Panel} */ #panel;
+  #host; #base; #memory; #identity; #view;
   /** @type {Session | null} */ #session = null;
-  /** @type {string | null | undefined} null: a visitor; undefined: not asked yet */ #subject;
+  /** @type {string | null | undefined} null: a visitor; undefined: not known yet */ #subject;
   #turn = 0;
   /** @type {AbortController | null} */ #listeners = null;
 
-  /** @param {Host} host @param {ShadowRoot} root @param {{ base: URL, visitorKey: string }} server */
-  constructor(host, root, { base, visitorKey }) {
+  /** @param {import("./view.js").Host} host @param {ShadowRoot} root @param {{ base: URL, key: string }} server */
+  constructor(host, root, { base, key }) {
     this.#host = host;
-    this.#root = root;
     this.#base = base;
-    this.#key = visitorKey;
-    this.#identity = new Identity(host, visitorKey);
-    this.#sheet.replaceSync(SHEET);
-    root.adoptedStyleSheets = [...root.adoptedStyleSheets, this.#sheet];
-    this.#panel = this.#draw();
+    this.#memory = new Memory(key);
+    this.#identity = new Identity(host, this.#memory.visitor);
+    this.#view = new View(host, root, this.#memory);
     this.connected();
   }
 
@@ -38,9 +30,13 @@ export class Chat {
     if (this.#listeners) return;
     this.#listeners = new AbortController();
     const { signal } = this.#listeners;
-    const wake = () => { this.#session?.wake(); this.#look(); };
-    for (const name of ["online", "offline", "pageshow", "focus"]) window.addEventListener(name, wake, { signal });
+    const wake = () => { this.#session?.wake(); this.#view.look(); };
+    for (const name of ["online", "offline"]) window.addEventListener(name, () => this.#session?.reconnect(), { signal });
+    window.addEventListener("focus", wake, { signal });
     document.addEventListener("visibilitychange", wake, { signal });
+    window.addEventListener("pagehide", () => this.#session?.pause(), { signal });
+    window.addEventListener("pageshow", (event) => { if (event.persisted) void this.#session?.start(); wake(); }, { signal });
+    window.addEventListener("storage", ({ key }) => this.#stored(key), { signal });
     void this.#identify();
     if (this.#host.open) this.shown(true);
   }
@@ -49,96 +45,59 @@ export class Chat {
   disconnected() {
     this.#listeners?.abort();
     this.#listeners = null;
-    this.#turn += 1;
-    this.#session?.stop();
-    this.#session = null;
-    this.#subject = undefined;
+    this.#forget();
   }
 
   /** @param {string} name of the attribute */
   changed(name) {
     if (name === "token") void this.#identify();
-    else if (name === "lang") this.#panel = this.#draw();
-    else this.#name();
+    else if (name === "lang") this.#view.draw();
+    else this.#view.name();
   }
 
   /** @param {boolean} open */
   shown(open) {
-    const within = this.#panel.node.contains(this.#root.activeElement);
-    this.#panel.show(open);
-    if (!open && within) this.#host.focusLauncher();
-    this.#look();
+    this.#view.open(open);
   }
 
-  /** Draws the panel; once more when the language changed. */
-  #draw() {
-    const tag = language(this.#host.lang, document.documentElement.lang, navigator.language);
-    const panel = new Panel(strings(tag), tag, {
-      send: (text) => { this.#session?.send(text); return this.#session !== null; },
-      retry: (clientId) => this.#session?.retry(clientId),
-      older: async () => this.#session?.loadOlder(),
-      close: () => { this.#host.open = false; },
-      looked: () => this.#look(),
-      typed: (text) => this.#session && keepDraft(this.#draftKey, text),
-    });
-    const old = /** @type {Panel | undefined} */ (this.#panel);
-    if (old) old.node.replaceWith(panel.node);
-    else this.#root.prepend(panel.node);
-    this.#panel = panel;
-    this.#name();
-    panel.text = old?.text ?? "";
-    this.#render({ type: "drawn" });
-    panel.node.hidden = !this.#host.open;
-    return panel;
-  }
-
-  #name() {
-    const { heading, greeting } = strings(this.#panel.node.lang);
-    this.#panel.name(this.#host.getAttribute("heading") ?? heading, this.#host.getAttribute("greeting") ?? greeting);
-  }
-
-  /** Finds out who it is; another person gets another conversation, a renewed token of the same person changes nothing. */
+  /** Another person gets another conversation, a renewed token of the same person changes nothing. */
   async #identify() {
     const turn = (this.#turn += 1);
-    if (this.#host.token || this.#host.getToken) this.#identity.rememberVisitor(null);
-    const subject = await this.#identity.subject().catch(() => null);
-    if (turn !== this.#turn || (this.#session && subject === this.#subject)) return;
-    const typed = this.#subject === undefined ? this.#panel.text : "";
-    this.#subject = subject;
+    if (this.#host.token || this.#host.getToken) this.#forgetVisitor();
+    const subject = await this.#identity.subject().catch(() => undefined);
+    if (turn !== this.#turn) return;
+    if (subject === undefined) return void setTimeout(() => turn === this.#turn && this.#identify(), ASK_AGAIN_MS);
+    if (this.#session && subject === this.#subject) return this.#session.wake();
     this.#session?.stop();
+    this.#subject = subject;
+    const names = { outbox: this.#memory.of("outbox", subject), tabs: () => this.#memory.tabs(this.#identity.person(subject)) };
     const client = new ChatClient(this.#base, this.#identity);
-    const session = new Session(client, this.#identity, (event) => session === this.#session && this.#render(event));
+    const session = new Session(client, this.#identity, names, (event) => session === this.#session && this.#view.render(event));
     this.#session = session;
-    this.#panel.text = typed || draft(this.#draftKey);
-    this.#render({ type: "identified" });
+    this.#view.show(session, subject);
     void session.start();
   }
 
-  /** @param {{ type: string } & Record<string, any>} event */
-  #render(event) {
-    const session = this.#session;
-    if (!session) return this.#panel.status("idle");
-    const { status } = session;
-    this.#panel.status(status === "ended" || (status === "connecting" && !navigator.onLine) ? "offline" : status);
-    if (event.type === "status") return;
-    this.#panel.render(session.state, event.type === "pending");
-    this.#host.unread = unread(session.state);
-    if (event.type === "new_message" && event.message.sender_type === "admin") this.#arrived(event.message);
+  #forget() {
+    this.#turn += 1;
+    this.#session?.stop();
+    this.#session = null;
+    this.#subject = undefined;
+    this.#view.show(null, undefined);
   }
 
-  /** @param {import("../support-chat.js").SupportMessage} message */
-  #arrived(message) {
-    this.#panel.announce(`${strings(this.#panel.node.lang).staff}: ${message.content}`);
-    this.#host.dispatchEvent(new CustomEvent("support-chat:message", { bubbles: true, detail: { message } }));
+  #forgetVisitor() {
+    this.#identity.rememberVisitor(null);
+    this.#memory.forgetVisitor();
   }
 
-  /** Read is what a person could have read: panel open, page visible, window focused, and not scrolled away. */
-  #look() {
-    const seen = this.#host.open && document.visibilityState === "visible" && document.hasFocus() && this.#panel?.list.unseen === 0;
-    if (seen) void this.#session?.markRead();
-  }
-
-  get #draftKey() {
-    return `${this.#key}:draft:${this.#subject ?? ""}`;
+  /** Another tab has stored something. @param {string | null} key null: everything was deleted */
+  #stored(key) {
+    this.#view.mute();
+    if (this.#subject !== null || (key !== null && key !== this.#memory.visitor)) return;
+    this.#identity.recallVisitor();
+    if (!this.#identity.known) this.#forget();
+    if (this.#session) void this.#session.start();
+    else void this.#identify();
   }
 }

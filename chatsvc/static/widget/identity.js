@@ -1,5 +1,6 @@
 // @ts-check
 /** Who is asking: the token of the host application's user, or of a visitor whom this browser remembers. */
+import { recall, remember } from "./storage.js";
 
 export class Identity {
   #host;
@@ -14,7 +15,7 @@ export class Identity {
   constructor(host, key) {
     this.#host = host;
     this.#key = key;
-    this.#visitor = stored(key);
+    this.#visitor = recall(key);
   }
 
   /** True when a request can be authorised without making a new visitor. */
@@ -38,12 +39,12 @@ export class Identity {
   /** @param {string | null} token */
   rememberVisitor(token) {
     this.#visitor = token;
-    try {
-      if (token) localStorage.setItem(this.#key, token);
-      else localStorage.removeItem(this.#key);
-    } catch {
-      // storage is switched off: known until the page closes
-    }
+    remember(this.#key, token);
+  }
+
+  /** Another tab has made a visitor, or forgotten it. */
+  recallVisitor() {
+    this.#visitor = recall(this.#key);
   }
 
   /** The host application's user, so that a renewed token can be told from another person's; null for visitors. */
@@ -51,14 +52,10 @@ export class Identity {
     const token = this.#host.token || this.#host.getToken ? await this.token() : null;
     return token ? claim(token, "sub") ?? token : null;
   }
-}
 
-/** @param {string} key */
-function stored(key) {
-  try {
-    return localStorage.getItem(key);
-  } catch {
-    return null;
+  /** Names the person among all who use this browser. @param {string | null} subject */
+  person(subject) {
+    return subject === null ? `visitor:${this.#visitor ? claim(this.#visitor, "sub") : ""}` : `user:${subject}`;
   }
 }
 

@@ -26,7 +26,7 @@ export class MessageList {
   /**
    * @param {import("./strings.js").Strings} strings
    * @param {string} language
-   * @param {{ retry: (clientId: string) => void, older: () => Promise<void>, scrolled: () => void }} actions
+   * @param {{ retry: (clientId: string) => void, discard: (clientId: string) => void, older: () => Promise<void>, scrolled: () => void }} actions
    */
   constructor(strings, language, actions) {
     this.#strings = strings;
@@ -35,8 +35,9 @@ export class MessageList {
     this.node.setAttribute("aria-label", strings.messages);
     this.node.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     this.node.addEventListener("click", ({ target }) => {
-      const clientId = target instanceof HTMLElement && target.dataset["retry"];
-      if (clientId) actions.retry(clientId);
+      const { retry, discard } = target instanceof HTMLElement ? target.dataset : {};
+      if (retry) actions.retry(retry);
+      if (discard) actions.discard(discard);
     });
   }
 
@@ -74,6 +75,9 @@ export class MessageList {
   /** @param {ChatState} state */
   #nodes(state) {
     const shown = [...state.messages.map(stored), ...state.outgoing.map(unsent)];
+    const lastOwn = state.messages.findLast((message) => message.sender_type === "user")?.seq ?? 0;
+    const lastSeen = state.messages.findLast((message) => message.sender_type === "user" && message.seq <= state.viewedUpTo)?.seq ?? 0;
+    const marks = new Map([[lastOwn, this.#strings.sent], [lastSeen, this.#strings.seen]]); // "Seen" wins where both are the same
     /** @type {Element[]} */
     const nodes = state.hasMore ? [this.#note] : this.#greeting ? [this.#hello] : [];
     shown.forEach((item, index) => {
@@ -84,7 +88,7 @@ export class MessageList {
       this.#views.set(item.key, view);
       const first = newDay || before.own !== item.own;
       const last = !after || after.own !== item.own || dayOf(after.at) !== dayOf(item.at);
-      view.update(item, { first, last }, this.#strings, this.#describe.time);
+      view.update(item, { first, last, mark: marks.get(state.messages[index]?.seq ?? -1) ?? "" }, this.#strings, this.#describe.time);
       nodes.push(view.node);
     });
     return nodes;

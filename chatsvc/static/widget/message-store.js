@@ -10,8 +10,10 @@
  * @typedef {object} ChatState
  * @property {SupportMessage[]} messages by seq
  * @property {Outgoing[]} outgoing in the order of sending
+ * @property {number} start all messages after this seq are wanted, and held but for holes
  * @property {number} lastSeq newest seq that was heard of
  * @property {number} readUpTo staff messages up to here are read
+ * @property {number} viewedUpTo staff have seen messages up to here
  * @property {number} unreadBefore unread staff messages older than those held
  * @property {boolean} hasMore there are older messages than those held
  * @property {boolean} archived
@@ -19,25 +21,28 @@
  */
 
 /** @type {ChatState} */
-export const EMPTY = { messages: [], outgoing: [], lastSeq: 0, readUpTo: 0, unreadBefore: 0, hasMore: false, archived: false, loaded: false };
+export const EMPTY = {
+  messages: [], outgoing: [], start: 0, lastSeq: 0, readUpTo: 0, viewedUpTo: 0, unreadBefore: 0, hasMore: false, archived: false, loaded: false,
+};
 
 /**
  * @param {ChatState} state
- * @param {{ type: string } & Record<string, any>} event one from the stream (api.md, section 5) or snapshot, page, pending, failed, retry, reset
+ * @param {{ type: string } & Record<string, any>} event one from the stream (docs/api.md, section 5) or snapshot, older, pending, failed, retry, discarded, reset
  * @returns {ChatState}
  */
 export function reduce(state, event) {
   switch (event.type) {
     case "snapshot": return snapshot(state, event.chat);
     case "older": return older(state, event.page);
-    case "newer": return merge(state, event.page.messages);
     case "new_message": return merge(state, [event.message]);
     case "messages_read": return read(state, event.read_up_to);
-    case "state": return { ...read(state, event.read_up_to), lastSeq: Math.max(state.lastSeq, event.last_seq), archived: event.archived };
+    case "admin_viewed": return viewed(state, event.up_to);
+    case "state": return connected(state, event);
     case "chat_updated": return { ...state, archived: event.archived };
     case "pending": return pending(state, event);
     case "failed": return mark(state, event.client_id, event.temporary ? "waiting" : "refused", event.reason);
     case "retry": return mark(state, event.client_id, "pending", "");
+    case "discarded": return { ...state, outgoing: state.outgoing.filter(({ client_id }) => client_id !== event.client_id) };
     case "reset": return { ...EMPTY, outgoing: state.outgoing };
     default: return state; // an event of a later version
   }
@@ -45,11 +50,12 @@ export function reduce(state, event) {
 
 /** The newest seq before which nothing is missing: where a stream has to resume. @param {ChatState} state */
 export function cursor(state) {
-  const { messages } = state;
-  if (!messages.length) return 0; // a snapshot holds the latest messages: none held means that there were none
-  let at = 0;
-  while (at + 1 < messages.length && messages[at + 1].seq === messages[at].seq + 1) at += 1;
-  return messages[at].seq;
+  let at = state.start;
+  for (const { seq } of state.messages) {
+    if (seq > at + 1) break;
+    at = Math.max(at, seq);
+  }
+  return at;
 }
 
 /** Number of staff messages that nobody has read. @param {ChatState} state */
@@ -69,12 +75,13 @@ function countUnread(messages, readUpTo) {
 
 /** @param {ChatState} state @param {import("../support-chat.js").SupportChatSnapshot} chat */
 function snapshot(state, chat) {
-  const oldest = chat.messages[0]?.seq ?? 0;
+  const oldest = chat.messages[0]?.seq ?? 1;
   const newest = state.messages.at(-1)?.seq ?? 0;
   const kept = newest < oldest - 1 ? { ...state, messages: [] } : state; // too far back to join: it is read again on demand
-  const deeper = kept.messages.length > 0 && kept.messages[0].seq < oldest;
+  const deeper = state.loaded && kept.messages.length > 0 && kept.messages[0].seq < oldest;
   return {
     ...merge(kept, chat.messages),
+    start: deeper ? state.start : oldest - 1,
     lastSeq: Math.max(state.lastSeq, chat.last_seq),
     hasMore: deeper ? state.hasMore : chat.has_more,
     unreadBefore: deeper ? state.unreadBefore : Math.max(0, state.readUpTo >= oldest - 1 ? 0 : chat.unread_count - countUnread(chat.messages, 0)),
@@ -86,7 +93,8 @@ function snapshot(state, chat) {
 /** @param {ChatState} state @param {import("../support-chat.js").MessagePage} page @returns {ChatState} */
 function older(state, page) {
   const unreadBefore = Math.max(0, state.unreadBefore - countUnread(page.messages, state.readUpTo));
-  return { ...merge(state, page.messages), hasMore: page.has_more, unreadBefore };
+  const start = Math.min(state.start, (page.messages[0]?.seq ?? Infinity) - 1);
+  return { ...merge(state, page.messages), start, hasMore: page.has_more, unreadBefore };
 }
 
 /** @param {ChatState} state @param {SupportMessage[]} messages @returns {ChatState} */
@@ -110,6 +118,17 @@ function read(state, upTo) {
   const readUpTo = Math.max(state.readUpTo, upTo);
   const oldest = state.messages[0]?.seq ?? Infinity;
   return { ...state, readUpTo, unreadBefore: readUpTo >= oldest - 1 ? 0 : state.unreadBefore };
+}
+
+/** @param {ChatState} state @param {number} upTo @returns {ChatState} */
+function viewed(state, upTo) {
+  return { ...state, viewedUpTo: Math.max(state.viewedUpTo, upTo) };
+}
+
+/** @param {ChatState} state @param {Record<string, any>} event `state` @returns {ChatState} */
+function connected(state, event) {
+  const marked = viewed(read(state, event.read_up_to), event.viewed_up_to ?? 0);
+  return { ...marked, lastSeq: Math.max(state.lastSeq, event.last_seq), archived: event.archived };
 }
 
 /** @param {ChatState} state @param {Record<string, any>} event @returns {ChatState} */

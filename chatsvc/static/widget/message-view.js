@@ -53,13 +53,13 @@ export class MessageView {
 
   /**
    * @param {Shown} shown
-   * @param {{ first: boolean, last: boolean }} group
+   * @param {{ first: boolean, last: boolean, mark: string }} group `mark`: what is said beside the time, such as "Seen"
    * @param {import("./strings.js").Strings} strings
    * @param {(at: Date) => string} time
    */
   update(shown, group, strings, time) {
     const status = shown.outgoing?.status ?? "sent";
-    const look = [status, shown.outgoing?.reason, shown.at.getTime(), group.first, group.last].join();
+    const look = [status, shown.outgoing?.reason, shown.at.getTime(), group.first, group.last, group.mark].join();
     if (look === this.#look) return;
     this.#look = look;
     const failed = status === "waiting" || status === "refused";
@@ -68,16 +68,19 @@ export class MessageView {
     this.node.replaceChildren(
       h("span", { class: "hidden" }, `${shown.own ? strings.you : strings.staff}: `),
       h("div", { class: "bubble", dir: "auto" }, ...linked(shown.content)),
-      h("div", { class: "meta" }, ...meta(shown, strings, time)),
+      h("div", { class: "meta" }, ...meta(shown, group.mark, strings, time)),
     );
   }
 }
 
-/** @param {Shown} shown @param {import("./strings.js").Strings} strings @param {(at: Date) => string} time */
-function meta(shown, strings, time) {
+/** @param {Shown} shown @param {string} mark @param {import("./strings.js").Strings} strings @param {(at: Date) => string} time */
+function meta(shown, mark, strings, time) {
   const { outgoing } = shown;
-  if (!outgoing) return [h("time", { datetime: shown.at.toISOString() }, time(shown.at))];
+  const at = h("time", { datetime: shown.at.toISOString() }, time(shown.at));
+  if (!outgoing) return mark ? [at, "·", h("span", { class: "mark" }, mark)] : [at];
   if (outgoing.status === "pending") return [strings.sending];
   const text = outgoing.status === "waiting" ? strings.waiting : [strings.refused, outgoing.reason].filter(Boolean).join(": ");
-  return [h("span", {}, text), h("button", { type: "button", class: "retry", "data-retry": outgoing.client_id }, strings.retry)];
+  const button = (/** @type {string} */ action, /** @type {string} */ label) =>
+    h("button", { type: "button", class: `plain ${action}`, [`data-${action}`]: outgoing.client_id }, label);
+  return [h("span", {}, text), button("retry", strings.retry), ...(outgoing.status === "refused" ? [button("discard", strings.discard)] : [])];
 }

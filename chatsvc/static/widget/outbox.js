@@ -1,19 +1,22 @@
 // @ts-check
-/** Sends what was written, one after the other in order, again and again until the server has answered. */
+/** Sends what was written, one after the other in order, again and again until the server has answered; also after a page load. */
 import { Backoff } from "./backoff.js";
 import { HttpError } from "./chat-client.js";
+import { recall, remember } from "./storage.js";
 
 const SHOWN_AFTER = 2; // attempts; one lost request is repeated without worrying anybody
 
-/** @typedef {{ client_id: string, content: string }} Item */
+/** @typedef {{ client_id: string, content: string, created_at: string }} Item */
 /**
  * @typedef {object} OutboxOptions
+ * @property {string} [key] under which this browser keeps what is not sent
  * @property {(item: Item) => Promise<import("../support-chat.js").SupportMessage>} post
  * @property {(event: { type: string } & Record<string, any>) => void} dispatch
  */
 
 export class Outbox {
   #options;
+  #key;
   #backoff = new Backoff();
   /** @type {Item[]} */ #queue = [];
   /** @type {Map<string, Item>} refused ones, which wait for a person */ #refused = new Map();
@@ -23,12 +26,24 @@ export class Outbox {
   /** @param {OutboxOptions} options */
   constructor(options) {
     this.#options = options;
+    this.#key = options.key ?? "";
+  }
+
+  /** Takes up what an earlier page, or another tab, has not sent. The same message twice is stored once. */
+  restore() {
+    const known = new Set([...this.#queue, ...this.#refused.values()].map(({ client_id }) => client_id));
+    for (const item of this.#kept()) {
+      if (known.has(item.client_id)) continue;
+      this.#options.dispatch({ type: "pending", ...item });
+      this.#enqueue(item);
+    }
   }
 
   /** @param {string} content */
   add(content) {
-    const item = { client_id: uuid(), content };
-    this.#options.dispatch({ type: "pending", ...item, created_at: new Date().toISOString() });
+    const item = { client_id: uuid(), content, created_at: new Date().toISOString() };
+    this.#keep([...this.#kept(), item]);
+    this.#options.dispatch({ type: "pending", ...item });
     this.#enqueue(item);
   }
 
@@ -41,6 +56,21 @@ export class Outbox {
     else this.wake();
   }
 
+  /** Gives up one that was refused. @param {string} clientId */
+  discard(clientId) {
+    this.#refused.delete(clientId);
+    this.settled(clientId);
+    this.#options.dispatch({ type: "discarded", client_id: clientId });
+  }
+
+  /** The server has it, whichever tab sent it: it need not be sent any more. @param {string} clientId */
+  settled(clientId) {
+    if (this.#sending) this.#queue = this.#queue.filter((item, index) => index === 0 || item.client_id !== clientId);
+    const kept = this.#kept();
+    const left = kept.filter((item) => item.client_id !== clientId);
+    if (left.length < kept.length) this.#keep(left);
+  }
+
   wake() {
     this.#backoff.wake();
   }
@@ -48,6 +78,21 @@ export class Outbox {
   stop() {
     this.#stopped = true;
     this.#backoff.wake();
+  }
+
+  /** @returns {Item[]} */
+  #kept() {
+    try {
+      const kept = JSON.parse((this.#key && recall(this.#key)) || "[]");
+      return kept.filter((/** @type {any} */ item) => typeof item.client_id === "string" && typeof item.content === "string" && !isNaN(Date.parse(item.created_at)));
+    } catch {
+      return []; // somebody else has written there
+    }
+  }
+
+  /** @param {Item[]} items */
+  #keep(items) {
+    if (this.#key) remember(this.#key, items.length ? JSON.stringify(items) : null);
   }
 
   /** @param {Item} item */
@@ -74,6 +119,7 @@ export class Outbox {
   async #send(item) {
     try {
       const message = await this.#options.post(item);
+      this.settled(item.client_id);
       if (!this.#stopped) this.#options.dispatch({ type: "new_message", message });
     } catch (error) {
       if (!(error instanceof HttpError) || error.temporary) throw error;

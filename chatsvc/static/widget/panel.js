@@ -1,43 +1,55 @@
 // @ts-check
 /** The panel: header, messages, input. Shows what it is given and says what the person does. */
+import { Composer } from "./composer.js";
+import { ContactForm } from "./contact-form.js";
 import { h, icon } from "./dom.js";
-import { CROSS } from "./launcher.js";
+import { CROSS } from "./icons.js";
 import { MessageList } from "./message-list.js";
 import { fill } from "./strings.js";
 
-const MAX_CHARACTERS = 10_000; // as the server counts them: code points
-const SEND_ICON = "M3 20.5 21.5 12 3 3.5v6.6L15 12 3 13.9z";
+const SOUND = "M3 9.5v5h3.6L11 18.5v-13L6.6 9.5zM13.4 8.3v7.4c1.5-.6 2.4-2 2.4-3.7s-.9-3.1-2.4-3.7zM13.4 4.5v1.9c2.7.7 4.4 2.9 4.4 5.6s-1.7 4.9-4.4 5.6v1.9c3.7-.8 6.3-3.8 6.3-7.5s-2.6-6.7-6.3-7.5z";
+const MUTED = "M3 9.5v5h3.6L11 18.5v-13L6.6 9.5zM20.8 9.3l-1.3-1.3-2.6 2.6L14.3 8 13 9.3l2.6 2.7L13 14.7 14.3 16l2.6-2.6 2.6 2.6 1.3-1.3-2.6-2.7z";
 
 /**
  * @typedef {object} PanelActions
  * @property {(text: string) => boolean} send false: not now, the text stays
  * @property {(clientId: string) => void} retry
+ * @property {(clientId: string) => void} discard
  * @property {() => Promise<void>} older
  * @property {() => void} close
  * @property {() => void} looked the person may have seen something new
  * @property {(text: string) => unknown} typed
+ * @property {() => void} mute switches the sound on or off
+ * @property {(email: string) => Promise<void>} save
+ * @property {() => void} skip
  */
 
 export class Panel {
   list;
   node = h("section", { class: "panel", role: "dialog", tabindex: "-1", hidden: true });
-  #strings; #actions;
+  #strings; #actions; #composer; #contact;
   #heading = h("h2", { dir: "auto" });
   #dot = h("span", { class: "dot" });
   #status = h("span", {});
+  #mute = h("button", { type: "button", class: "round mute" });
   #jump = h("button", { type: "button", class: "jump", hidden: true });
-  #error = h("p", { class: "error", role: "alert" });
-  #input = h("textarea", { rows: "1", dir: "auto", enterkeyhint: "send", autocomplete: "off" });
-  #send = h("button", { type: "submit", class: "send", "aria-disabled": "true" }, icon(SEND_ICON));
   #live = h("div", { class: "hidden", role: "status", "aria-live": "polite" });
 
   /** @param {import("./strings.js").Strings} strings @param {string} language @param {PanelActions} actions */
   constructor(strings, language, actions) {
     this.#strings = strings;
     this.#actions = actions;
-    this.list = new MessageList(strings, language, { retry: actions.retry, older: actions.older, scrolled: () => this.#scrolled() });
+    this.list = new MessageList(strings, language, {
+      older: actions.older,
+      scrolled: () => this.#scrolled(),
+      // the button that was pressed goes away: the keyboard stays in the panel
+      retry: (clientId) => { actions.retry(clientId); this.focus(); },
+      discard: (clientId) => { actions.discard(clientId); this.focus(); },
+    });
+    this.#composer = new Composer(strings, actions);
+    this.#contact = new ContactForm(strings, actions);
     this.node.lang = language;
-    this.#label();
+    this.#draw();
     this.#listen();
   }
 
@@ -54,47 +66,53 @@ export class Panel {
     this.#scrolled();
   }
 
-  /** @param {"live" | "connecting" | "offline" | "idle"} status */
+  /** @param {"live" | "polling" | "connecting" | "offline" | "idle"} status */
   status(status) {
     this.#dot.className = `dot ${status}`;
     if (this.#status.textContent !== this.#strings[status]) this.#status.textContent = this.#strings[status];
   }
 
+  /** @param {boolean} muted */
+  muted(muted) {
+    this.#mute.setAttribute("aria-pressed", String(!muted));
+    this.#mute.replaceChildren(icon(muted ? MUTED : SOUND));
+  }
+
+  /** Shows or hides the question where an answer may go. @param {boolean} asked */
+  askContact(asked) {
+    if (this.#contact.node.hidden !== asked || this.#contact.thanked) return;
+    const follow = this.list.atEnd;
+    this.#contact.node.hidden = !asked;
+    if (follow) this.list.toEnd();
+  }
+
+  focus() { this.#composer.focus(); }
+
   /** @param {boolean} open */
   show(open) {
     this.node.hidden = !open;
     if (!open) return;
-    this.#grow();
+    this.#composer.grow();
     this.list.toEnd();
     // on a phone the keyboard would cover the conversation before anything was read
     if (matchMedia("(pointer: coarse)").matches) this.node.focus();
-    else this.#input.focus();
+    else this.#composer.focus();
   }
 
   /** @param {string} text to be read out */
   announce(text) { this.#live.textContent = text; }
+  get text() { return this.#composer.text; }
+  set text(value) { this.#composer.text = value; }
 
-  get text() {
-    return this.#input.value;
-  }
-
-  set text(value) {
-    this.#input.value = value;
-    this.#typed();
-  }
-
-  #label() {
-    const strings = this.#strings;
-    const close = h("button", { type: "button", class: "close", "aria-label": strings.close }, icon(CROSS));
+  #draw() {
+    const close = h("button", { type: "button", class: "round close", "aria-label": this.#strings.close }, icon(CROSS));
     close.addEventListener("click", () => this.#actions.close());
-    this.#input.placeholder = strings.placeholder;
-    this.#input.setAttribute("aria-label", strings.input);
-    this.#send.setAttribute("aria-label", strings.send);
+    this.#mute.setAttribute("aria-label", this.#strings.sound);
+    this.#mute.addEventListener("click", () => this.#actions.mute());
     this.node.append(
-      h("header", {}, h("div", {}, this.#heading, h("p", { class: "status", role: "status" }, this.#dot, this.#status)), close),
+      h("header", {}, h("div", {}, this.#heading, h("p", { class: "status", role: "status" }, this.#dot, this.#status)), this.#mute, close),
       this.list.node,
-      this.#error,
-      h("form", {}, this.#jump, this.#input, this.#send),
+      h("div", { class: "foot" }, this.#jump, this.#contact.node, ...this.#composer.nodes),
       this.#live,
     );
   }
@@ -103,42 +121,11 @@ export class Panel {
     this.node.addEventListener("keydown", (event) => {
       if (event.key === "Escape" && !event.isComposing) this.#actions.close();
     });
-    this.node.addEventListener("submit", (event) => {
-      event.preventDefault();
-      this.#submit();
-    });
-    this.#input.addEventListener("input", () => this.#typed());
-    this.#input.addEventListener("keydown", (event) => {
-      const composing = event.isComposing || event.keyCode === 229; // Safari ends the composition before this event
-      if (event.key !== "Enter" || event.shiftKey || composing) return;
-      event.preventDefault();
-      this.#submit();
-    });
     this.#jump.addEventListener("click", () => {
       this.list.toEnd();
       this.#scrolled();
-      this.#input.focus();
+      this.#composer.focus();
     });
-  }
-
-  #submit() {
-    const text = this.text.trim();
-    const length = [...text].length;
-    this.#error.textContent = length > MAX_CHARACTERS ? fill(this.#strings.tooLong, { n: length, max: MAX_CHARACTERS }) : "";
-    if (!text || length > MAX_CHARACTERS || !this.#actions.send(text)) return;
-    this.text = "";
-    this.#input.focus();
-  }
-
-  #typed() {
-    this.#send.setAttribute("aria-disabled", String(!this.text.trim()));
-    this.#grow();
-    this.#actions.typed(this.text);
-  }
-
-  #grow() {
-    this.#input.style.blockSize = "auto";
-    if (this.#input.scrollHeight) this.#input.style.blockSize = `${this.#input.scrollHeight + 2}px`; // 2 px: its borders
   }
 
   #scrolled() {

@@ -2,56 +2,65 @@
 /** One person's conversation while the page is open: loads it, keeps it live, sends, marks read. Knows nothing of the screen. */
 import { Backoff } from "./backoff.js";
 import { HttpError } from "./chat-client.js";
-import { EventStream } from "./event-stream.js";
+import { Link } from "./link.js";
 import { EMPTY, cursor, lastStaffSeq, reduce, unread } from "./message-store.js";
 import { Outbox } from "./outbox.js";
 
-/** @typedef {import("./message-store.js").ChatState} ChatState */
-/** @typedef {"idle" | "connecting" | "live" | "ended"} Status idle: nobody is known yet; ended: the server asked us not to come back */
+/** @typedef {{ type: string } & Record<string, any>} Event */
+/** @typedef {"idle" | import("./link.js").LinkStatus} Status idle: nobody is known yet */
 
 export class Session {
   state = EMPTY;
   /** @type {Status} */ status = "idle";
-  #client;
-  #identity;
-  #changed;
-  #outbox;
+  #client; #identity; #name; #changed; #outbox;
   #backoff = new Backoff();
   #stopped = false;
   #marking = 0;
-  /** @type {EventStream | null} */ #stream = null;
+  /** @type {Link | null} */ #link = null;
   /** @type {Promise<void> | null} */ #loading = null;
   /** @type {Promise<void> | null} */ #visitor = null;
 
   /**
    * @param {import("./chat-client.js").ChatClient} client
    * @param {import("./identity.js").Identity} identity
-   * @param {(event: { type: string } & Record<string, any>) => void} changed told after every change, with what caused it
+   * @param {{ outbox: string, tabs: () => string }} names what this browser keeps under, and what its tabs call themselves
+   * @param {(event: Event) => void} changed told after every change, with what caused it
    */
-  constructor(client, identity, changed) {
+  constructor(client, identity, names, changed) {
     this.#client = client;
     this.#identity = identity;
+    this.#name = names.tabs;
     this.#changed = changed;
-    this.#outbox = new Outbox({ post: (item) => this.#post(item), dispatch: (event) => this.#dispatch(event) });
+    this.#outbox = new Outbox({ key: names.outbox, post: (item) => this.#post(item), dispatch: (event) => this.#dispatch(event) });
   }
 
-  /** Connects if it is known who is asking; a stranger is connected by the first message. */
+  /** True in the one tab of this browser that holds the stream. */
+  get leading() {
+    return this.#link?.leading ?? false;
+  }
+
+  /** Takes up what was not sent, and connects if it is known who is asking; a stranger is connected by the first message. */
   async start() {
-    if (this.#stopped || this.#stream || !this.#identity.known) return;
+    if (this.#stopped) return;
+    this.#outbox.restore();
+    if (this.#link || !this.#identity.known) return;
+    const link = (this.#link = this.#connection());
     await this.#load();
-    if (this.#stopped || this.#stream || !this.state.loaded) return;
-    this.#stream = new EventStream({
-      open: (at, signal) => this.#client.openStream(at, signal),
-      cursor: () => cursor(this.state),
-      onEvent: (event) => (event.type === "reset" ? void this.#reset() : this.#dispatch(event)),
-      onStatus: (status) => this.#setStatus(status),
-    });
-    this.#stream.start();
+    if (this.#link !== link) return;
+    if (this.#identity.known) link.join();
+    else this.pause(); // a visitor whom the server has forgotten
+  }
+
+  /** Lets go of everything that would keep the page out of the back-forward cache; `start` takes it up again. */
+  pause() {
+    this.#link?.close();
+    this.#link = null;
+    this.#setStatus(this.#identity.known ? "connecting" : "idle");
   }
 
   stop() {
+    this.pause();
     this.#stopped = true;
-    this.#stream?.stop();
     this.#outbox.stop();
     this.#backoff.wake();
   }
@@ -60,20 +69,27 @@ export class Session {
   wake() {
     this.#backoff.wake();
     this.#outbox.wake();
-    this.#stream?.wake();
-    if (this.status !== "ended") return;
-    this.#stream = null; // the server put an end to it (too many tabs): somebody looks at this one again
-    void this.start();
+    this.#link?.wake();
+  }
+
+  /** The network went or came: what the connection was made over may be gone. */
+  reconnect() {
+    this.wake();
+    this.#link?.restart();
   }
 
   /** @param {string} content */
-  send(content) {
-    this.#outbox.add(content);
-  }
+  send(content) { this.#outbox.add(content); }
 
   /** @param {string} clientId */
-  retry(clientId) {
-    this.#outbox.retry(clientId);
+  retry(clientId) { this.#outbox.retry(clientId); }
+
+  /** @param {string} clientId */
+  discard(clientId) { this.#outbox.discard(clientId); }
+
+  /** @param {string} email where the visitor can be reached */
+  async saveContact(email) {
+    await this.#client.updateVisitor(email);
   }
 
   async loadOlder() {
@@ -95,11 +111,31 @@ export class Session {
     }
   }
 
+  #connection() {
+    /** @type {Link} */
+    const link = new Link({
+      name: this.#name(),
+      client: this.#client,
+      cursor: () => cursor(this.state),
+      onEvent: (event) => link === this.#link && this.#take(event),
+      onStatus: (status) => link === this.#link && this.#setStatus(status),
+      onRefused: () => this.#identity.known || this.pause(),
+    });
+    return link;
+  }
+
+  /** @param {Event} event */
+  #take(event) {
+    if (event.type === "reset") void this.#reset().catch(() => {});
+    else this.#dispatch(event);
+  }
+
   /** @param {import("./outbox.js").Item} item */
   async #post(item) {
     if (!this.#identity.known) await (this.#visitor ??= this.#client.createVisitor().finally(() => (this.#visitor = null)));
     const message = await this.#client.postMessage(item.content, item.client_id);
     void this.start();
+    if (this.state.loaded && message.seq > cursor(this.state) + 1) this.#link?.catchUp(); // something came before it that was not heard
     return message;
   }
 
@@ -110,13 +146,13 @@ export class Session {
   /** Repeats until there is an answer; stops when the answer is that nobody is known. */
   async #fetchChat() {
     this.#setStatus("connecting");
-    while (!this.#stopped) {
+    while (!this.#stopped && this.#identity.known) {
       try {
         const chat = await this.#client.chat();
         this.#backoff.reset();
         return this.#dispatch({ type: "snapshot", chat });
       } catch (error) {
-        if (!this.#identity.known) return this.#setStatus("idle"); // a visitor whom the server has forgotten
+        if (!this.#identity.known) return;
         await this.#backoff.wait(this.#backoff.next(error instanceof HttpError ? error.retryAfterMs : 0));
       }
     }
@@ -127,12 +163,15 @@ export class Session {
     const chat = await this.#client.chat();
     this.#dispatch({ type: "reset" });
     this.#dispatch({ type: "snapshot", chat });
-    this.#stream?.restart();
+    this.#link?.restart();
   }
 
-  /** @param {{ type: string } & Record<string, any>} event */
+  /** @param {Event} event */
   #dispatch(event) {
     if (this.#stopped) return;
+    const { message } = event;
+    if (event.type === "new_message" && this.state.messages.some(({ seq }) => seq === message.seq)) return;
+    if (message?.sender_type === "user" && message.client_id) this.#outbox.settled(message.client_id);
     this.state = reduce(this.state, event);
     this.#changed(event);
   }

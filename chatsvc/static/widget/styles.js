@@ -25,9 +25,9 @@ header div { flex: 1; min-inline-size: 0; }
 h2 { margin: 0; font-size: 17px; font-weight: 650; line-height: 1.3; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .status { display: flex; align-items: center; gap: 7px; margin: 0; font-size: 13px; }
 .dot { flex: none; inline-size: 9px; block-size: 9px; border-radius: 50%; background: #9aa0a9; box-shadow: 0 0 0 2px var(--on-accent); }
-.dot.live { background: #1f9d4d; } .dot.connecting { background: #e59a1c; }
-.close { display: grid; place-items: center; flex: none; inline-size: 44px; block-size: 44px; padding: 0; border: 0; border-radius: 10px; background: none; color: inherit; }
-.close:hover { background: rgb(127 127 127 / .25); }
+.dot.live { background: #1f9d4d; } .dot.connecting, .dot.polling { background: #e59a1c; }
+.round { display: grid; place-items: center; flex: none; inline-size: 44px; block-size: 44px; padding: 0; border: 0; border-radius: 10px; background: none; color: inherit; }
+.round:hover { background: rgb(127 127 127 / .25); }
 svg { inline-size: 22px; block-size: 22px; fill: currentColor; }
 
 .list { position: relative; flex: 1; min-block-size: 0; margin: 0; padding: 16px 16px 8px; list-style: none; overflow-y: auto; overscroll-behavior: contain; overflow-anchor: none; }
@@ -42,19 +42,28 @@ svg { inline-size: 22px; block-size: 22px; fill: currentColor; }
 .own .bubble { background: var(--accent); color: var(--on-accent); }
 .own.last .bubble { border-end-start-radius: 16px; border-end-end-radius: 5px; }
 .bubble a { color: inherit; }
-.unsent .bubble { opacity: .75; }
+.failed .bubble { outline: 1px solid var(--danger); outline-offset: 2px; }
 .meta { display: flex; align-items: center; gap: 6px; margin: 3px 4px 0; font-size: 12px; color: var(--muted); }
 .failed .meta { color: var(--danger); }
-.retry { min-block-size: 44px; margin-block: -12px; padding: 0 6px; border: 0; background: none; color: inherit; font-size: 12px; font-weight: 650; text-decoration: underline; }
+.plain { min-block-size: 44px; padding: 0 6px; border: 0; background: none; color: inherit; font-size: 12px; font-weight: 650; text-decoration: underline; }
 
 .jump { position: absolute; inset-block-end: 100%; inset-inline: 0; inline-size: fit-content; min-block-size: 44px; margin: 0 auto 10px; padding: 0 18px; border: 0; border-radius: 22px;
   background: var(--accent); color: var(--on-accent); box-shadow: 0 2px 10px rgb(0 0 0 / .3); }
 .jump[hidden] { display: none; }
-form { position: relative; display: flex; align-items: flex-end; gap: 8px; margin: 0; padding: 10px; padding-block-end: max(10px, env(safe-area-inset-bottom)); border-block-start: 1px solid var(--line); }
-textarea { flex: 1; min-inline-size: 0; min-block-size: 44px; max-block-size: 132px; padding: 10px 12px; border: 1px solid var(--line); border-radius: 12px; resize: none;
+.meta .plain { margin-block: -12px; }
+.foot { position: relative; border-block-start: 1px solid var(--line); }
+.composer { display: flex; align-items: flex-end; gap: 8px; margin: 0; padding: 10px; padding-block-end: max(10px, env(safe-area-inset-bottom)); }
+.contact { display: grid; gap: 8px; margin: 0; padding: 12px 14px 4px; background: var(--soft); font-size: 14px; }
+.contact[hidden] { display: none; }
+.contact p { margin: 0 0 8px; }
+.contact > div { display: flex; gap: 8px; }
+.contact .error { margin: 0; padding: 0; }
+.save { min-block-size: 44px; padding: 0 18px; border: 0; border-radius: 12px; background: var(--accent); color: var(--on-accent); }
+.contact .plain { padding: 0 12px; font-size: 14px; }
+textarea, input { flex: 1; min-inline-size: 0; min-block-size: 44px; max-block-size: 132px; padding: 10px 12px; border: 1px solid var(--line); border-radius: 12px; resize: none;
   background: var(--bg); color: inherit; font: inherit; font-size: 16px; line-height: 22px; overflow-wrap: anywhere; }
-textarea::placeholder { color: var(--muted); opacity: 1; }
-textarea:focus-visible { outline: 2px solid var(--muted); outline-offset: 1px; }
+::placeholder { color: var(--muted); opacity: 1; }
+textarea:focus-visible, input:focus-visible { outline: 2px solid var(--muted); outline-offset: 1px; }
 .send { display: grid; place-items: center; flex: none; inline-size: 44px; block-size: 44px; padding: 0; border: 0; border-radius: 12px; background: var(--accent); color: var(--on-accent); }
 .send[aria-disabled="true"] { opacity: .45; cursor: default; }
 [dir="rtl"] .send svg { transform: scaleX(-1); }
@@ -65,5 +74,5 @@ textarea:focus-visible { outline: 2px solid var(--muted); outline-offset: 1px; }
   .panel { position: fixed; inset: 0; inline-size: auto; block-size: 100dvh; border-radius: 0; animation: none; }
 }
 @media (prefers-reduced-motion: reduce) { .panel { animation: none; } }
-@media (forced-colors: active) { .panel, .bubble, .send, .jump { border: 1px solid CanvasText; } }
+@media (forced-colors: active) { .panel, .bubble, .send, .save, .jump { border: 1px solid CanvasText; } }
 `;

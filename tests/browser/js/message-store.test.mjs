@@ -59,6 +59,37 @@ test("the cursor stays before a hole until it is filled", () => {
   assert.equal(cursor(state), 5);
 });
 
+test("a message of one's own does not hide one that came before it into an empty chat", () => {
+  // a reply was stored while the stream was down, then one's own message was answered: the reply was never asked for
+  let state = heard([snapshot([]), { type: "new_message", message: message(2, "user", "x") }]);
+  assert.equal(cursor(state), 0);
+  state = reduce(state, { type: "new_message", message: message(1) });
+  assert.equal(cursor(state), 2);
+});
+
+test("older pages and a later snapshot leave the cursor where it is", () => {
+  let state = heard([snapshot([51, 52], { has_more: true })]);
+  assert.equal(cursor(state), 52);
+  state = reduce(state, { type: "older", page: { messages: [49, 50].map((seq) => message(seq)), has_more: true, last_seq: 52 } });
+  assert.equal(cursor(state), 52);
+  state = heard([{ type: "new_message", message: message(55, "user", "x") }, snapshot([53, 54, 55], { has_more: true })], state);
+  assert.deepEqual([cursor(state), state.hasMore], [55, true]);
+});
+
+test("what staff have seen never goes back, whether it is told or part of a new connection", () => {
+  const connected = (viewed) => ({ type: "state", last_seq: 3, read_up_to: 0, unread_count: 0, archived: false, ...viewed });
+  const events = [connected({}), connected({ viewed_up_to: 2 }), { type: "admin_viewed", up_to: 1 }, { type: "admin_viewed", up_to: 3 }];
+  for (let seed = 1; seed <= 50; seed += 1) {
+    assert.equal(heard(shuffled([...events, ...events], generator(seed))).viewedUpTo, 3, `seed ${seed}`);
+  }
+  assert.equal(heard([connected({})]).viewedUpTo, 0);
+});
+
+test("a message that was given up is gone", () => {
+  const sent = { type: "pending", client_id: "a", content: "hello", created_at: "2026-01-29T10:00:00.000000Z" };
+  assert.deepEqual(heard([sent, { type: "discarded", client_id: "a" }]).outgoing, []);
+});
+
 test("state tells of messages that are still to come without moving the cursor", () => {
   const state = heard([snapshot([]), { type: "state", last_seq: 9, read_up_to: 0, unread_count: 0, archived: true }]);
   assert.equal(cursor(state), 0);

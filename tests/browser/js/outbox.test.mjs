@@ -4,6 +4,8 @@ import { test } from "node:test";
 import { HttpError } from "../../../chatsvc/static/widget/chat-client.js";
 import { Outbox } from "../../../chatsvc/static/widget/outbox.js";
 
+const LIMIT_MS = 5000;
+
 function setUp(answers) {
   const asked = [];
   const events = [];
@@ -17,7 +19,8 @@ function setUp(answers) {
     dispatch: (event) => events.push(event),
   });
   const until = async (condition) => {
-    while (!condition()) {
+    for (const start = performance.now(); !condition();) {
+      assert.ok(performance.now() - start < LIMIT_MS, "waited too long");
       outbox.wake();
       await new Promise((resolve) => setImmediate(resolve));
     }

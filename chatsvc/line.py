@@ -1,0 +1,33 @@
+"""A waiting line: some go through at once, the others wait as long as it moves."""
+
+import asyncio
+from types import TracebackType
+
+from chatsvc.errors import Unavailable
+
+
+class Line:
+    """`async with line:` lets `at_once` tasks through at a time. Raises Unavailable when nobody got through for `standstill_s`."""
+
+    def __init__(self, at_once: int, standstill_s: float) -> None:
+        self._places = asyncio.Semaphore(at_once)
+        self._standstill_s = standstill_s
+        self._moved_at = 0.0
+
+    async def __aenter__(self) -> None:
+        loop = asyncio.get_running_loop()
+        waiting_since = loop.time()
+        while True:
+            try:
+                await asyncio.wait_for(self._places.acquire(), self._standstill_s)
+                return
+            except TimeoutError:
+                if loop.time() - max(self._moved_at, waiting_since) >= self._standstill_s:
+                    raise Unavailable("too many are waiting") from None
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._places.release()
+        if not isinstance(error, Unavailable):
+            self._moved_at = asyncio.get_running_loop().time()

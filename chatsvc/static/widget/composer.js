@@ -1,0 +1,77 @@
+// @ts-check
+/** Where people write: grows with the text, sends with Enter, says what is too long. */
+import { h, icon } from "./dom.js";
+import { fill } from "./strings.js";
+
+const MAX_CHARACTERS = 10_000; // as the server counts them: code points
+const SEND_ICON = "M3 20.5 21.5 12 3 3.5v6.6L15 12 3 13.9z";
+
+export class Composer {
+  #strings; #send; #typed;
+  #error = h("p", { class: "error", role: "alert" });
+  #input = h("textarea", { rows: "1", dir: "auto", enterkeyhint: "send", autocomplete: "off" });
+  #button = h("button", { type: "submit", class: "send", "aria-disabled": "true" }, icon(SEND_ICON));
+  node = h("form", { class: "composer", novalidate: true }, this.#input, this.#button);
+  nodes = [this.#error, this.node];
+
+  /**
+   * @param {import("./strings.js").Strings} strings
+   * @param {{ send: (text: string) => boolean, typed: (text: string) => unknown }} actions send: false means not now, the text stays
+   */
+  constructor(strings, { send, typed }) {
+    this.#strings = strings;
+    this.#send = send;
+    this.#typed = typed;
+    this.#input.placeholder = strings.placeholder;
+    this.#input.setAttribute("aria-label", strings.input);
+    this.#button.setAttribute("aria-label", strings.send);
+    this.#listen();
+  }
+
+  focus() {
+    this.#input.focus();
+  }
+
+  get text() {
+    return this.#input.value;
+  }
+
+  set text(value) {
+    this.#input.value = value;
+    this.#changed();
+  }
+
+  grow() {
+    this.#input.style.blockSize = "auto";
+    if (this.#input.scrollHeight) this.#input.style.blockSize = `${this.#input.scrollHeight + 2}px`; // 2 px: its borders
+  }
+
+  #listen() {
+    this.node.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#submit();
+    });
+    this.#input.addEventListener("input", () => this.#changed());
+    this.#input.addEventListener("keydown", (event) => {
+      const composing = event.isComposing || event.keyCode === 229; // Safari ends the composition before this event
+      if (event.key !== "Enter" || event.shiftKey || composing) return;
+      event.preventDefault();
+      this.#submit();
+    });
+  }
+
+  #submit() {
+    const text = this.text.trim();
+    const length = [...text].length;
+    this.#error.textContent = length > MAX_CHARACTERS ? fill(this.#strings.tooLong, { n: length, max: MAX_CHARACTERS }) : "";
+    if (!text || length > MAX_CHARACTERS || !this.#send(text)) return;
+    this.text = "";
+    this.focus();
+  }
+
+  #changed() {
+    this.#button.setAttribute("aria-disabled", String(!this.text.trim()));
+    this.grow();
+    this.#typed(this.text);
+  }
+}

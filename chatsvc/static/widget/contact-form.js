@@ -1,0 +1,54 @@
+// @ts-check
+/** Asks a visitor, once, where an answer may go when they have left the page. Nobody has to say. */
+import { h } from "./dom.js";
+
+export class ContactForm {
+  /** The address is known; what is left is a word of thanks. */
+  thanked = false;
+  #strings; #actions;
+  #input = h("input", { type: "email", id: "contact", autocomplete: "email", maxlength: "254", dir: "auto", "aria-describedby": "contact-error" });
+  #error = h("p", { class: "error", role: "alert", id: "contact-error" });
+  #saving = false;
+  node = h("form", { class: "contact", novalidate: true, hidden: true });
+
+  /**
+   * @param {import("./strings.js").Strings} strings
+   * @param {{ save: (email: string) => Promise<void>, skip: () => void }} actions `save` rejects with what is wrong
+   */
+  constructor(strings, actions) {
+    this.#strings = strings;
+    this.#actions = actions;
+    this.#input.placeholder = strings.contactExample;
+    const skip = h("button", { type: "button", class: "plain" }, strings.contactSkip);
+    skip.addEventListener("click", actions.skip);
+    const save = h("button", { type: "submit", class: "save" }, strings.contactSave);
+    this.node.append(h("label", { for: "contact" }, strings.contact), this.#input, this.#error, h("div", {}, save, skip));
+    this.node.addEventListener("submit", (event) => {
+      event.preventDefault();
+      void this.#save();
+    });
+  }
+
+  async #save() {
+    const email = this.#input.value.trim();
+    if (this.#saving) return;
+    if (!email) return this.#wrong(this.#strings.contactWrong);
+    this.#saving = true;
+    try {
+      await this.#actions.save(email);
+      this.thanked = true;
+      this.node.replaceChildren(h("p", { role: "status" }, this.#strings.contactSaved));
+    } catch (error) {
+      this.#wrong(/** @type {{ status?: number }} */ (error).status === 422 ? this.#strings.contactWrong : this.#strings.contactFailed);
+    } finally {
+      this.#saving = false;
+    }
+  }
+
+  /** @param {string} text empty: nothing is wrong */
+  #wrong(text) {
+    this.#error.textContent = text;
+    this.#input.setAttribute("aria-invalid", String(text !== ""));
+    if (text) this.#input.focus();
+  }
+}

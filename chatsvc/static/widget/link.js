@@ -1,0 +1,163 @@
+// @ts-check
+/** What connects one tab's conversation with the server: its own stream in the leading tab, the leader's words in the others. */
+import { Backoff } from "./backoff.js";
+import { EventStream, SILENCE_LIMIT_MS } from "./event-stream.js";
+import { Tabs } from "./tabs.js";
+
+export const ANSWER_LIMIT_MS = 1500; // a tab that runs answers in a few milliseconds
+
+/** @typedef {{ type: string } & Record<string, any>} Event */
+/** @typedef {"connecting" | "polling" | "live" | "ended"} LinkStatus ended: the server asked us not to come back */
+/**
+ * @typedef {object} LinkOptions
+ * @property {string} name of the person, for the tabs
+ * @property {import("./chat-client.js").ChatClient} client
+ * @property {() => number} cursor
+ * @property {(event: Event) => void} onEvent
+ * @property {(status: LinkStatus) => void} onStatus
+ * @property {() => void} onRefused the server does not take the token; may close the link
+ */
+
+export class Link {
+  #options;
+  #tabs;
+  #backoff = new Backoff();
+  /** @type {LinkStatus} */ #status = "connecting";
+  /** @type {EventStream | null} in the leading tab */ #stream = null;
+  /** @type {Promise<void> | null} */ #catchingUp = null;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */ #patience;
+  #joined = false;
+  #closed = false;
+
+  /** Hears the other tabs from now on, so that nothing is missed while the chat is fetched. @param {LinkOptions} options */
+  constructor(options) {
+    this.#options = options;
+    this.#tabs = new Tabs(options.name, {
+      onLead: () => this.#lead(),
+      onLost: () => this.#lost(),
+      onHear: (said) => this.#hear(said),
+    });
+  }
+
+  /** True in the one tab of this browser that holds the stream. */
+  get leading() {
+    return this.#tabs.leading;
+  }
+
+  /** The chat was fetched, and what comes after its newest message is wanted: from the leading tab, or as the leading tab. */
+  join() {
+    this.#joined = true;
+    this.#tabs.join();
+    this.#ask();
+  }
+
+  close() {
+    this.#closed = true;
+    clearTimeout(this.#patience);
+    this.#tabs.close();
+    this.#stream?.stop();
+    this.#stream = null;
+    this.#backoff.wake();
+  }
+
+  wake() {
+    this.#backoff.wake();
+    if (this.#stream && this.#status === "ended") this.#lead(); // too many tabs somewhere: somebody looks at this one again
+    else if (this.#stream) this.#stream.wake();
+    else this.#ask();
+  }
+
+  /** Asks the leading tab for a sign of life. One that gives none is frozen, and another has to lead. */
+  #ask() {
+    if (this.leading || !this.#joined) return;
+    this.#tabs.say({ wake: true });
+    clearTimeout(this.#patience);
+    this.#patience = setTimeout(() => this.leading || this.#tabs.seize(), ANSWER_LIMIT_MS);
+  }
+
+  #lost() {
+    this.#stream?.stop();
+    this.#stream = null;
+    this.join();
+  }
+
+  /** Fetches what came after the cursor. @param {(event: Event) => void} tell */
+  async #fetchNewer(tell) {
+    const { client, cursor } = this.#options;
+    for (let more = true; more && !this.#closed;) {
+      const page = await client.messages({ after: cursor() });
+      for (const message of page.messages) tell({ type: "new_message", message });
+      if (page.last_seq < cursor()) tell({ type: "reset" });
+      more = page.has_more;
+    }
+  }
+
+  /** Resumes from the cursor as it is now. */
+  restart() {
+    this.#stream?.restart();
+  }
+
+  #lead() {
+    clearTimeout(this.#patience);
+    const stream = new EventStream({
+      open: (at, signal) => this.#options.client.openStream(at, signal),
+      cursor: this.#options.cursor,
+      onEvent: (event) => stream === this.#stream && this.#tell(event),
+      onStatus: (status) => stream === this.#stream && this.#setStatus(status),
+      poll: () => this.#fetchNewer((event) => stream === this.#stream && this.#tell(event)),
+      onRefused: () => void this.#stepDown(),
+    });
+    this.#stream = stream;
+    stream.start();
+  }
+
+  /** A tab whose token has expired must not keep the lead from one that has a fresh token: back to the end of the queue. */
+  async #stepDown() {
+    this.#options.onRefused();
+    this.#stream?.stop();
+    this.#stream = null;
+    this.#tabs.leave();
+    await this.#backoff.wait(this.#backoff.next());
+    if (!this.#closed) this.join();
+  }
+
+  /** In the leading tab: what the stream brought is for all tabs. @param {Event} event */
+  #tell(event) {
+    this.#tabs.say({ event });
+    this.#take(event);
+  }
+
+  /** From the tab that leads, or to it. @param {Record<string, any>} said */
+  #hear({ event, status, wake }) {
+    if (this.leading) {
+      if (wake) this.#tabs.say({ status: this.#status });
+      if (wake) this.wake();
+      return;
+    }
+    if (wake) return; // a question of another tab that does not lead
+    clearTimeout(this.#patience);
+    this.#patience = setTimeout(() => this.#ask(), SILENCE_LIMIT_MS);
+    if (event) this.#take(event);
+    if (status) this.#setStatus(status);
+  }
+
+  /** @param {Event} event */
+  #take(event) {
+    this.#options.onEvent(event);
+    const newest = event["message"]?.seq ?? event["seq"] ?? 0;
+    if (this.#joined && newest > this.#options.cursor()) this.catchUp(); // this tab slept, or came later than the message
+  }
+
+  /** Fetches what is missing, once at a time; without an answer the next event, or the stream, brings it. */
+  catchUp() {
+    this.#catchingUp ??= this.#fetchNewer(this.#options.onEvent).catch(() => {}).finally(() => (this.#catchingUp = null));
+  }
+
+  /** @param {LinkStatus} status */
+  #setStatus(status) {
+    this.#status = status;
+    if (this.leading) this.#tabs.say({ status });
+    if (status === "live") this.#backoff.reset();
+    this.#options.onStatus(status);
+  }
+}

@@ -1,0 +1,128 @@
+// @ts-check
+/** Shows a conversation: draws the panel, fills it with what the session has, tells who does not look. */
+import { draft, keepDraft } from "./drafts.js";
+import { unread } from "./message-store.js";
+import { Notifier } from "./notifier.js";
+import { Panel } from "./panel.js";
+import { language, strings } from "./strings.js";
+import { SHEET } from "./styles.js";
+
+/** @typedef {import("../support-chat.js").SupportChatElement & { unread: number, focusLauncher(): void }} Host */
+/** @typedef {import("./session.js").Session} Session */
+/** @typedef {{ type: string } & Record<string, any>} Event */
+
+export class View {
+  #host; #root; #memory; #notifier;
+  #sheet = new CSSStyleSheet();
+  /** @type {Panel} */ #panel;
+  /** @type {Session | null} */ #session = null;
+  /** @type {string | null | undefined} null: a visitor; undefined: not known yet */ #subject;
+
+  /** @param {Host} host @param {ShadowRoot} root @param {import("./memory.js").Memory} memory */
+  constructor(host, root, memory) {
+    this.#host = host;
+    this.#root = root;
+    this.#memory = memory;
+    this.#notifier = new Notifier(memory.muted);
+    this.#sheet.replaceSync(SHEET);
+    root.adoptedStyleSheets = [...root.adoptedStyleSheets, this.#sheet];
+    this.#panel = this.draw();
+  }
+
+  /** @param {Session | null} session @param {string | null | undefined} subject whose it is */
+  show(session, subject) {
+    const typed = this.#subject === undefined ? this.#panel.text : "";
+    this.#session = session;
+    this.#subject = subject;
+    if (session) this.#panel.text = typed || draft(this.#memory.of("draft", subject));
+    else this.#notifier.count(0, true);
+    this.render({ type: "identified" });
+  }
+
+  /** Draws the panel; once more when the language changed. */
+  draw() {
+    const tag = language(this.#host.lang, document.documentElement.lang, navigator.language);
+    const panel = new Panel(strings(tag), tag, {
+      send: (text) => { this.#session?.send(text); return this.#session !== null; },
+      retry: (clientId) => this.#session?.retry(clientId),
+      discard: (clientId) => this.#session?.discard(clientId),
+      older: async () => this.#session?.loadOlder(),
+      close: () => { this.#host.open = false; },
+      looked: () => this.look(),
+      typed: (text) => this.#session && keepDraft(this.#memory.of("draft", this.#subject), text),
+      mute: () => this.#panel.muted(this.#notifier.toggle()),
+      save: async (email) => { await this.#session?.saveContact(email); this.#answered("given"); },
+      skip: () => { this.#answered("skipped"); this.#askContact(); },
+    });
+    const old = /** @type {Panel | undefined} */ (this.#panel);
+    if (old) old.node.replaceWith(panel.node);
+    else this.#root.prepend(panel.node);
+    this.#panel = panel;
+    this.name();
+    this.mute();
+    panel.text = old?.text ?? "";
+    this.render({ type: "drawn" });
+    panel.node.hidden = !this.#host.open;
+    return panel;
+  }
+
+  name() {
+    const { heading, greeting } = strings(this.#panel.node.lang);
+    this.#panel.name(this.#host.getAttribute("heading") ?? heading, this.#host.getAttribute("greeting") ?? greeting);
+  }
+
+  /** Another tab may have switched the sound. */
+  mute() {
+    this.#panel.muted(this.#notifier.muted);
+  }
+
+  /** @param {boolean} open */
+  open(open) {
+    const within = this.#panel.node.contains(this.#root.activeElement);
+    this.#panel.show(open);
+    if (!open && within) this.#host.focusLauncher();
+    this.look();
+  }
+
+  /** @param {Event} event what has changed */
+  render(event) {
+    const session = this.#session;
+    if (!session) return this.#panel.status("idle");
+    const { status } = session;
+    this.#panel.status(status === "ended" || (status === "connecting" && !navigator.onLine) ? "offline" : status);
+    if (event.type === "status") return;
+    this.#panel.render(session.state, event.type === "pending");
+    this.#askContact();
+    this.#host.unread = unread(session.state);
+    this.#notifier.count(this.#host.unread, visible());
+    if (event.type === "new_message" && event["message"].sender_type === "admin") this.#arrived(session, event["message"]);
+  }
+
+  /** Read is what a person could have read: panel open, page visible, window focused, and not scrolled away. */
+  look() {
+    this.#notifier.count(this.#host.unread, visible());
+    if (this.#host.open && visible() && document.hasFocus() && this.#panel?.list.unseen === 0) void this.#session?.markRead();
+  }
+
+  /** @param {Session} session @param {import("../support-chat.js").SupportMessage} message */
+  #arrived(session, message) {
+    this.#panel.announce(`${strings(this.#panel.node.lang).staff}: ${message.content}`);
+    this.#host.dispatchEvent(new CustomEvent("support-chat:message", { bubbles: true, detail: { message } }));
+    if (session.leading) this.#notifier.arrived(() => unread(session.state) > 0 && !(this.#host.open && visible()));
+  }
+
+  #askContact() {
+    const written = this.#session?.state.messages.some((message) => message.sender_type === "user") ?? false;
+    this.#panel.askContact(written && this.#subject === null && !this.#memory.contactAnswered);
+  }
+
+  /** @param {"given" | "skipped"} answer */
+  #answered(answer) {
+    this.#memory.answerContact(answer);
+    this.#panel.focus();
+  }
+}
+
+function visible() {
+  return document.visibilityState === "visible";
+}

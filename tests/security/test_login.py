@@ -1,0 +1,227 @@
+"""Logging in: guessing, finding out who has an account, and being sent elsewhere afterwards."""
+
+import time
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from chatsvc import passwords
+from chatsvc.passwords import hash_password
+from chatsvc.presentation import safe_next
+from chatsvc.store import accounts
+from tests.security.conftest import stop_clocks, with_options
+from tests.support.service import PASSWORD, Answer, Service, read_cookies
+
+STAFF = "staff@example.com"
+
+
+class Browser:
+    """Has fetched the login page and sends its form, from whatever address a proxy says."""
+
+    def __init__(self, service: Service, cookies: dict[str, str]) -> None:
+        self.service, self.cookies = service, cookies
+
+    @classmethod
+    async def open(cls, service: Service) -> "Browser":
+        stop_clocks(service)
+        return cls(service, read_cookies(await service.get("/login")))
+
+    async def login(
+        self, email: str = STAFF, password: str = "wrong wrong wrong", address: str = "", **form: str
+    ) -> Answer:
+        fields = {"email": email, "password": password, "_xsrf": self.cookies["_xsrf"], **form}
+        headers = {"X-Forwarded-For": address} if address else {}
+        return await self.service.request("POST", "/login", form=fields, cookies=self.cookies, headers=headers)
+
+
+@pytest.fixture
+def verified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The hashes against which passwords were checked, instead of checking them (80 ms each)."""
+    seen: list[str] = []
+
+    real = passwords._HASHER
+
+    class Hasher:
+        hash, check_needs_rehash = real.hash, real.check_needs_rehash
+
+        def verify(self, password_hash: str, password: str) -> bool:
+            seen.append(password_hash)
+            return password == PASSWORD
+
+    monkeypatch.setattr(passwords, "_HASHER", Hasher())
+    return seen
+
+
+# ---- guessing ----
+
+
+async def test_the_sixth_try_from_one_address_waits(service: Service, verified: list[str]) -> None:
+    browser = await Browser.open(service)
+    answers = [await browser.login(f"nobody{n}@example.com") for n in range(7)]
+    assert [answer.status for answer in answers] == [401] * 5 + [429] * 2
+    assert 1 <= int(answers[5].headers["Retry-After"]) <= 4  # 5 per 20 s
+    assert all(answer.headers["WWW-Authenticate"] for answer in answers[:5])
+    assert len(verified) == 5, "a refused try must cost nothing"
+    assert "chatsvc" not in read_cookies(answers[5])
+    right = await browser.login(STAFF, PASSWORD)
+    assert right.status == 429
+
+
+@with_options(trusted_proxies=("127.0.0.1",))
+async def test_another_address_is_not_kept_waiting_but_the_same_network_is(
+    configured: Service, verified: list[str]
+) -> None:
+    """IPv6 customers have a whole /64 to guess from."""
+    browser = await Browser.open(configured)
+    for first, rest in (
+        ("2001:db8::1", [f"2001:db8::{n:x}" for n in range(2, 8)]),
+        ("198.51.100.7", ["::ffff:198.51.100.7"] * 6),
+    ):
+        statuses = [(await browser.login(address=address)).status for address in (first, *rest)]
+        assert statuses == [401] * 5 + [429] * 2
+    assert (await browser.login(address="2001:db8:0:1::1")).status == 401
+    assert (await browser.login(address="203.0.113.9")).status == 401
+
+
+@with_options(trusted_proxies=())
+async def test_a_forwarded_address_from_nobody_we_trust_buys_no_tries(configured: Service, verified: list[str]) -> None:
+    browser = await Browser.open(configured)
+    statuses = [(await browser.login(address=f"198.51.100.{n}")).status for n in range(7)]
+    assert statuses == [401] * 5 + [429] * 2
+
+
+@with_options(trusted_proxies=("127.0.0.1",))
+async def test_one_account_has_20_tries_in_5_minutes_from_the_whole_world(
+    configured: Service, verified: list[str]
+) -> None:
+    """Known or not, in whatever spelling; the owner waits too, and other accounts do not."""
+    service = configured
+    await service.create_staff()
+    await service.create_staff("other@example.com")
+    browser = await Browser.open(service)
+    for email in (STAFF, "nobody@example.com"):
+        spellings = (email, email.upper(), f" {email} ", email.title())
+        statuses = [
+            (await browser.login(spellings[n % 4], address=f"198.51.{len(email)}.{n}")).status for n in range(22)
+        ]
+        assert statuses == [401] * 20 + [429] * 2, email
+    last = await browser.login(STAFF, PASSWORD, address="203.0.113.1")
+    assert last.status == 429 and 1 <= int(last.headers["Retry-After"]) <= 16
+    assert (await browser.login("other@example.com", PASSWORD, address="203.0.113.2")).status == 303
+
+
+# ---- who has an account ----
+
+
+async def test_known_and_unknown_accounts_are_treated_alike(service: Service, verified: list[str]) -> None:
+    """The same work (one verification of a hash), the same answer. Measured by what is done: times jitter."""
+    await service.create_staff()
+    browser = await Browser.open(service)
+    pages = []
+    for email in (STAFF, "nobody@example.com"):
+        del verified[:]
+        answer = await browser.login(email)
+        assert len(verified) == 1
+        pages.append((answer.status, answer.text.replace(email, "EMAIL").replace(_xsrf_of(answer), "XSRF")))
+    assert pages[0] == pages[1] and pages[0][0] == 401
+
+
+def _xsrf_of(answer: Answer) -> str:
+    return answer.text.partition('name="_xsrf" value="')[2].partition('"')[0]
+
+
+def test_the_hash_for_unknown_accounts_costs_what_the_others_cost() -> None:
+    passwords._dummy_hash.cache_clear()
+    parameters = [password_hash.split("$")[:4] for password_hash in (passwords._dummy_hash(), hash_password("x" * 10))]
+    assert parameters[0] == parameters[1] == ["", "argon2id", "v=19", "m=47104,t=1,p=1"]
+
+
+async def test_users_and_visitors_have_no_password(service: Service, verified: list[str]) -> None:
+    await service.get("/support_chat", service.user_token("alice", email="alice@example.com"))
+    await service.visitor_token(email="visitor@example.com")
+    browser = await Browser.open(service)
+    for email in ("alice@example.com", "visitor@example.com", "", "%", "_" * 17, "' OR kind='staff' --"):
+        if email == "' OR kind='staff' --":
+            browser.service.app.identity._tries_of_address._full_at.clear()
+        assert (await browser.login(email, PASSWORD)).status == 401, email
+
+
+# ---- passwords ----
+
+
+async def test_passwords_are_stored_as_argon2id(service: Service) -> None:
+    await service.create_staff()
+    record = await service.app.db.read(accounts.password_of, STAFF)
+    assert record is not None and record.password_hash.startswith("$argon2id$v=19$m=47104,t=1,p=1$")
+    assert PASSWORD not in record.password_hash
+    salt, digest = record.password_hash.split("$")[4:]
+    assert len(salt) >= 22 and len(digest) >= 43
+    assert hash_password(PASSWORD) != record.password_hash
+
+
+async def test_hashing_is_off_the_loop_and_at_most_two_at_once(service: Service) -> None:
+    """Each takes 46 MiB and a core; the loop answers meanwhile."""
+    await service.create_staff()
+    pool = service.app.identity._passwords._threads
+    assert pool._max_workers == passwords.MAX_AT_ONCE == 2
+    started = time.monotonic()
+    assert not await service.app.identity._passwords.matches("x" * 1_000_000, None)
+    assert time.monotonic() - started < 5
+
+
+# ---- and then? ----
+
+OUTSIDE = (
+    "https://evil.example", "//evil.example", "/\\evil.example", "\\\\evil.example", "\\/evil.example", "///evil.example",
+    "http:/evil.example", "http:evil.example",
+    "javascript:alert(1)", "data:text/html,x", "evil.example", "", " ", " /dashboard", "\t//evil.example", "/\t/evil.example",
+    "/\n/evil.example", "/\r/evil.example",
+    "/\x00/evil.example", "\x01/x", "/x\x7f", "/dashboard\r\nSet-Cookie: a=b", "?next=//evil.example",
+    "#", ".", "@evil.example", "/\x0b/evil.example",
+)  # fmt: skip
+INSIDE = (
+    "/", "/dashboard", "/dashboard/chats/0190aaaa-bbbb-7ccc-8ddd-eeeeffff0000?before=5", "/dashboard?archived=true", "/x//y", "/%2fevil.example",
+    "/é", "/a\u2028b", "/@evil.example", "/.evil.example", "/https://evil.example",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("target", OUTSIDE)
+def test_no_way_out(target: str) -> None:
+    assert safe_next(target) == "/dashboard"
+
+
+@pytest.mark.parametrize("target", INSIDE)
+def test_ways_inside_are_kept(target: str) -> None:
+    assert safe_next(target) == target
+
+
+async def test_the_login_leads_nowhere_else(
+    service: Service, verified: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await service.create_staff()
+    limiters: Any = service.app.identity
+    for target in (
+        *(one for one in OUTSIDE if "\0" not in one),
+        "/dashboard?archived=true",
+    ):  # Tornado makes a NUL a space
+        limiters._tries_of_address._full_at.clear()
+        limiters._tries_at_account._full_at.clear()
+        page = await service.get(f"/login?next={quote(target)}")
+        browser = Browser(service, read_cookies(page))
+        answer = await browser.login(STAFF, PASSWORD, next=target)
+        expected = target if target == "/dashboard?archived=true" else "/dashboard"
+        assert (answer.status, answer.headers["Location"]) == (303, expected), target
+        assert "a=b" not in "".join(answer.headers.get_list("Set-Cookie"))
+
+
+async def test_who_is_not_logged_in_is_sent_to_the_login_and_back(service: Service) -> None:
+    for path in (
+        "/dashboard?archived=true",
+        "/dashboard/chats/0190aaaa-bbbb-7ccc-8ddd-eeeeffff0000",
+        "/dashboard?x=%0d%0aSet-Cookie:%20a=b",
+    ):
+        answer = await service.get(path)
+        assert answer.status == 302 and answer.headers["Location"] == f"/login?next={quote(path, safe='')}"
+        page = await service.get(answer.headers["Location"])
+        assert f'name="next" value="{path.replace("&", "&amp;")}"' in page.text or "%0d" in path

@@ -1,0 +1,126 @@
+"""The doctor on the way from a browser: the service itself, and proxies with bad habits in front of it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from chatsvc import doctor_stream, tokens
+from chatsvc.config import Config
+from chatsvc.doctor import findings
+from chatsvc.doctor_finding import Finding
+from tests.support.front import NAME, Habit, front
+from tests.support.postgres import execute
+from tests.support.process import free_port
+from tests.support.service import Service, make_config
+
+IMPATIENT_S = 0.5
+Through = Callable[[Habit], Awaitable[dict[str, Finding]]]
+
+
+def found(config: Config) -> dict[str, Finding]:
+    """All findings by what they are about."""
+    return {finding.about: finding for finding in findings(config)}
+
+
+async def test_a_service_in_order_passes_and_nothing_is_left_behind(service: Service, tmp_path: Path) -> None:
+    config = make_config(tmp_path, database_url=service.database_url, public_url=service.url)
+    seen = await asyncio.to_thread(found, config)
+    assert [finding for finding in seen.values() if finding.level == "FAIL"] == []
+    assert seen["stream"].found.startswith("first byte after ")
+    assert seen["schema"].level == seen["reachable"].level == seen["stream"].level == "ok"
+    assert execute(service.database_url, "SELECT count(*) FROM users") == [(0,)]
+
+
+async def test_what_a_killed_doctor_left_is_removed_by_the_next(service: Service, tmp_path: Path) -> None:
+    made = "INSERT INTO users (id, kind, name, password_hash, created_at) VALUES (%s, 'staff', %s, '!', now() - %s::interval)"
+    for name, age in (("old", "1 hour"), ("of a doctor that runs now", "1 minute")):
+        execute(service.database_url, made, str(uuid4()), name, age)
+    await service.create_staff()
+    config = make_config(tmp_path, database_url=service.database_url, public_url=service.url)
+    await asyncio.to_thread(found, config)
+    names = execute(service.database_url, "SELECT name FROM users")
+    assert sorted(names) == [("Sam",), ("of a doctor that runs now",)]
+
+
+@pytest.fixture
+def through(service: Service, tmp_path: Path) -> Through:
+    """What the doctor finds when it comes through a proxy with this habit."""
+
+    async def look(habit: Habit) -> dict[str, Finding]:
+        with front(service.url, habit) as url:
+            config = make_config(tmp_path, database_url=service.database_url, public_url=url)
+            seen = await asyncio.to_thread(found, config)
+        assert execute(service.database_url, "SELECT count(*) FROM users") == [(0,)]
+        return {about: seen[about] for about in ("reachable", "stream")}
+
+    return look
+
+
+async def test_a_proxy_that_passes_streams_on_is_in_order(through: Through) -> None:
+    seen = await through("passes on")
+    assert seen["reachable"].level == seen["stream"].level == "ok"
+
+
+@pytest.mark.parametrize(
+    ("habit", "words"),
+    [
+        ("holds all back", "nothing arrives within"),
+        ("holds the body back", "nothing arrives within"),
+        ("compresses", f"{NAME} compresses it (gzip)"),
+        ("caches", f"{NAME} sends Cache-Control: max-age=60 where the service sends no-store"),
+        ("drops credentials", f"{NAME} answers 401"),
+    ],
+)
+async def test_what_a_proxy_does_to_a_stream_is_named(
+    through: Through, monkeypatch: pytest.MonkeyPatch, habit: Habit, words: str
+) -> None:
+    monkeypatch.setattr(doctor_stream, "ANSWER_LIMIT_S", IMPATIENT_S)
+    seen = await through(habit)
+    assert seen["reachable"].level == "ok"
+    assert seen["stream"].level == "FAIL" and words in seen["stream"].found and "proxy" in seen["stream"].advice
+
+
+@pytest.mark.parametrize(
+    ("habit", "words"),
+    [
+        ("says bad gateway", f"{NAME} answers 502: it does not reach this service"),
+        ("redirects", f"{NAME} redirects to https://chat.example.com/healthz"),
+        ("is something else", f"{NAME} answers 200, and is not this service"),
+    ],
+)
+async def test_what_is_not_the_service_is_named(through: Through, habit: Habit, words: str) -> None:
+    seen = await through(habit)
+    assert seen["reachable"].level == "FAIL" and words in seen["reachable"].found
+    assert seen["stream"].level == "warn"
+
+
+async def test_a_first_byte_that_comes_late_fails(through: Through, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor_stream, "PROMPT_S", 0.0)
+    seen = await through("passes on")
+    assert seen["stream"].level == "FAIL" and "nginx `proxy_buffering off;`" in seen["stream"].advice
+
+
+@pytest.mark.parametrize(
+    ("public_url", "words", "advice"),
+    [
+        ("http://chat.invalid", "http://chat.invalid: ", "DNS"),
+        ("https://127.0.0.1:{port}", "no answer within", "https where there is no TLS"),
+        ("http://127.0.0.1:{free}", "Connection refused", "start the service"),
+    ],
+)
+async def test_an_address_that_leads_nowhere_is_named(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, public_url: str, words: str, advice: str
+) -> None:
+    monkeypatch.setattr(doctor_stream, "ANSWER_LIMIT_S", IMPATIENT_S)
+    url = public_url.format(port=service.url.rpartition(":")[2], free=free_port())
+    finding = await asyncio.to_thread(doctor_stream.reach, make_config(tmp_path, public_url=url))
+    assert finding.level == "FAIL" and words in finding.found and advice in finding.advice
+
+
+async def test_a_service_on_another_database_does_not_know_the_token(service: Service, tmp_path: Path) -> None:
+    config = make_config(tmp_path, public_url=service.url)
+    finding = await asyncio.to_thread(doctor_stream.stream, config, tokens.new_secret(tokens.STAFF_PREFIX))
+    assert finding.level == "FAIL" and "must use this database" in finding.advice
