@@ -49,6 +49,29 @@ def test_another_users_token_shows_another_chat(server: Server, new_context: New
     expect(messages(page)).to_have_text(["their question"])
 
 
+def test_another_user_by_get_token_gets_nothing_of_the_one_before(server: Server, new_context: NewContext) -> None:
+    """The token of the first function was kept for the second one; and while the second was asked, the first person's
+    messages would have been sent with the second one's token."""
+    mine, theirs = server.token(person()), server.token(person())
+    server.say(mine, "my secret")
+    server.say(theirs, "their question")
+    page = host_page(new_context(), server)
+    page.evaluate("(token) => { document.querySelector('support-chat').getToken = async () => token; }", mine)
+    open_chat(page)
+    expect(messages(page)).to_have_text(["my secret"])
+    page.evaluate(
+        """(token) => { document.querySelector('support-chat').getToken =
+            () => new Promise((resolve) => { window.tell = () => resolve(token); }); }""",
+        theirs,
+    )
+    page.wait_for_function("window.tell !== undefined")
+    write(page, "still mine")
+    wait_until_stored(page, server, mine, ["my secret", "still mine"])
+    page.evaluate("window.tell()")
+    expect(messages(page)).to_have_text(["their question"])
+    assert [message["content"] for message in server.stored(theirs)] == ["their question"]
+
+
 def test_it_is_used_by_keyboard_alone(server: Server, new_context: NewContext) -> None:
     page = host_page(new_context(), server, token=server.token(person()))
     launcher(page).focus()

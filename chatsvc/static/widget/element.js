@@ -63,16 +63,25 @@ export class Chat {
   /** Another person gets another conversation, a renewed token of the same person changes nothing. */
   async #identify() {
     const turn = (this.#turn += 1);
-    if (this.#host.token || this.#host.getToken) this.#forgetVisitor();
-    const subject = await this.#identity.subject().catch(() => undefined);
+    const identity = new Identity(this.#host, this.#memory.visitor);
+    if (identity.isGiven) {
+      if (this.#subject === null) this.#session?.stop(); // what the visitor still wanted to send is not for the user to send
+      identity.rememberVisitor(null);
+      this.#memory.forgetVisitor();
+    }
+    const subject = await identity.subject().catch(() => undefined);
     if (turn !== this.#turn) return;
     if (subject === undefined) return void setTimeout(() => turn === this.#turn && this.#identify(), ASK_AGAIN_MS);
-    if (this.#session && subject === this.#subject) return this.#session.wake();
+    if (this.#session && subject === this.#subject) {
+      this.#identity.renew(identity);
+      return this.#session.wake();
+    }
     this.#session?.stop();
+    this.#identity = identity;
     this.#subject = subject;
-    const names = { outbox: this.#memory.of("outbox", subject), tabs: () => this.#memory.tabs(this.#identity.person(subject)) };
-    const client = new ChatClient(this.#base, this.#identity);
-    const session = new Session(client, this.#identity, names, (event) => session === this.#session && this.#view.render(event));
+    const names = { outbox: this.#memory.of("outbox", subject), tabs: () => this.#memory.tabs(identity.person(subject)) };
+    const client = new ChatClient(this.#base, identity);
+    const session = new Session(client, identity, names, (event) => session === this.#session && this.#view.render(event));
     this.#session = session;
     this.#view.show(session, subject);
     void session.start();
@@ -84,11 +93,6 @@ export class Chat {
     this.#session = null;
     this.#subject = undefined;
     this.#view.show(null, undefined);
-  }
-
-  #forgetVisitor() {
-    this.#identity.rememberVisitor(null);
-    this.#memory.forgetVisitor();
   }
 
   /** Another tab has stored something. @param {string | null} key null: everything was deleted */

@@ -2,38 +2,52 @@
 /** Who is asking: the token of the host application's user, or of a visitor whom this browser remembers. */
 import { recall, remember } from "./storage.js";
 
+/** @typedef {{ token: string | null, getToken: (() => Promise<string> | string) | null }} Source */
+
 export class Identity {
-  #host;
   #key;
-  /** @type {string | null} */ #token = null;
+  /** @type {Source} as it was: what the host page says later is somebody else until it is known who */ #source;
+  /** @type {string | null} from getToken */ #token = null;
   /** @type {string | null} */ #visitor = null;
 
   /**
-   * @param {{ token: string | null, getToken: (() => Promise<string> | string) | null }} host
+   * @param {Source} host
    * @param {string} key name of the visitor's token in this browser's storage
    */
   constructor(host, key) {
-    this.#host = host;
+    this.#source = { token: host.token, getToken: host.getToken };
     this.#key = key;
     this.#visitor = recall(key);
   }
 
+  /** Whether the host application says who it is. */
+  get isGiven() {
+    return Boolean(this.#source.token || this.#source.getToken);
+  }
+
   /** True when a request can be authorised without making a new visitor. */
   get known() {
-    return Boolean(this.#host.token || this.#host.getToken || this.#visitor);
+    return this.isGiven || Boolean(this.#visitor);
   }
 
   /** @returns {Promise<string | null>} */
   async token() {
-    if (this.#host.getToken) return (this.#token ??= await this.#host.getToken());
-    return this.#host.token || this.#visitor;
+    const { token, getToken } = this.#source;
+    if (getToken) return (this.#token ??= await getToken());
+    return token || this.#visitor;
   }
 
   /** After the server refused the token. A visitor whose token is refused becomes unknown again. */
   async freshToken() {
     this.#token = null;
-    if (!this.#host.getToken && !this.#host.token) this.rememberVisitor(null);
+    if (!this.isGiven) this.rememberVisitor(null);
     return this.token();
+  }
+
+  /** The same person with a renewed token. @param {Identity} renewed */
+  renew(renewed) {
+    this.#source = renewed.#source;
+    this.#token = renewed.#token;
   }
 
   /** @param {string | null} token */
@@ -49,7 +63,7 @@ export class Identity {
 
   /** The host application's user, so that a renewed token can be told from another person's; null for visitors. */
   async subject() {
-    const token = this.#host.token || this.#host.getToken ? await this.token() : null;
+    const token = this.isGiven ? await this.token() : null;
     return token ? claim(token, "sub") ?? token : null;
   }
 
