@@ -17,6 +17,7 @@ from chatsvc.config import Config
 from chatsvc.doctor_finding import Finding, fail, ok, warn
 from chatsvc.models import StaffToken, User
 from chatsvc.session import Session
+from chatsvc.store.accounts import delete_from
 
 ANSWER_LIMIT_S = 5.0  # for each step; who waits longer polls
 PROMPT_S = 1.0  # the first bytes are sent at once: later they were held back
@@ -98,7 +99,7 @@ def temporary_token(session: Session) -> Iterator[str]:
     try:
         yield token
     finally:
-        User.delete().where(User.id == user_id).execute(session.database)
+        delete_from(User).where(User.id == user_id).execute(session.database)
 
 
 def _get(url: str, path: str, headers: dict[str, str], *, until: bytes = b"\n") -> Answer:
