@@ -4,6 +4,7 @@ import resource
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 
@@ -41,10 +42,10 @@ def start_server(tmp_path: Path) -> Iterator[Callable[[str | None], ServerProces
     started: list[ServerProcess] = []
 
     def start(database_url: str | None) -> ServerProcess:
-        folder = tmp_path / f"server{len(started)}"
-        folder.mkdir()
-        started.append(ServerProcess(folder, database_url))
-        return started[-1].start()
+        folder = Path(mkdtemp(prefix="server", dir=tmp_path))  # a name of its own: two may be started at once
+        server = ServerProcess(folder, database_url)
+        started.append(server)
+        return server.start()
 
     yield start
     for server in started:

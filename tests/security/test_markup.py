@@ -8,8 +8,8 @@ from tests.support.service import Service
 
 PAYLOADS = (
     "<script>alert(1)</script>", "</script><script>alert(1)</script>", "\"><img src=x onerror=alert(1)>", "'><svg onload=alert(1)>",
-    "</title><script>alert(1)</script>", "</textarea><script>alert(1)</script>", "<!--><script>alert(1)//-->", "{{7*7}}{% raw %}{{config}}",
-    "${7*7}#{7*7}<%= 7*7 %>", "&lt;script&gt;alert(1)&lt;/script&gt;", "javascript:alert(1)", '<a href="javascript:alert(1)">x</a>',
+    "</title><script>alert(1)</script>", "</textarea><script>alert(1)</script>", "<!--><script>alert(1)//-->", "{{1327*7919}}{% raw %}{{config}}",
+    "${1327*7919}#{1327*7919}<%= 1327*7919 %>", "&lt;script&gt;alert(1)&lt;/script&gt;", "javascript:alert(1)", '<a href="javascript:alert(1)">x</a>',
     "<iframe srcdoc='<script>alert(1)</script>'>", '" autofocus onfocus=alert(1) x="', "' onmouseover='alert(1)", "<base href=//evil.example>",
     "<meta http-equiv=refresh content=0;url=//evil.example>", "<style>*{display:none}</style>", "\u202e<script>",
     "<scr\u0130pt>alert(1)</scr\u0130pt>", "\uff1cscript\uff1ealert(1)\uff1c/script\uff1e", "<\x0cimg src=x>", "</li></ol><h1>fake</h1>",
@@ -50,7 +50,7 @@ def check_text_only(page: str, payload: str) -> None:
             "/static/v/" if tag == "script" else "/"
         )
         assert (attributes.get("action") or "/").startswith("/")
-    assert "49" not in found.text or "7*7" not in payload, payload
+    assert "10508513" not in found.text, payload
 
 
 async def everything_staff_see(service: Service, chat: str, cookies: dict[str, str]) -> dict[str, str]:
@@ -95,7 +95,7 @@ async def test_addresses_that_carry_markup_are_text_or_no_addresses(service: Ser
             "o'hara@example.com",
             "a&b@example.com",
             "a`b@example.com",
-            "{{7*7}}@example.com",
+            "{{1327*7919}}@example.com",
             "<b>@example.com",
             'x"onx=@example.com',
         )
