@@ -35,6 +35,7 @@ from chatsvc.readiness import Readiness
 from chatsvc.services import Limits, Services
 from chatsvc.streams import Streams
 from chatsvc.subscriber import Sources, Subscriber
+from chatsvc.texts import Languages
 from chatsvc.tokens import demo_secret
 
 log = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ class App:
     def __init__(self, config: Config, database_url: str, secret_key: bytes) -> None:
         self.config = config
         self.metrics = Metrics()
+        self.languages = Languages()
         self.db = Database(database_url, on_commit=self.metrics.committed)
         self.bus: Bus = LocalBus()
         self.chats = ChatService(
@@ -167,6 +169,7 @@ class App:
             streams=self.streams,
             assets=loaded,
             templates=_templates(loaded),
+            languages=self.languages,
             limits=Limits.of(config),
             metrics=self.metrics,
             readiness=self.readiness,

@@ -22,6 +22,11 @@ class User(Model):
     claims_issued_at = DateTimeTZField(
         null=True
     )  # `iat` of the newest identity token seen: an older one changes nothing
+    language = TextField(null=True)  # one of those in languages/, as last asked for by the browser or chosen
+    email_opted_out_at = DateTimeTZField(null=True)
+    email_refused = TextField(
+        null=True
+    )  # an address that the mail server refused for good: not tried while it is the user's
     created_at = DateTimeTZField(constraints=NOW)
     updated_at = DateTimeTZField(constraints=NOW)
 

@@ -15,6 +15,7 @@ from chatsvc.limits import RateLimiter
 from chatsvc.metrics import Metrics
 from chatsvc.readiness import Readiness
 from chatsvc.streams import Streams
+from chatsvc.texts import Languages
 
 BURST_USER = 10  # messages (docs/api.md section 8)
 BURST_STAFF = 50  # a morning's answers pasted one after the other
@@ -49,6 +50,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     streams: Streams
     assets: Assets
     templates: jinja2.Environment
+    languages: Languages
     limits: Limits
     metrics: Metrics
     readiness: Readiness

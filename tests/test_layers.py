@@ -21,7 +21,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("chats", "notices", "identity", "streams", "subscriber", "readiness", "cursor"),
     ("store.*",),
     ("db", "bus", "mailer", "schema", "tokens", "passwords", "profile", "presentation", "metrics", "embedded*"),
-    ("wire", "models", "events", "errors", "config", "options", "parsers", "session", "connection", "assets", "bundle", "line"),
+    ("wire", "models", "events", "errors", "config", "options", "parsers", "session", "connection", "texts", "assets", "bundle", "line"),
     ("", "address", "limits", "logs", "signals", "sdnotify", "handlers", "store", "migrations*"),
 ]  # fmt: skip
 # What blocks, and so may not be reached from a handler or a service other than through Database.

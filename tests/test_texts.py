@@ -1,0 +1,61 @@
+"""The languages: complete, with the same placeholders, and chosen as the browser asks."""
+
+import json
+import string
+
+import pytest
+
+from chatsvc.texts import DEFAULT, FOLDER, Languages, Texts
+
+LANGUAGES = Languages()
+
+
+def forms(text: str | dict[str, str]) -> dict[str, str]:
+    return text if isinstance(text, dict) else {"": text}
+
+
+def placeholders(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+
+
+@pytest.mark.parametrize("language", [name for name in LANGUAGES.names if name != DEFAULT])
+def test_a_language_has_every_text_with_the_same_placeholders(language: str) -> None:
+    reference, translated = (json.loads((FOLDER / f"{name}.json").read_text()) for name in (DEFAULT, language))
+    for part, texts in reference.items():
+        assert set(translated[part]) == set(texts), part
+        for key, text in texts.items():
+            for form, words in forms(text).items():
+                assert placeholders(forms(translated[part][key])[form]) == placeholders(words), f"{part}.{key}"
+    assert set(translated) == set(reference)
+
+
+@pytest.mark.parametrize(
+    ("header", "language"),
+    [
+        ("de", "de"),
+        ("de-AT,de;q=0.9,en;q=0.8", "de"),
+        ("fr, en-GB;q=0.7, de;q=0.3", "en"),
+        ("en;q=0.2,de;q=0.9", "de"),
+        ("DE", "de"),
+        ("de;q=0", None),
+        ("fr", None),
+        ("*", None),
+        ("", None),
+        (";;q=x,de;q=much", None),
+    ],
+)
+def test_the_browser_gets_what_it_prefers(header: str, language: str | None) -> None:
+    assert LANGUAGES.preferred(header) == language
+
+
+def test_an_unknown_language_is_the_default() -> None:
+    assert LANGUAGES.texts("xx").language == LANGUAGES.texts(None).language == DEFAULT
+    assert LANGUAGES.texts("de").language == "de"
+
+
+def test_numbers_choose_the_form_and_values_fill_the_placeholders() -> None:
+    texts = Texts("en", {"list": {"messages": {"one": "{n} message", "other": "{n} messages"}, "by": "by {who}"}})
+    assert [texts("list.messages", n=n) for n in (0, 1, 2)] == ["0 messages", "1 message", "2 messages"]
+    assert texts("list.by", who="<b>") == "by <b>"
+    with pytest.raises(KeyError):
+        texts("list.none")
