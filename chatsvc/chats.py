@@ -103,7 +103,7 @@ class ChatService:
         """
         check_text("content", content, CONTENT_MAX_CHARS)
         if not content.strip():
-            raise Unprocessable.field("content", "is blank: a message holds at least one visible character")
+            raise Unprocessable.field("content", "is blank: a message holds at least one visible character", "blank")
         check_text("client_id", client_id, CLIENT_ID_MAX_CHARS)
         row = MessageRow(
             str(uuid7()), chat_id, client_id, content, sender.type, sender.user_id, str(uuid7()),
@@ -199,9 +199,11 @@ class ChatService:
 def check_text(field: str, text: str | None, max_chars: int) -> None:
     """Raises Unprocessable for a NUL character, which PostgreSQL cannot store, and for what is too long: a form has no schema."""
     if text is not None and len(text) > max_chars:
-        raise Unprocessable.field(field, f"has {len(text)} characters; at most {max_chars} would be right")
+        raise Unprocessable.field(
+            field, f"has {len(text)} characters; at most {max_chars} would be right", "too_long", max_chars
+        )
     if text is not None and "\0" in text:
-        raise Unprocessable.field(field, "holds a NUL character, which cannot be stored")
+        raise Unprocessable.field(field, "holds a NUL character, which cannot be stored", "nul")
 
 
 def _mark_read(session: Session, chat_id: str, up_to: int, email_delay_s: float) -> rows.ReadResult:

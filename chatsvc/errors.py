@@ -8,6 +8,8 @@ class FieldError(msgspec.Struct, frozen=True):
 
     field: str
     detail: str
+    reason: str = "unprocessable"  # a key of the texts' part "problems": the same for people, in their language
+    limit: int | None = None  # what the text calls {n}
 
 
 class DomainError(Exception):
@@ -73,9 +75,9 @@ class Unprocessable(DomainError):
     status, code, title = 422, "unprocessable", "The body is not acceptable"
 
     @classmethod
-    def field(cls, field: str, detail: str) -> "Unprocessable":
+    def field(cls, field: str, detail: str, reason: str = "unprocessable", limit: int | None = None) -> "Unprocessable":
         """The usual case: one field, one reason."""
-        return cls(f"{field}: {detail}", errors=(FieldError(field, detail),))
+        return cls(f"{field}: {detail}", errors=(FieldError(field, detail, reason, limit),))
 
 
 class TooManyRequests(DomainError):

@@ -39,6 +39,7 @@ class Caller(msgspec.Struct):
     kind: Kind
     email: str | None
     name: str | None
+    language: str | None  # chosen by staff on the account page
     chat_id: str | None
     access_id: str | None
     expires_at: float | None
@@ -46,7 +47,9 @@ class Caller(msgspec.Struct):
     @classmethod
     def of(cls, account: Account, expires_at: datetime | None, access_id: str | None = None) -> "Caller":
         expires = None if expires_at is None else expires_at.timestamp()
-        return cls(account.id, account.kind, account.email, account.name, account.chat_id, access_id, expires)
+        return cls(
+            account.id, account.kind, account.email, account.name, account.language, account.chat_id, access_id, expires
+        )
 
 
 class IdentityService:

@@ -2,8 +2,10 @@
 
 from datetime import datetime
 
+from babel.dates import format_date, format_time
 from msgspec import Struct
 
+from chatsvc.texts import Texts
 from chatsvc.wire import SupportChatListItem
 
 COUNT_MAX = 999  # counts are exact up to here (store/chats.py)
@@ -29,23 +31,23 @@ class TabCounts(Struct, frozen=True):
     unread: str
 
 
-def card(item: SupportChatListItem) -> Card:
-    name = person(item.user_id, item.user_email, item.user_name)
+def card(item: SupportChatListItem, texts: Texts) -> Card:
+    name = person(item.user_id, item.user_email, item.user_name, texts)
     return Card(
         id=item.id,
         person=name,
-        preview=item.last_message_preview or "No messages yet",
+        preview=item.last_message_preview or texts("list.no_messages"),
         from_staff=item.last_message_sender == "admin",
-        count="1 message" if item.message_count == 1 else f"{item.message_count} messages",
+        count=texts("list.messages", n=item.message_count),
         at=item.last_message_at,
         unread=item.unread,
         version=f"{item.message_count} {int(item.unread)} {int(item.archived)} {name}",
     )
 
 
-def person(user_id: str, email: str | None, name: str | None) -> str:
+def person(user_id: str, email: str | None, name: str | None, texts: Texts) -> str:
     """E-mail, else name, else "Visitor" and the end of the id (its start is a time)."""
-    return email or name or f"Visitor {user_id[-TITLE_TAIL_CHARS:].upper()}"
+    return email or name or texts("list.visitor", tail=user_id[-TITLE_TAIL_CHARS:].upper())
 
 
 def capped(count: int) -> str:
@@ -57,13 +59,14 @@ def unread_title(unread: str) -> str:
     return "" if unread == "0" else f"({unread}) "
 
 
-def utc(moment: str) -> str:
+def utc(moment: str, language: str) -> str:
     """A time as it reads without JavaScript; with it the reader's own time zone takes over."""
-    return f"{_parse(moment):%d %b %Y, %H:%M} UTC"
+    at = _parse(moment)
+    return f"{format_date(at, 'medium', language)}, {format_time(at, 'short', locale=language)} UTC"
 
 
-def utc_day(day: str) -> str:
-    return f"{_parse(day):%A, %B} {_parse(day).day}"
+def utc_day(day: str, language: str) -> str:
+    return format_date(_parse(day), "full", language)
 
 
 def safe_next(target: str) -> str:

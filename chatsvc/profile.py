@@ -19,7 +19,9 @@ def clean_email(text: str | None) -> str | None:
     """None for nothing. Raises Unprocessable for what is no address."""
     text = (text or "").strip()
     if text and not is_email(text):
-        raise Unprocessable.field("email", f"{text[:64]!r} is no e-mail address; one like name@example.com would be")
+        raise Unprocessable.field(
+            "email", f"{text[:64]!r} is no e-mail address; one like name@example.com would be", "not_email"
+        )
     return text or None
 
 
@@ -27,7 +29,7 @@ def clean_name(text: str | None) -> str | None:
     """None for nothing. Raises Unprocessable for control characters."""
     text = (text or "").strip()
     if _CONTROL.search(text):
-        raise Unprocessable.field("name", "holds a control character")
+        raise Unprocessable.field("name", "holds a control character", "control")
     return text[:NAME_MAX_CHARS] or None
 
 

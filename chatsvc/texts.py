@@ -3,16 +3,20 @@
 from pathlib import Path
 
 import msgspec
+from babel import localedata
 
 FOLDER = Path(__file__).parent / "languages"
 DEFAULT = "en"  # for whoever asks for none of ours; its file is the list of all keys
 
+Part = dict[str, str | dict[str, str]]  # by key; a text that depends on a number has its forms, "one" and "other"
+
 
 class Texts:
-    """One language. `texts("dashboard.log_in")` is a text; `n` chooses between a key's `one` and `other`, keywords fill its {placeholders}."""
+    """One language. `texts("login.log_in")` is a text; `n` chooses between a key's `one` and `other`, keywords fill its {placeholders}."""
 
-    def __init__(self, language: str, table: dict[str, dict[str, str | dict[str, str]]]) -> None:
+    def __init__(self, language: str, table: dict[str, Part]) -> None:
         self.language = language
+        self._parts = table
         self._table = {f"{part}.{key}": text for part, texts in table.items() for key, text in texts.items()}
 
     def __call__(self, key: str, *, n: int | None = None, **values: object) -> str:
@@ -21,6 +25,10 @@ class Texts:
         if isinstance(text, dict):
             text = text["one" if n == 1 else "other"]
         return text.format(n=n, **values)
+
+    def part(self, name: str) -> Part:
+        """The texts of one part as they stand in the file, for programs in the browser."""
+        return self._parts[name]
 
     @property
     def keys(self) -> frozenset[str]:
@@ -32,6 +40,8 @@ class Languages:
 
     def __init__(self, folder: Path = FOLDER) -> None:
         found = {path.stem: msgspec.json.decode(path.read_bytes()) for path in sorted(folder.glob("*.json"))}
+        for language in found:
+            localedata.load(language)  # kept by babel: the first date must not read a file on the loop
         self._texts = {language: Texts(language, table) for language, table in found.items()}
 
     @property

@@ -1,13 +1,19 @@
 """The languages: complete, with the same placeholders, and chosen as the browser asks."""
 
 import json
+import re
 import string
 
 import pytest
 
+from chatsvc.errors import DomainError, Unauthorized
 from chatsvc.texts import DEFAULT, FOLDER, Languages, Texts
+from tests.support.process import ROOT
 
 LANGUAGES = Languages()
+KEY = re.compile(r"""\b(?:t|texts)\(\s*["']([a-z_]+\.[a-z_]+)["']""")
+# found by an error's code or a field's reason; read by programs in the browser; e-mails are another part's matter
+BY_CODE = ("errors.", "error_hints.", "problems.", "dashboard_js.", "email.")
 
 
 def forms(text: str | dict[str, str]) -> dict[str, str]:
@@ -46,6 +52,21 @@ def test_a_language_has_every_text_with_the_same_placeholders(language: str) -> 
 )
 def test_the_browser_gets_what_it_prefers(header: str, language: str | None) -> None:
     assert LANGUAGES.preferred(header) == language
+
+
+def test_every_error_of_the_catalogue_has_its_words() -> None:
+    kinds: list[type[DomainError]] = [DomainError, *DomainError.__subclasses__(), *Unauthorized.__subclasses__()]
+    table = json.loads((FOLDER / f"{DEFAULT}.json").read_text())
+    assert {kind.code: kind.title for kind in kinds} == table["errors"]
+    assert set(table["error_hints"]) == set(table["errors"])
+
+
+def test_what_is_asked_for_is_there_and_what_is_there_is_asked_for() -> None:
+    """Keys as they stand in templates and programs; keys put together from a code are those of the catalogue."""
+    sources = [*(ROOT / "chatsvc" / "templates").rglob("*"), *(ROOT / "chatsvc").rglob("*.py")]
+    used = {key for path in sources if path.is_file() for key in KEY.findall(path.read_text())}
+    by_code = {key for key in LANGUAGES.texts(None).keys if key.startswith(BY_CODE)}
+    assert used == LANGUAGES.texts(None).keys - by_code
 
 
 def test_an_unknown_language_is_the_default() -> None:

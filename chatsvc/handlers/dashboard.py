@@ -34,7 +34,8 @@ class LoginHandler(PageHandler):
             token = await self.services.identity.login(email, password, address_key(self.address))
         except (Unauthorized, TooManyRequests) as error:
             self.set_error(error)
-            self._form(email=email, problem=f"{error.detail[:1].upper()}{error.detail[1:]}.")
+            texts = self.texts
+            self._form(email=email, problem=texts("login.wait") if error.status == 429 else texts("login.wrong"))
         else:
             self.start_session(token)
             self.redirect(presentation.safe_next(self.get_body_argument("next", "", strip=False)), status=303)
@@ -62,6 +63,9 @@ class DashboardHandler(PageHandler):
         counts = await self.services.chats.counts()
         return presentation.TabCounts(*(presentation.capped(count) for count in counts))
 
+    def person(self, chat: AdminSupportChat | SupportChatListItem) -> str:
+        return presentation.person(chat.user_id, chat.user_email, chat.user_name, self.texts)
+
     def dashboard_page(self, template: str, counts: presentation.TabCounts, **context: object) -> None:
         title = presentation.unread_title(counts.unread)
         self.page(template, staff=self.caller.email, counts=counts, unread_title=title, **context)
@@ -77,7 +81,8 @@ class ListHandler(DashboardHandler):
         archived = self.get_query_argument("archived", "") == "true"
         cursor = self.get_query_argument("cursor", None)
         found = await self.services.chats.list_chats(archived=archived, limit=CARDS, cursor=cursor)
-        cards = [presentation.card(item) for item in found.items]
+        texts = self.texts
+        cards = [presentation.card(item, texts) for item in found.items]
         self.dashboard_page(
             self.template, await self.counts(), cards=cards, archived=archived,
             cursor=cursor, next_cursor=found.next_cursor, query=self.request.query,
@@ -116,9 +121,9 @@ class ChatHandler(DashboardHandler):
         cursor = shown.messages[-1].seq if shown.messages else 0
         await chats.mark_viewed(chat_id, cursor)
         self.dashboard_page(
-            "dashboard/chat.html", await self.counts(), chat=chat, person=_person(chat),
+            "dashboard/chat.html", await self.counts(), chat=chat, person=self.person(chat),
             messages=shown.messages, has_more=shown.has_more, cursor=cursor, at_end=cursor >= chat.last_seq,
-            client_id=str(uuid4()), draft=draft, problem=problem.detail if problem else "",
+            client_id=str(uuid4()), draft=draft, problem=self.explain(problem) if problem else "",
         )  # fmt: skip
 
 
@@ -134,7 +139,7 @@ class MessagesHandler(DashboardHandler):
             page = await chats.messages_before(chat_id, before, MESSAGES)
         else:
             page = await chats.messages_after(chat_id, after or 0, MESSAGES)
-        context = {"messages": page.messages, "has_more": page.has_more, "person": _person(chat)}
+        context = {"messages": page.messages, "has_more": page.has_more, "person": self.person(chat)}
         self.page("partials/messages.html", **context)
 
 
@@ -143,10 +148,6 @@ class ArchiveHandler(DashboardHandler):
         chats = self.services.chats
         await (chats.archive(chat_id) if action == "archive" else chats.unarchive(chat_id))
         self.redirect("/dashboard" if action == "archive" else f"/dashboard/chats/{chat_id}", status=303)
-
-
-def _person(chat: AdminSupportChat | SupportChatListItem) -> str:
-    return presentation.person(chat.user_id, chat.user_email, chat.user_name)
 
 
 ROUTES = [

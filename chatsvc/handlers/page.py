@@ -8,6 +8,7 @@ from chatsvc.cursor import parse_seq
 from chatsvc.errors import BadRequest, DomainError, NotFound, Unauthorized
 from chatsvc.handlers.base import BaseHandler
 from chatsvc.identity import Caller
+from chatsvc.texts import Texts
 
 CSP = "; ".join(
     (
@@ -49,11 +50,25 @@ class PageHandler(BaseHandler):
             raise Unauthorized
         return await self.services.identity.session(cookie)
 
+    @property
+    def texts(self) -> Texts:
+        """In the language that the caller chose on the account page, else one that the browser asks for."""
+        languages = self.services.languages
+        caller: Caller | None = getattr(self, "caller", None)  # there is none yet when the form itself is refused
+        chosen = caller and caller.language
+        return languages.texts(chosen or languages.preferred(self.request.headers.get("Accept-Language", "")))
+
+    def explain(self, error: DomainError) -> str:
+        """What was wrong with a form, for the person who sent it."""
+        if not error.errors:
+            return self.texts(f"problems.{error.code}")
+        return self.texts(f"problems.{error.errors[0].reason}", n=error.errors[0].limit)
+
     def page(self, template: str, **context: Any) -> None:
         """Ends the request with a page."""
         self.set_header("Content-Type", "text/html; charset=utf-8")
         rendered = self.services.templates.get_template(template).render(
-            name=self.services.config.name, xsrf_token=self.xsrf_token.decode(), **context
+            t=self.texts, name=self.services.config.name, xsrf_token=self.xsrf_token.decode(), **context
         )
         self.finish(rendered)
 
@@ -62,7 +77,8 @@ class PageHandler(BaseHandler):
             self.clear_header("WWW-Authenticate")
             self.redirect(f"/login?{urlencode({'next': self.request.uri or '/'})}")
             return
-        self.page("error.html", title=error.title, status=error.status, detail=error.detail, request_id=self.request_id)
+        title, hint = self.texts(f"errors.{error.code}"), self.texts(f"error_hints.{error.code}")
+        self.page("error.html", title=title, status=error.status, hint=hint, request_id=self.request_id)
 
     def start_session(self, token: str) -> None:
         """Sets the session cookie; the browser forgets it when it ends, the server after 7 days at most."""

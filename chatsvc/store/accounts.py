@@ -27,6 +27,7 @@ class Account(NamedTuple):
     kind: Kind
     email: str | None
     name: str | None
+    language: str | None
     chat_id: str | None
     claims_issued_at: datetime | None
 
@@ -47,7 +48,7 @@ class PasswordRecord(NamedTuple):
 
 def _select_account() -> Any:
     return User.select(
-        User.id, User.kind, User.email, User.name, SupportChat.id.alias("chat_id"), User.claims_issued_at
+        User.id, User.kind, User.email, User.name, User.language, SupportChat.id.alias("chat_id"), User.claims_issued_at
     ).join(SupportChat, JOIN.LEFT_OUTER, on=(SupportChat.user == User.id))
 
 
@@ -57,8 +58,8 @@ def _one_account(session: Session, query: Any) -> Account | None:
 
 
 def _to_account(row: tuple[Any, ...]) -> Account:
-    user_id, kind, email, name, chat_id, issued_at = row
-    return Account(str(user_id), kind, email, name, chat_id and str(chat_id), issued_at)
+    user_id, kind, email, name, language, chat_id, issued_at = row
+    return Account(str(user_id), kind, email, name, language, chat_id and str(chat_id), issued_at)
 
 
 def host_account(session: Session, external_id: str) -> Account | None:
@@ -221,9 +222,9 @@ def delete_from(model: Any) -> Any:
 
 def _access_query(model: type[StaffSession] | type[StaffToken]) -> Any:
     last_seen = StaffSession.last_seen_at if model is StaffSession else model.created_at
-    return model.select(User.id, User.kind, User.email, User.name, model.id, model.created_at, last_seen).join(
-        User, on=((model.user == User.id) & (User.kind == "staff"))
-    )
+    return model.select(
+        User.id, User.kind, User.email, User.name, User.language, model.id, model.created_at, last_seen
+    ).join(User, on=((model.user == User.id) & (User.kind == "staff")))
 
 
 def _expired() -> Any:

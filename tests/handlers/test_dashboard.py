@@ -1,5 +1,6 @@
 """The staff's pages as a browser without JavaScript sees them, and what they refuse."""
 
+import json
 import re
 from typing import Any
 from urllib.parse import urlencode
@@ -7,6 +8,7 @@ from urllib.parse import urlencode
 import pytest
 
 from chatsvc.presentation import capped, card, person, safe_next, unread_title
+from chatsvc.texts import Languages
 from chatsvc.wire import SupportChatListItem
 from tests.support.service import PASSWORD, Answer, Service, read_cookies
 
@@ -15,6 +17,8 @@ OUTSIDE = [
     "", "//evil.example", "/\\evil.example", "\\/evil.example", "https://evil.example", "javascript:alert(1)", "evil.example",
     "/\t/evil.example", "/\n/evil.example", "/ok\r\nSet-Cookie: a=b", "\x00/x", " /dashboard", "/\x7f",
 ]  # fmt: skip
+TEXTS = Languages().texts("en")
+GERMAN = {"Accept-Language": "de-AT, en;q=0.5"}
 
 
 async def get(service: Service, path: str, cookies: dict[str, str]) -> Answer:
@@ -75,6 +79,31 @@ async def test_the_sixth_try_to_log_in_is_told_to_wait(service: Service) -> None
     assert answer.status == 429
     assert "wait a little" in answer.text
     assert int(answer.headers["Retry-After"]) >= 1
+
+
+async def test_pages_speak_the_language_of_the_browser(service: Service) -> None:
+    """Texts, plural forms, dates, and what was wrong with a form; for JavaScript its texts are in the page."""
+    await service.create_staff()
+    user, cookies = service.user_token(), await service.login()
+    await service.send(user, "hello")
+    path = f"/dashboard/chats/{await service.chat_id(user)}"
+    shown = {
+        "/login": "Melden Sie sich an",
+        "/dashboard": "1 Nachricht ·",
+        path: "Antwort schreiben …",
+        f"{path}?before=x": "Ungültige Anfrage",
+    }
+    for page, text in shown.items():
+        answer = await service.get(page, cookies=cookies, headers=GERMAN)
+        assert '<html lang="de">' in answer.text and text in answer.text, page
+    german = (await service.get(path, cookies=cookies, headers=GERMAN)).text
+    assert re.search(r">\d\d\.\d\d\.20\d\d, \d\d:\d\d UTC<", german)
+    assert re.search(r'<li class="day"><time datetime="[0-9-]+">\w+tag, \d+\. \w+ 20\d\d<|Mittwoch', german)
+    for_scripts = re.search(r"data-texts='([^']+)'", german)
+    assert for_scripts and json.loads(for_scripts[1])["just_now"] == "gerade eben"
+    form = {"_xsrf": cookies["_xsrf"], "content": "x" * 10_001}
+    refused = await service.request("POST", path, form=form, cookies=cookies, headers=GERMAN)
+    assert refused.status == 422 and "Zu lang: 10000 Zeichen sind erlaubt." in refused.text
 
 
 async def test_strangers_are_sent_to_the_login_and_forms_need_their_token(service: Service) -> None:
@@ -197,9 +226,9 @@ def test_the_title_counts_up_to_999(count: int, title: str) -> None:
 
 def test_people_have_names() -> None:
     user_id = "0190f3a0-0000-7000-8000-00000000a4f2"
-    assert person(user_id, "a@example.com", "Ada") == "a@example.com"
-    assert person(user_id, None, "Ada") == "Ada"
-    assert person(user_id, None, None) == "Visitor A4F2"
+    assert person(user_id, "a@example.com", "Ada", TEXTS) == "a@example.com"
+    assert person(user_id, None, "Ada", TEXTS) == "Ada"
+    assert person(user_id, None, None, TEXTS) == "Visitor A4F2"
 
 
 def test_a_card_has_another_version_for_all_that_changes_on_it() -> None:
@@ -208,7 +237,7 @@ def test_a_card_has_another_version_for_all_that_changes_on_it() -> None:
             "id": "i", "user_id": "u", "user_email": "a@example.com", "user_name": None, "last_message_at": None,
             "last_message_preview": None, "last_message_sender": None, "message_count": 1, "unread": False, "archived": False,
         }  # fmt: skip
-        return card(SupportChatListItem(**{**fields, **changes})).version
+        return card(SupportChatListItem(**{**fields, **changes}), TEXTS).version
 
     others: list[dict[str, Any]] = [
         {"message_count": 2},
