@@ -6,18 +6,15 @@ import logging
 import resource
 import socket
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import jinja2
 from tornado.http1connection import HTTP1Connection
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPServerRequest
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
-from chatsvc import presentation
 from chatsvc.accesslog import log_request
 from chatsvc.address import parse_networks
 from chatsvc.assets import Assets
@@ -32,6 +29,7 @@ from chatsvc.identity import IdentityService
 from chatsvc.metrics import Metrics
 from chatsvc.openapi import describe
 from chatsvc.readiness import Readiness
+from chatsvc.rendering import load_templates
 from chatsvc.services import Limits, Services
 from chatsvc.streams import Streams
 from chatsvc.subscriber import Sources, Subscriber
@@ -168,7 +166,7 @@ class App:
             identity=self.identity,
             streams=self.streams,
             assets=loaded,
-            templates=_templates(loaded),
+            templates=load_templates(loaded),
             languages=self.languages,
             limits=Limits.of(config),
             metrics=self.metrics,
@@ -188,19 +186,6 @@ class App:
     def _stream_closed(self, subscriber: Subscriber, age_s: float) -> None:
         self.metrics.streams_closed.labels(subscriber.reason or "gone").inc()
         log.info("stream closed: %s after %.0f s", subscriber.reason, age_s)
-
-
-def _templates(loaded: Assets) -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals["asset"] = loaded.url
-    environment.filters |= {"utc": presentation.utc, "utc_day": presentation.utc_day}
-    return environment
 
 
 def _raise_descriptor_limit() -> int:

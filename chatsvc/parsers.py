@@ -138,8 +138,12 @@ def smtp_url(text: str) -> str:
 def mailbox(text: str) -> str:
     header: Any = SMTP.header_factory("From", text)
     one = header.addresses[0] if len(header.addresses) == 1 else None
-    if header.defects or one is None or not one.username or not one.domain:
+    if header.defects or one is None or not one.username.isascii() or not one.username or not one.domain:
         raise ValueError(MAILBOX_HINT)
+    try:
+        one.domain.encode("idna")
+    except UnicodeError:
+        raise ValueError(MAILBOX_HINT) from None
     return text
 
 

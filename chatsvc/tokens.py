@@ -3,12 +3,14 @@
 import hashlib
 import hmac
 import secrets
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import jwt
 
-from chatsvc.errors import TokenExpired, Unauthorized
+from chatsvc.errors import NotFound, TokenExpired, Unauthorized
 
 ALGORITHM = "HS256"
 AUDIENCE = "chatsvc"
@@ -18,6 +20,8 @@ LEEWAY = timedelta(seconds=30)  # two machines' clocks
 VISITOR_LIFETIME = timedelta(days=400)  # as long as browsers keep a cookie at most
 VISITOR_PREFIX = "cv_"  # says which kind a token is before anything of it is decoded
 STAFF_PREFIX = "cs_"
+UUID_BYTES = 16
+MAC_BYTES = 16  # nobody guesses 128 bits over the network; a shorter link breaks less often
 
 
 class Claims(NamedTuple):
@@ -67,6 +71,29 @@ def decode_visitor(token: str, secret_key: bytes) -> tuple[str, datetime]:
     key = purpose_key(secret_key, "visitor-token")
     payload = _decode(token.removeprefix(VISITOR_PREFIX), (key,), "visitor")
     return str(payload["sub"]), _moment(payload["exp"])
+
+
+def sign_unsubscribe(secret_key: bytes, user_id: str) -> str:
+    """Good for switching this user's e-mails off and on again, for as long as somebody keeps an old e-mail."""
+    subject = UUID(user_id).bytes
+    return urlsafe_b64encode(subject + _unsubscribe_mac(secret_key, subject)).rstrip(b"=").decode()
+
+
+def read_unsubscribe(token: str, secret_key: bytes) -> str:
+    """The user's id. Raises NotFound for whatever sign_unsubscribe did not make."""
+    try:
+        signed = urlsafe_b64decode(token.encode("ascii") + b"==")
+    except ValueError:
+        raise NotFound from None
+    subject, mac = signed[:UUID_BYTES], signed[UUID_BYTES:]
+    genuine = hmac.compare_digest(mac, _unsubscribe_mac(secret_key, subject))
+    if not genuine or sign_unsubscribe(secret_key, str(UUID(bytes=subject))) != token:
+        raise NotFound
+    return str(UUID(bytes=subject))
+
+
+def _unsubscribe_mac(secret_key: bytes, subject: bytes) -> bytes:
+    return hmac.digest(purpose_key(secret_key, "unsubscribe"), subject, "sha256")[:MAC_BYTES]
 
 
 def new_secret(prefix: str = "") -> str:

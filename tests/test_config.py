@@ -178,6 +178,8 @@ def test_an_option_given_twice_is_refused(option: Option, tmp_path: Path) -> Non
         ("MAIL_FROM", "a@example.com, b@example.com", MAILBOX),
         ("MAIL_FROM", "Müller, Eva <eva@example.com>", MAILBOX),
         ("MAIL_FROM", "<support@>", MAILBOX),
+        ("MAIL_FROM", "jürgen@example.com", MAILBOX),
+        ("MAIL_FROM", f"a@{'x' * 64}.example.com", MAILBOX),
         ("EMAIL_DELAY_S", "5m", "a whole number from 0 to 604800"),
         ("EMAIL_MIN_INTERVAL_S", "604801", "a whole number from 0 to 604800"),
         ("MESSAGE_RATE_USER", "1.5", "a whole number from 0 to 1000000"),

@@ -20,8 +20,8 @@ LAYERS: list[tuple[str, ...]] = [
     ("services",),
     ("chats", "notices", "identity", "streams", "subscriber", "readiness", "cursor"),
     ("store.*",),
-    ("db", "bus", "mailer", "schema", "tokens", "passwords", "profile", "presentation", "metrics", "embedded*"),
-    ("wire", "models", "events", "errors", "config", "options", "parsers", "session", "connection", "texts", "assets", "bundle", "line"),
+    ("db", "bus", "mailer", "letters", "schema", "tokens", "passwords", "profile", "presentation", "rendering", "metrics", "embedded*"),
+    ("wire", "models", "events", "errors", "config", "options", "parsers", "session", "connection", "texts", "assets", "bundle", "line", "excerpts"),
     ("", "address", "limits", "logs", "signals", "sdnotify", "handlers", "store", "migrations*"),
 ]  # fmt: skip
 # What blocks, and so may not be reached from a handler or a service other than through Database.

@@ -7,17 +7,19 @@ import json
 import time
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from chatsvc import tokens
-from chatsvc.errors import TokenExpired, Unauthorized
+from chatsvc.errors import NotFound, TokenExpired, Unauthorized
 from tests.support.service import IDENTITY_SECRET, SECRET_KEY
 
 OTHER_SECRET = b"another secret, as long as the first one is"
 HEADER: dict[str, Any] = {"alg": "HS256", "typ": "JWT"}
 ABSENT = object()
 DAY_S = 24 * 3600
+USER_ID = "0190aaaa-bbbb-7ccc-8ddd-eeeeffff0000"
 
 
 def encode(value: object) -> str:
@@ -235,3 +237,21 @@ def test_random_tokens_are_long_different_and_stored_as_a_hash() -> None:
     assert len(made) == 1000 and all(len(token) >= 43 + 3 for token in made)
     token = made.pop()
     assert tokens.hash_token(token) == hashlib.sha256(token.encode()).hexdigest()
+
+
+# ---- unsubscribing ----
+
+
+def test_a_link_for_unsubscribing_is_good_for_its_user_alone() -> None:
+    token = tokens.sign_unsubscribe(SECRET_KEY, USER_ID)
+    assert tokens.read_unsubscribe(token, SECRET_KEY) == USER_ID
+    assert len(token) < 50, "short links survive e-mail programs"
+    other_purpose = encode(UUID(USER_ID).bytes + hmac.digest(SECRET_KEY, UUID(USER_ID).bytes, "sha256")[:16])
+    visitor = tokens.sign_visitor(SECRET_KEY, USER_ID)
+    for wrong in (
+        "", "x", "é", token[:-1], token + "A", token + "=", token + "\n", f" {token}", token[:-1] + "~", "A" * len(token), token.swapcase(),
+        "B" + token[1:], token[:-2] + ("AA" if token[-2:] != "AA" else "BB"), other_purpose, visitor, visitor.removeprefix("cv_"),
+        tokens.sign_unsubscribe(b"another secret key, of more than 32 bytes", USER_ID), encode(b"\0" * 32), encode(b"\0" * 15), "A" * 100_000,
+    ):  # fmt: skip
+        with pytest.raises(NotFound):
+            tokens.read_unsubscribe(wrong, SECRET_KEY)
