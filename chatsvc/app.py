@@ -22,7 +22,7 @@ from chatsvc.bus import Bus, LocalBus
 from chatsvc.chats import ChatService
 from chatsvc.config import Config
 from chatsvc.db import Database
-from chatsvc.handlers import admin, assets, dashboard, demo, ops, stream, user
+from chatsvc.handlers import admin, assets, dashboard, demo, ops, stream, unsubscribe, user
 from chatsvc.handlers.base import BODY_MAX_BYTES, TooLargeHandler
 from chatsvc.handlers.page import PageNotFoundHandler
 from chatsvc.identity import IdentityService
@@ -51,6 +51,7 @@ DESCRIPTORS_RESERVED = 200  # of the process's limit: listening sockets, databas
 
 ROUTES: list[Any] = [
     *user.ROUTES, *admin.ROUTES, *stream.ROUTES, *dashboard.ROUTES, *demo.ROUTES, *assets.ROUTES, *ops.ROUTES,
+    *unsubscribe.ROUTES,
 ]  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from chatsvc.passwords import Passwords, needs_rehash
 from chatsvc.profile import clean_email, clean_name, tidy_claims
 from chatsvc.session import Session
 from chatsvc.store import accounts
-from chatsvc.store.accounts import Account, Kind, StaffAccess
+from chatsvc.store.accounts import Account, EmailChoice, Kind, StaffAccess
 from chatsvc.store.chats import list_item
 from chatsvc.wire import NewVisitor, StaffChatUpdatedEvent, SupportChatListItem, VisitorChange, VisitorProfile
 
@@ -39,7 +39,7 @@ class Caller(msgspec.Struct):
     kind: Kind
     email: str | None
     name: str | None
-    language: str | None  # chosen by staff on the account page
+    language: str | None  # of a user as the browser asked last, of staff as chosen on the account page
     chat_id: str | None
     access_id: str | None
     expires_at: float | None
@@ -138,12 +138,12 @@ class IdentityService:
 
     # ---- visitors ----
 
-    async def create_visitor(self, wanted: NewVisitor) -> tuple[str, str]:
+    async def create_visitor(self, wanted: NewVisitor, language: str | None = None) -> tuple[str, str]:
         """A token for a new visitor, and the visitor's user id. Raises Forbidden where visitors are off."""
         if not self._visitors:
             raise Forbidden("visitors are switched off here: an identity token is needed")
         user_id, name, email = str(uuid7()), clean_name(wanted.name), clean_email(wanted.email)
-        await self._db.write(accounts.create_visitor, user_id, name, email)
+        await self._db.write(accounts.create_visitor, user_id, name, email, language)
         return tokens.sign_visitor(self._secret_key, user_id), user_id
 
     async def change_visitor(self, caller: Caller, change: VisitorChange) -> VisitorProfile:
@@ -157,6 +157,23 @@ class IdentityService:
             changes["email"] = clean_email(change.email)
         account, _ = await self._db.write(_change_visitor, caller.user_id, changes, then=self._profile_changed)
         return VisitorProfile(account.id, account.name, account.email)
+
+    # ---- what e-mails need to know of a user ----
+
+    async def note_language(self, caller: Caller, language: str | None) -> None:
+        """The language that the user's browser asks for now; writes it down if it is another than before."""
+        if language is not None and language != caller.language:
+            await self._db.write(accounts.set_language, caller.user_id, language)
+            caller.language = language
+
+    async def email_choice(self, token: str) -> EmailChoice:
+        """What the user to whom a link for unsubscribing belongs has chosen. Raises NotFound."""
+        return await self._db.read(accounts.email_choice, tokens.read_unsubscribe(token, self._secret_key))
+
+    async def choose_email(self, token: str, *, opted_out: bool) -> EmailChoice:
+        """Ends the e-mails to this user, or has them sent again. Raises NotFound."""
+        user_id = tokens.read_unsubscribe(token, self._secret_key)
+        return await self._db.write(accounts.choose_email, user_id, opted_out)
 
     # ---- staff ----
 

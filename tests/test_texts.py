@@ -12,8 +12,8 @@ from tests.support.process import ROOT
 
 LANGUAGES = Languages()
 KEY = re.compile(r"""\b(?:t|texts)\(\s*["']([a-z_]+\.[a-z_]+)["']""")
-# found by an error's code or a field's reason; read by programs in the browser; e-mails are another part's matter
-BY_CODE = ("errors.", "error_hints.", "problems.", "dashboard_js.", "email.")
+# found by an error's code or a field's reason; read by programs in the browser
+BY_CODE = ("errors.", "error_hints.", "problems.", "dashboard_js.")
 
 
 def forms(text: str | dict[str, str]) -> dict[str, str]:

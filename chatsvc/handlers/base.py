@@ -86,6 +86,11 @@ class BaseHandler(RequestHandler):
         raise errors.Unauthorized
 
     @property
+    def language(self) -> str | None:
+        """One of ours that the browser asks for; None if there is none among them."""
+        return self.services.languages.preferred(self.request.headers.get("Accept-Language", ""))
+
+    @property
     def bearer_token(self) -> str | None:
         """The token in the Authorization header; None without that header, Unauthorized if it holds something else."""
         header = self.request.headers.get("Authorization")
@@ -253,6 +258,7 @@ class UserHandler(CorsMixin):
     async def chat_id(self) -> str:
         """The caller's chat, created if there is none yet."""
         if self.caller.chat_id is None:
+            await self.services.identity.note_language(self.caller, self.language)
             self.caller.chat_id = await self.services.chats.chat_id_of(self.caller.user_id)
         return self.caller.chat_id
 

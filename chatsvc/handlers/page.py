@@ -53,10 +53,9 @@ class PageHandler(BaseHandler):
     @property
     def texts(self) -> Texts:
         """In the language that the caller chose on the account page, else one that the browser asks for."""
-        languages = self.services.languages
         caller: Caller | None = getattr(self, "caller", None)  # there is none yet when the form itself is refused
         chosen = caller and caller.language
-        return languages.texts(chosen or languages.preferred(self.request.headers.get("Accept-Language", "")))
+        return self.services.languages.texts(chosen or self.language)
 
     def explain(self, error: DomainError) -> str:
         """What was wrong with a form, for the person who sent it."""
@@ -64,11 +63,16 @@ class PageHandler(BaseHandler):
             return self.texts(f"problems.{error.code}")
         return self.texts(f"problems.{error.errors[0].reason}", n=error.errors[0].limit)
 
+    @property
+    def form_token(self) -> str:
+        """What forms on the page send back; asking for it sets its cookie."""
+        return self.xsrf_token.decode()
+
     def page(self, template: str, **context: Any) -> None:
         """Ends the request with a page."""
         self.set_header("Content-Type", "text/html; charset=utf-8")
         rendered = self.services.templates.get_template(template).render(
-            t=self.texts, name=self.services.config.name, xsrf_token=self.xsrf_token.decode(), **context
+            t=self.texts, name=self.services.config.name, xsrf_token=self.form_token, **context
         )
         self.finish(rendered)
 

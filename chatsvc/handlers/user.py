@@ -16,7 +16,8 @@ class VisitorsHandler(CorsMixin):
     )
     async def post(self) -> None:
         self.take(self.services.limits.visitor_address, address_key(self.address))
-        token, user_id = await self.services.identity.create_visitor(self.decode(wire.NewVisitor))
+        new = self.decode(wire.NewVisitor)
+        token, user_id = await self.services.identity.create_visitor(new, self.language)
         self.send(wire.VisitorCreated(token, user_id), 201)
 
 
@@ -47,6 +48,7 @@ class MessagesHandler(UserHandler):
         self.limit_message()
         new = self.decode(wire.NewMessage)
         sender = Sender(self.caller.user_id, "user")
+        await self.services.identity.note_language(self.caller, self.language)
         message, is_new = await self.services.chats.post_message(
             await self.chat_id(), sender, new.content, new.client_id
         )

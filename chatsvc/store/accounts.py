@@ -41,6 +41,13 @@ class StaffAccess(NamedTuple):
     is_stale: bool = False  # its use was not noted for TOUCH_AFTER
 
 
+class EmailChoice(NamedTuple):
+    """Whether a user wants no e-mails, and the language to say so in."""
+
+    opted_out: bool
+    language: str | None
+
+
 class PasswordRecord(NamedTuple):
     user_id: str
     password_hash: str
@@ -100,8 +107,9 @@ def note_claims(session: Session, user_id: str, issued_at: datetime) -> None:
     User.update(claims_issued_at=issued_at).where((User.id == user_id) & older).execute(session.database)
 
 
-def create_visitor(session: Session, user_id: str, name: str | None, email: str | None) -> None:
-    User.insert(id=user_id, kind="visitor", name=name, email=email).on_conflict_ignore().execute(session.database)
+def create_visitor(session: Session, user_id: str, name: str | None, email: str | None, language: str | None) -> None:
+    query = User.insert(id=user_id, kind="visitor", name=name, email=email, language=language)
+    query.on_conflict_ignore().execute(session.database)
 
 
 def change_visitor(session: Session, user_id: str, changes: dict[str, str | None]) -> Account:
@@ -113,6 +121,25 @@ def change_visitor(session: Session, user_id: str, changes: dict[str, str | None
     if account is None:
         raise NotFound("there is no such visitor")
     return account
+
+
+def set_language(session: Session, user_id: str, language: str) -> None:
+    User.update(language=language).where(User.id == user_id).execute(session.database)
+
+
+def email_choice(session: Session, user_id: str) -> EmailChoice:
+    """Raises NotFound if there is no such user."""
+    query = User.select(User.email_opted_out_at, User.language).where(User.id == user_id)
+    for opted_out_at, language in query.tuples().execute(session.database):
+        return EmailChoice(opted_out_at is not None, language)
+    raise NotFound
+
+
+def choose_email(session: Session, user_id: str, opted_out: bool) -> EmailChoice:
+    """Repeating it changes nothing: the first time stays. Raises NotFound if there is no such user."""
+    since = fn.coalesce(User.email_opted_out_at, NOW) if opted_out else None
+    User.update(email_opted_out_at=since).where(User.id == user_id).execute(session.database)
+    return email_choice(session, user_id)
 
 
 def _staff_email(email: str) -> Any:

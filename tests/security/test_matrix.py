@@ -76,6 +76,8 @@ TABLE: dict[tuple[str, str], Row] = {
     (f"{_PAGES}/(archive|unarchive)", "POST"): Row(FORM, 303, f"{PAGES}/archive"),
     ("/demo", "GET"): Row(PUBLIC, 404, "/demo"),
     ("/demo/token", "GET"): Row(PUBLIC, 404, "/demo/token"),
+    ("/notices/unsubscribe", "GET"): Row(PUBLIC, 404, "/notices/unsubscribe"),
+    ("/notices/unsubscribe", "POST"): Row(PUBLIC, 404, "/notices/unsubscribe"),
     (r"/widget\.js", "GET"): Row(PUBLIC, 200, "/widget.js"),
     (r"/widget\.js", "HEAD"): Row(PUBLIC, 200, "/widget.js"),
     (r"/static/v/([0-9a-z]{1,64})/([A-Za-z0-9_./-]{1,200})", "GET"): Row(PUBLIC, 200, "/static/v/x/style.css"),
