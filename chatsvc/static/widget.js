@@ -12,6 +12,7 @@ const BASE = new URL(".", import.meta.url);
 const MODULES = new URL("static/v/dev/widget/", BASE);
 const KEY = `support-chat:${BASE.href}:`;
 const DEFAULT_ACCENT = "#0b57d0";
+const FRAGMENT = "#support-chat"; // where the button in e-mails leads; a link in the page may do the same
 const ATTRIBUTES = ["token", "heading", "greeting", "accent", "theme", "lang", "open"];
 
 /** Whether this browser is a visitor's, or has a message that was not sent; reading it stores nothing. @returns {boolean} */
@@ -36,7 +37,10 @@ class SupportChat extends HTMLElement {
   /** @type {Promise<import("./widget/element.js").Chat> | null} */ #chat = null;
 
   connectedCallback() {
-    if (!this.#root.childElementCount) this.#draw();
+    if (!this.#root.childElementCount) {
+      this.#draw();
+      if (location.hash === FRAGMENT) this.open = true;
+    }
     for (const name of ["getToken", ...ATTRIBUTES]) this.#upgrade(name);
     if (this.open || this.hasAttribute("token") || this.#getToken || returning()) this.#use((chat) => chat.connected());
   }
@@ -155,7 +159,13 @@ for (const name of ATTRIBUTES.filter((name) => !["lang", "open"].includes(name))
   });
 }
 
-if (!customElements.get("support-chat")) customElements.define("support-chat", SupportChat);
+if (!customElements.get("support-chat")) {
+  customElements.define("support-chat", SupportChat);
+  addEventListener("hashchange", () => {
+    const chat = /** @type {SupportChat | null} */ (document.querySelector("support-chat"));
+    if (location.hash === FRAGMENT) chat?.show();
+  });
+}
 
 /** Adds an element to a page that has none, and again when a router has replaced the body. */
 function addElement() {

@@ -25,11 +25,13 @@ export class HttpError extends Error {
 export class ChatClient {
   #base;
   #identity;
+  #languages;
 
-  /** @param {URL} base @param {import("./identity.js").Identity} identity */
-  constructor(base, identity) {
+  /** @param {URL} base @param {import("./identity.js").Identity} identity @param {() => string} languages for Accept-Language: e-mails follow the widget */
+  constructor(base, identity, languages) {
     this.#base = base;
     this.#identity = identity;
+    this.#languages = languages;
   }
 
   /** @returns {Promise<SupportChatSnapshot>} */
@@ -102,7 +104,8 @@ export class ChatClient {
 
   /** @param {string} path @param {RequestInit} options */
   #fetch(path, options) {
-    return fetch(new URL(path, this.#base), { credentials: "omit", cache: "no-store", referrerPolicy: "no-referrer", ...options });
+    const headers = { "Accept-Language": this.#languages(), ...options.headers };
+    return fetch(new URL(path, this.#base), { credentials: "omit", cache: "no-store", referrerPolicy: "no-referrer", ...options, headers });
   }
 }
 

@@ -4,6 +4,7 @@ import { ChatClient } from "./chat-client.js";
 import { Identity } from "./identity.js";
 import { Memory } from "./memory.js";
 import { Session } from "./session.js";
+import { acceptLanguage } from "./strings.js";
 import { View } from "./view.js";
 
 const ASK_AGAIN_MS = 5000; // the host application did not tell who it is
@@ -80,7 +81,8 @@ export class Chat {
     this.#identity = identity;
     this.#subject = subject;
     const names = { outbox: this.#memory.of("outbox", subject), tabs: () => this.#memory.tabs(identity.person(subject)) };
-    const client = new ChatClient(this.#base, identity);
+    const languages = () => acceptLanguage(this.#host.lang, document.documentElement.lang, ...navigator.languages);
+    const client = new ChatClient(this.#base, identity, languages);
     const session = new Session(client, identity, names, (event) => session === this.#session && this.#view.render(event));
     this.#session = session;
     this.#view.show(session, subject);
