@@ -3,7 +3,7 @@
 
 PY := .venv/bin/python
 TSC := node_modules/.installed
-DEV := .venv/.installed-dev .venv/chromium .venv/nginx $(TSC)
+DEV := .venv/.installed-dev .venv/chromium .venv/programs $(TSC)
 
 .PHONY: install run test check bench lock clean lint
 .DELETE_ON_ERROR:
@@ -51,8 +51,8 @@ clean:
 .venv/chromium: tools/chromium.py .venv/.installed-dev
 	@$(PY) tools/chromium.py $@
 
-.venv/nginx: tools/nginx.sh .venv/.installed-dev
-	@sh tools/nginx.sh $@
+.venv/programs: tools/programs.sh .venv/.installed-dev
+	@sh tools/programs.sh $@
 
 $(TSC): package-lock.json package.json .npmrc tools/npm.sh .venv/.installed-dev
 	@sh tools/npm.sh ci

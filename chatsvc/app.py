@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 from tornado.http1connection import HTTP1Connection
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPServerRequest
-from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
 from chatsvc.accesslog import log_request
@@ -26,6 +25,7 @@ from chatsvc.handlers import admin, assets, dashboard, demo, ops, stream, unsubs
 from chatsvc.handlers.base import BODY_MAX_BYTES, TooLargeHandler
 from chatsvc.handlers.page import PageNotFoundHandler
 from chatsvc.identity import IdentityService
+from chatsvc.listening import listen
 from chatsvc.metrics import Metrics
 from chatsvc.openapi import describe
 from chatsvc.readiness import Readiness
@@ -38,7 +38,6 @@ from chatsvc.tokens import demo_secret
 
 log = logging.getLogger(__name__)
 
-LISTEN_BACKLOG = 4096  # with Tornado's 128, 10,000 clients that come back at once need 66 s and time out
 HEADER_MAX_BYTES = 16 * 1024
 CHUNKED_MAX_BYTES = (
     256 * 1024
@@ -135,7 +134,7 @@ class App:
             stack.push_async_callback(self.bus.close)
             lag = asyncio.create_task(self.metrics.watch_loop())
             stack.callback(lag.cancel)
-            sockets = sockets or bind_sockets(self.config.port, self.config.host, backlog=LISTEN_BACKLOG)
+            sockets = sockets or listen(self.config.host, self.config.port)
             self.server.add_sockets(sockets)
             stack.push_async_callback(self._end_requests)
             stack.callback(self.server.stop)
@@ -149,14 +148,19 @@ class App:
         await self._stack.aclose()
 
     async def _end_requests(self) -> None:
-        """Lets running requests finish, then closes the connections that wait for a next one."""
+        """Lets running requests finish, then closes the connections that wait for a next one: all in one turn of the loop.
+
+        Tornado's close_all_connections closes one after the other; a request that was read between two of them was stored
+        and its answer cut off.
+        """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + REQUESTS_LIMIT_S
+        await asyncio.sleep(REQUESTS_POLL_S)  # what was accepted last is read
         while self._running and loop.time() < deadline:  # noqa: ASYNC110 -- an Event would cost each request
             await asyncio.sleep(REQUESTS_POLL_S)
         if self._running:
             log.warning("%d requests did not end within %.0f s", len(self._running), REQUESTS_LIMIT_S)
-        await self.server.close_all_connections()
+        await asyncio.gather(*(connection.close() for connection in tuple(self.server._connections)))
 
     def _services(self) -> Services:
         config = self.config

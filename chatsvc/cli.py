@@ -17,6 +17,7 @@ from chatsvc.config import Config, ConfigError, load, load_or_create_secret
 from chatsvc.doctor import examine
 from chatsvc.embedded import EmbeddedError
 from chatsvc.errors import DomainError
+from chatsvc.listening import ListenError
 from chatsvc.passwords import MAX_CHARS, MIN_CHARS, hash_password
 from chatsvc.profile import clean_email, clean_name
 from chatsvc.run import StartError, database, first_line, serve
@@ -67,7 +68,7 @@ def main(argv: list[str] | None = None) -> int:
     run: Callable[[Config, argparse.Namespace], int | None] = arguments.run
     try:
         return run(load(os.environ), arguments) or 0
-    except (ConfigError, CommandError, EmbeddedError, SchemaError, StartError) as error:
+    except (ConfigError, CommandError, EmbeddedError, ListenError, SchemaError, StartError) as error:
         for line in str(error).splitlines():
             print(f"chatsvc: {line}", file=sys.stderr)
     except DomainError as error:

@@ -14,17 +14,18 @@ from contextlib import closing, contextmanager
 import msgspec
 import psycopg2
 import uvloop
-from tornado.netutil import bind_sockets
 from uuid_utils import uuid7
 
 from chatsvc import logs
-from chatsvc.app import LISTEN_BACKLOG, App
+from chatsvc.app import App
 from chatsvc.config import Config, load_or_create_secret
 from chatsvc.embedded import EmbeddedPostgres
+from chatsvc.listening import inherited, listen
 from chatsvc.passwords import hash_password
 from chatsvc.schema import migrate
+from chatsvc.sdnotify import Supervisor
 from chatsvc.session import Session, sqlstate
-from chatsvc.signals import Signals, leave
+from chatsvc.signals import Signals, ignore, leave
 from chatsvc.store import accounts
 
 log = logging.getLogger(__name__)
@@ -49,15 +50,17 @@ def serve(config: Config, _: argparse.Namespace) -> None:
     """Runs until SIGTERM or SIGINT; a second one ends at once."""
     logs.set_up(config.log_format)
     with Signals() as signals:
+        sockets = inherited(os.environ)
         secret_key = config.secret_key or load_or_create_secret(config.data_dir)
         with database(config, exclusive=True) as url:
             if applied := migrate(url):
                 log.info("the schema was brought up to date: %s", ", ".join(applied))
-            sockets = _listen(config)
-            config = _with_port(config, sockets[0].getsockname()[1])
-            demo_password = _create_demo_staff(url) if config.demo else None
+            if config.port == 0 and not sockets:
+                sockets = listen(config.host, 0)
+            if sockets:
+                config = _with_port(config, sockets[0].getsockname()[1])
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(_serve(App(config, url, secret_key), sockets, signals, demo_password))
+                runner.run(_serve(App(config, url, secret_key), url, sockets, signals))
 
 
 @contextmanager
@@ -108,18 +111,8 @@ def first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-def _listen(config: Config) -> list[socket.socket]:
-    try:
-        return bind_sockets(config.port, config.host, backlog=LISTEN_BACKLOG)
-    except OSError as error:
-        raise StartError(
-            f"CHATSVC_HOST and CHATSVC_PORT: cannot listen on {config.host} port {config.port}: "
-            f"{error.strerror or error}; choose another port, or stop what uses it"
-        ) from error
-
-
 def _with_port(config: Config, port: int) -> Config:
-    """With port 0 the addresses made from it are known only now."""
+    """The port that was given, or chosen for port 0, and the addresses made from it."""
     unknown, known = f"http://localhost:{config.port}", f"http://localhost:{port}"
     addresses = {name: getattr(config, name) for name in ("public_url", "chat_page_url")}
     changes = {name: known for name, address in addresses.items() if address == unknown}
@@ -136,20 +129,25 @@ def _create_demo_staff(url: str) -> str | None:
     return password
 
 
-async def _serve(app: App, sockets: list[socket.socket], signals: Signals, demo_password: str | None) -> None:
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+async def _serve(app: App, url: str, sockets: list[socket.socket], signals: Signals) -> None:
+    stop, loop, supervisor = asyncio.Event(), asyncio.get_running_loop(), Supervisor(os.environ)
     signals.stop = lambda: loop.call_soon_threadsafe(stop.set)
+    signals.hang_up = lambda: loop.call_soon_threadsafe(log.info, "SIGHUP: nothing is read again; a restart does that")
     try:
-        await app.start(sockets)
-        log.info("listening on %s port %d", app.config.host, app.config.port)
+        for address in [one.getsockname() for one in await app.start(sockets)]:
+            log.info("listening on %s port %d", *address[:2])
         if app.config.demo:
-            print(_welcome(app.config.public_url, demo_password), flush=True)
+            print(_welcome(app.config.public_url, await asyncio.to_thread(_create_demo_staff, url)), flush=True)
+        supervisor.ready()
+        watch = asyncio.create_task(supervisor.watch())
         await stop.wait()
         log.info("stopping")
+        supervisor.stopping()
         await app.stop()
+        watch.cancel()
         log.info("stopped")
     finally:
-        signals.stop = leave
+        signals.stop, signals.hang_up = leave, ignore
 
 
 def _welcome(public_url: str, password: str | None) -> str:

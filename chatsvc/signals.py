@@ -1,7 +1,8 @@
-"""SIGTERM and SIGINT: the first one stops, the second ends at once."""
+"""SIGTERM and SIGINT: the first one stops, the second ends at once. SIGHUP does nothing, and says so."""
 
 import os
 import signal
+import sys
 from collections.abc import Callable
 from types import FrameType
 from typing import Any, Self
@@ -12,15 +13,19 @@ class Signals:
 
     The first signal calls `stop`, which at the start leaves by SystemExit(0): what was begun is undone on the way out.
     The second ends the process with status 1: PostgreSQL recovers, clients resume.
+    SIGHUP calls `hang_up`; started from a terminal, the process ends with it, as any other.
     """
 
     def __init__(self) -> None:
         self.stop: Callable[[], Any] = leave
+        self.hang_up: Callable[[], Any] = ignore
         self._stopping = False
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
         self._before = {number: signal.signal(number, self._received) for number in (signal.SIGTERM, signal.SIGINT)}
+        if not sys.stderr.isatty():
+            self._before[signal.SIGHUP] = signal.signal(signal.SIGHUP, lambda number, frame: self.hang_up())
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -36,3 +41,7 @@ class Signals:
 
 def leave() -> None:
     raise SystemExit(0)
+
+
+def ignore() -> None:
+    pass

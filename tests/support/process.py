@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+from typing import IO
 
 from tests.support.service import IDENTITY_SECRET, NO_LIMITS, SECRET_KEY
 
@@ -48,12 +49,15 @@ class ServerProcess:
 
     def start(self, *, wait: bool = True) -> "ServerProcess":
         with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, str(ROOT / "server.py")], env=self.environment, cwd=ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL
-            )  # fmt: skip
+            self.process = self.spawn([sys.executable, str(ROOT / "server.py")], log)
         if wait:
             self.wait_ready()
         return self
+
+    def spawn(self, command: list[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            command, env=self.environment, cwd=ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+        )
 
     def wait_ready(self) -> None:
         """Returns when /readyz answers 200."""

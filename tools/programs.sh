@@ -1,0 +1,26 @@
+#!/bin/sh
+# Installs the programs that some tests run against (nginx, Caddy, systemd-analyze), where that takes no more than the
+# system's package manager. The tests of a program that is not there are left out. Writes the names of those that are into $1.
+set -u
+PATH="$PATH:/usr/sbin:/usr/local/sbin"
+
+has() {
+    command -v "$1" >/dev/null 2>&1
+}
+
+missing=
+has nginx || missing="$missing nginx-light"
+has caddy || missing="$missing caddy"
+has systemd-analyze || missing="$missing systemd"
+
+if [ -n "$missing" ] && [ "$(id -u)" = 0 ] && has apt-get; then
+    echo "chatsvc: installing$missing with apt-get"
+    apt-get update </dev/null >/dev/null 2>&1
+    for package in $missing; do
+        DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "$package" </dev/null >/dev/null 2>&1 ||
+            echo "chatsvc: $package could not be installed; the tests that need it are left out"
+    done
+fi
+for program in nginx caddy systemd-analyze; do
+    command -v "$program"
+done >"$1" || :
