@@ -1,20 +1,9 @@
 #!/usr/bin/env python3
-"""The command line of chatsvc; see `server.py --help` and README.md."""
+"""The command line of chatsvc in a checkout; see `server.py --help` and README.md."""
 
 import sys
 
-INTERRUPTED = 130  # as shells have it: 128 and the number of SIGINT
-
-
-def run() -> int:
-    """Imports late, so that Ctrl-C during the import shows no trace."""
-    try:
-        from chatsvc.cli import main
-
-        return main()
-    except KeyboardInterrupt:
-        return INTERRUPTED
-
+from chatsvc.__main__ import run
 
 if __name__ == "__main__":
     sys.exit(run())

@@ -34,8 +34,9 @@ class CommandError(Exception):
 
 def build_parser() -> argparse.ArgumentParser:
     """Every command with its options; README.md and a test hold the same list."""
+    program = "server.py" if sys.argv[0].endswith("server.py") else "chatsvc"  # in a checkout, and installed
     parser = argparse.ArgumentParser(
-        prog="server.py", description="chatsvc, a support chat to host yourself. Options come from CHATSVC_* variables."
+        prog=program, description="chatsvc, a support chat to host yourself. Options come from CHATSVC_* variables."
     )
     parser.add_argument("--version", action="version", version=f"chatsvc {__version__}")
     parser.set_defaults(run=serve)
@@ -74,7 +75,7 @@ def main(argv: list[str] | None = None) -> int:
     except DomainError as error:
         print(f"chatsvc: {error.detail}", file=sys.stderr)
     except (peewee.PeeweeException, psycopg2.Error) as error:
-        print(f"chatsvc: the database: {first_line(error)}; `server.py doctor` says more", file=sys.stderr)
+        print(f"chatsvc: the database: {first_line(error)}; the command `doctor` says more", file=sys.stderr)
     except EOFError:
         print("chatsvc: nothing was entered", file=sys.stderr)
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""server.py doctor: what is wrong, and what to do about it. Beside a running server or without one; it leaves nothing behind."""
+"""The command `doctor`: what is wrong, and what to do about it. Beside a running server or without one; it leaves nothing behind."""
 
 import os
 from collections.abc import Iterator

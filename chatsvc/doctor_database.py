@@ -75,7 +75,7 @@ def schema(session: Session) -> Finding:
         advice = "install the newer chatsvc again, or restore a backup made with this version"
         return fail("schema", f"newer than this program: it has {', '.join(newer)}", advice)
     if pending:
-        advice = "run `server.py migrate`, or start the service, which does it"
+        advice = "run the command `migrate`, or start the service, which does it"
         return fail("schema", f"not current: {', '.join(pending)} not applied", advice)
     return ok("schema", f"current ({expected[-1]})")
 

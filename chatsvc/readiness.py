@@ -19,7 +19,7 @@ class Readiness:
             return "the service is stopping"
         try:
             if not await self._db.read(self._is_current):
-                return "the schema is not current: run `server.py migrate`"
+                return "the schema is not current: run the command `migrate`"
         except DomainError as error:
             return error.detail
         return None

@@ -66,7 +66,7 @@ def test_help_names_every_command(command: Command) -> None:
 def test_a_wrong_command_line_ends_with_usage(command: Command, arguments: list[str], message: str) -> None:
     done = command(*arguments)
     assert done.status == 2 and done.stdout == ""
-    assert done.stderr.startswith("usage: server.py") and message in done.stderr
+    assert done.stderr.startswith("usage: chatsvc") and message in done.stderr
 
 
 # ---- identity-token ----
@@ -235,7 +235,7 @@ def test_a_database_that_refuses_is_one_line(command: Command, database_url: str
     """create-admin once ended with psycopg2's trace."""
     execute(database_url, "ALTER TABLE users RENAME TO people")
     line = command("create-admin", "boss@example.com").refusal()
-    assert line == 'the database: relation "users" does not exist; `server.py doctor` says more'
+    assert line == 'the database: relation "users" does not exist; the command `doctor` says more'
 
 
 # ---- with the embedded PostgreSQL ----

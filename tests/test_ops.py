@@ -70,7 +70,7 @@ async def test_without_its_database_it_is_alive_but_not_ready(service: Service, 
 async def test_with_another_schema_it_is_not_ready(service: Service, change: str) -> None:
     execute(service.database_url, change)
     answer = await service.get("/readyz")
-    assert (answer.status, answer.text) == (503, "the schema is not current: run `server.py migrate`\n")
+    assert (answer.status, answer.text) == (503, "the schema is not current: run the command `migrate`\n")
 
 
 async def test_while_it_drains_it_is_not_ready(service: Service) -> None:

@@ -161,7 +161,9 @@ def test_a_database_that_may_not_be_changed_ends_the_start(start: Callable[..., 
     execute(cluster.url, f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
     line = start(database_url=with_database(cluster.url, name))
     execute(cluster.url, f'DROP DATABASE "{name}" WITH (FORCE)')
-    assert line == "the database: cannot execute CREATE TABLE in a read-only transaction; `server.py doctor` says more"
+    assert (
+        line == "the database: cannot execute CREATE TABLE in a read-only transaction; the command `doctor` says more"
+    )
 
 
 @pytest.mark.slow

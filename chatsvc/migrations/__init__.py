@@ -1,1 +1,1 @@
-"""Numbered scripts for playhouse.migrations, applied in order at start and by `server.py migrate`."""
+"""Numbered scripts for playhouse.migrations, applied in order at start and by the command `migrate`."""
