@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import hmac
 import logging
 import resource
 import socket
@@ -18,9 +19,11 @@ from chatsvc.accesslog import log_request
 from chatsvc.address import parse_networks
 from chatsvc.assets import Assets
 from chatsvc.bus import Bus, LocalBus
+from chatsvc.catchup import CatchUp
 from chatsvc.chats import ChatService
 from chatsvc.config import Config
 from chatsvc.db import Database
+from chatsvc.events import ACCESS_TOPIC, Event
 from chatsvc.handlers import admin, assets, dashboard, demo, ops, stream, unsubscribe, user
 from chatsvc.handlers.base import BODY_MAX_BYTES, TooLargeHandler
 from chatsvc.handlers.page import PageNotFoundHandler
@@ -74,7 +77,7 @@ class App:
         self.metrics = Metrics()
         self.languages = Languages()
         self.db = Database(database_url, on_commit=self.metrics.committed)
-        self.bus: Bus = LocalBus()
+        self.bus: Bus = LocalBus() if config.bus_url is None else _redis_bus(config.bus_url, secret_key)
         self.chats = ChatService(
             self.db,
             self.bus.publish,
@@ -88,7 +91,7 @@ class App:
             secret_key=secret_key,
             identity_secrets=config.identity_secrets or ((demo_secret(secret_key),) if config.demo else ()),
             visitors=config.visitors,
-            on_access_ended=lambda access_id: self.streams.close_access(access_id),
+            on_access_ended=lambda access_id: self.bus.publish(Event(ACCESS_TOPIC, access_id.encode())),
         )
         self.streams = Streams(
             Sources(self.chats.state, self.chats.messages_after, self.chats.staff_state),
@@ -98,11 +101,23 @@ class App:
             total=_raise_descriptor_limit() - DESCRIPTORS_RESERVED,
             valid_access_ids=self.identity.valid_access_ids,
             on_close=self._stream_closed,
+            subscribe=self.bus.subscribe,
+            unsubscribe=self.bus.unsubscribe,
         )
-        self.readiness = Readiness(self.db)
+        self.catch_up = CatchUp(
+            self.streams,
+            chat_states=self.chats.states,
+            staff_state=self.chats.staff_state,
+            is_cut_off=lambda: self.bus.trouble is not None,
+        )
+        self.readiness = Readiness(self.db, lambda: self.bus.trouble)
         self._running: set[RequestHandler] = set()
         self.metrics.gauge("chatsvc_open_streams", "Open streams", lambda: len(self.streams))
         self.metrics.gauge("chatsvc_database_queue", "Reads and writes under way", lambda: self.db.in_flight)
+        self.metrics.gauge("chatsvc_bus_up", "Whether events of other servers come", lambda: self.bus.trouble is None)
+        self.metrics.gauge(
+            "chatsvc_catch_ups", "Times that streams were compared with the database", lambda: self.catch_up.rounds
+        )
         self.web = WebApplication(
             ROUTES,
             default_handler_class=PageNotFoundHandler,
@@ -126,14 +141,15 @@ class App:
         """Starts everything, listens last. Returns the sockets it listens on (port 0 is a real one then)."""
         async with AsyncExitStack() as stack:
             stack.callback(self.identity.close)
+            self.bus.subscribe(ACCESS_TOPIC)
+            await self.bus.start(self._deliver, self.catch_up.missed)
+            stack.push_async_callback(self.bus.close)  # after the database: what it commits last is published too
             await self.db.start()
             stack.push_async_callback(self.db.stop)
             await self.streams.start()
             stack.push_async_callback(self.streams.stop)
-            await self.bus.start(self.streams.deliver)
-            stack.push_async_callback(self.bus.close)
-            lag = asyncio.create_task(self.metrics.watch_loop())
-            stack.callback(lag.cancel)
+            for rhythm in (self.metrics.watch_loop(), self.catch_up.run()):
+                stack.callback(asyncio.create_task(rhythm).cancel)
             sockets = sockets or listen(self.config.host, self.config.port)
             self.server.add_sockets(sockets)
             stack.push_async_callback(self._end_requests)
@@ -188,9 +204,25 @@ class App:
     def _is_secure(self) -> bool:
         return self.config.public_url.startswith("https:")
 
+    def _deliver(self, event: Event) -> None:
+        """What comes from the bus: for streams, or that somebody's access was ended."""
+        if event.topic == ACCESS_TOPIC:
+            access_id = event.frame.decode()
+            self.identity.forget_access(access_id)
+            self.streams.close_access(access_id)
+        else:
+            self.streams.deliver(event)
+
     def _stream_closed(self, subscriber: Subscriber, age_s: float) -> None:
         self.metrics.streams_closed.labels(subscriber.reason or "gone").inc()
         log.info("stream closed: %s after %.0f s", subscriber.reason, age_s)
+
+
+def _redis_bus(url: str, secret_key: bytes) -> Bus:
+    """Imported only where it is wanted: the client takes memory. Installations that share a Redis differ in their secret key."""
+    from chatsvc.redis_bus import RedisBus
+
+    return RedisBus(url, hmac.new(secret_key, b"bus", "sha256").hexdigest()[:16])
 
 
 def _raise_descriptor_limit() -> int:

@@ -1,6 +1,6 @@
 """ChatService: everything that users and staff do with chats, and the only place that publishes their events."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from typing import NamedTuple
@@ -124,6 +124,10 @@ class ChatService:
     async def state(self, chat_id: str) -> ChatStateEvent:
         """What a stream tells first."""
         return await self._db.read(rows.chat_state, chat_id)
+
+    async def states(self, chat_ids: Sequence[str]) -> dict[str, ChatStateEvent]:
+        """The same of many chats, in one query."""
+        return await self._db.read(rows.chat_states, chat_ids)
 
     # ---- for staff ----
 

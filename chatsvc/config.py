@@ -32,6 +32,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """The options' values, in the order of the table. Its repr shows no secret."""
 
     database_url: str | None
+    bus_url: str | None
     data_dir: Path
     host: str
     port: int

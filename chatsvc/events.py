@@ -3,13 +3,20 @@
 import msgspec
 
 STAFF_TOPIC = "staff"
+ACCESS_TOPIC = "access"  # between processes: the frame is the id of a staff session or token that was ended
+_CHAT_PREFIX = "chat:"
 
 _encoder = msgspec.json.Encoder()
 
 
 def chat_topic(chat_id: str) -> str:
     """The topic that carries the events of one chat."""
-    return f"chat:{chat_id}"
+    return _CHAT_PREFIX + chat_id
+
+
+def chat_id_of(topic: str) -> str | None:
+    """Whose topic it is, or None of one that is no chat's."""
+    return topic.removeprefix(_CHAT_PREFIX) if topic.startswith(_CHAT_PREFIX) else None
 
 
 def encode_frame(data: msgspec.Struct, *, seq: int | None = None, name: str | None = None) -> bytes:

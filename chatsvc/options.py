@@ -58,6 +58,13 @@ OPTIONS = (
         "`postgresql://user:password@host/database`; without it the embedded PostgreSQL under DATA_DIR",
         secret=True,
     ),
+    Option(
+        "BUS_URL",
+        None,
+        parsers.bus_url,
+        "`redis://user:password@host:6379` or `rediss://…`: several servers on one database (docs/scaling.md); without it there is one",
+        secret=True,
+    ),
     Option("DATA_DIR", "./var", parsers.path, "embedded database, generated secret, e-mail folder"),
     Option("HOST", "127.0.0.1", parsers.host, "where to listen; an inherited systemd socket wins"),
     Option("PORT", "8888", parsers.number(parsers.PORT_MAX), "where to listen; 0 = any free port"),

@@ -24,6 +24,7 @@ MAILBOX_HINT = "one mailbox, such as Support <support@example.com>"
 ORIGIN = re.compile(r"(?P<scheme>https?)://(?P<host>[a-z0-9._-]+|\[[0-9a-f:.]+\])(:(?P<port>[0-9]{1,5}))?")
 HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
 DEFAULT_PORTS = {"http": 80, "https": 443}
+BUS_TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 ON, OFF = ("on", "true", "1", "yes"), ("off", "false", "0", "no")
 
 
@@ -120,6 +121,20 @@ def database_url(text: str) -> str:
         raise ValueError(f"{hint}, with special characters in the password percent-encoded") from None
     if not all(port.isdigit() and 0 < int(port) <= PORT_MAX for port in ports.split(",") if port):
         raise ValueError(f"{hint}, with a port from 1 to {PORT_MAX}")
+    return text
+
+
+def bus_url(text: str) -> str:
+    """One Redis, or any node of a Redis Cluster. Its databases do not matter: channels belong to none."""
+    hint = "redis://user:password@host:6379, or rediss:// with TLS"
+    parts = split(text)
+    if not parts or parts.scheme not in ("redis", "rediss") or not parts.hostname:
+        raise ValueError(f"{hint}; special characters in the password percent-encoded")
+    if parts.path.strip("/") or parts.fragment:
+        raise ValueError(f"{hint}, without a database: channels belong to none")
+    query = parse_qsl(parts.query, keep_blank_values=True)
+    if any(name not in BUS_TLS_FILES for name, _ in query) or (query and parts.scheme == "redis"):
+        raise ValueError(f"{hint}, with nothing after it or, with rediss://, ?{'=FILE&'.join(BUS_TLS_FILES)}=FILE")
     return text
 
 

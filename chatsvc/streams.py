@@ -10,9 +10,10 @@ from functools import partial
 
 from chatsvc.connection import Connection
 from chatsvc.errors import TooManyRequests, Unavailable
-from chatsvc.events import Event
+from chatsvc.events import STAFF_TOPIC, Event, chat_id_of, chat_topic
 from chatsvc.line import Line
 from chatsvc.subscriber import REPLAYS_AT_ONCE, Sources, Subscriber, Subscription
+from chatsvc.wire import ChatStateEvent
 
 log = logging.getLogger(__name__)
 
@@ -30,17 +31,21 @@ REVALIDATE_S = 15.0  # how soon a session that was ended by another process ends
 class Topic:
     """The subscribers of one topic. Events reach them in the order of publishing."""
 
-    __slots__ = ("_backlog", "_task", "newest", "subscribers")
+    __slots__ = ("_backlog", "_task", "_told", "newest", "subscribers", "version")
 
     def __init__(self) -> None:
         self.subscribers: dict[Subscriber, None] = {}
         self.newest = 0  # the newest seq seen
+        self.version = 0  # how many events without a seq were delivered
+        self._told: tuple[int, int] | None = None  # the state that was told last, as its hash, and the version after it
         self._backlog: deque[Event] | None = None  # only for a topic that has very many
         self._task: asyncio.Task[None] | None = None
 
     def deliver(self, event: Event, tick: int) -> None:
         """To few at once; to very many in a task that yields to the loop, and then all later events after it."""
-        if event.seq is not None and event.seq > self.newest:
+        if event.seq is None:
+            self.version += 1
+        elif event.seq > self.newest:
             self.newest = event.seq
         if self._task is None and len(self.subscribers) <= YIELD_EVERY:
             for subscriber in tuple(self.subscribers):
@@ -52,6 +57,15 @@ class Topic:
         self._backlog.append(event)
         if self._task is None:
             self._task = asyncio.create_task(self._broadcast(self._backlog, tick))
+
+    def tell(self, state: Event, newest: int, tick: int) -> None:
+        """Delivers a state that was read from the database, if it is another than the last one, and sends back to the log who is behind."""
+        self.newest = max(self.newest, newest)
+        if self._told != (self.version, hash(state.frame)):
+            self.deliver(state, tick)
+            self._told = self.version, hash(state.frame)
+        for subscriber in tuple(self.subscribers):
+            subscriber.hint(newest)
 
     async def _broadcast(self, backlog: deque[Event], tick: int) -> None:
         try:
@@ -70,7 +84,7 @@ class Streams:
     """All open streams of this process.
 
     `per_owner(staff)` and `per_address` are caps on open streams (0: none), `total` what the file descriptors allow. `on_close` is told of each end:
-    the subscriber (its `reason` is set) and its age in seconds.
+    the subscriber (its `reason` is set) and its age in seconds. `subscribe` and `unsubscribe` are the bus's.
     """
 
     def __init__(
@@ -83,11 +97,14 @@ class Streams:
         total: int,
         valid_access_ids: Callable[[list[str]], Awaitable[set[str]]],
         on_close: Callable[[Subscriber, float], None] = lambda subscriber, age_s: None,
+        subscribe: Callable[[str], asyncio.Future[None] | None] = lambda topic: None,
+        unsubscribe: Callable[[str], None] = lambda topic: None,
     ) -> None:
         self._sources = sources
         self._per_user, self._per_staff, self._per_address, self._total = per_user, per_staff, per_address, total
         self._valid_access_ids = valid_access_ids
         self._on_close = on_close
+        self._subscribe, self._unsubscribe = subscribe, unsubscribe
         self.line = Line(OPENINGS_AT_ONCE, STANDSTILL_S)  # for what has to be asked before a stream is opened
         self._gate = asyncio.Semaphore(REPLAYS_AT_ONCE)
         self._topics: dict[str, Topic] = {}
@@ -141,7 +158,7 @@ class Streams:
         self._of_owner.setdefault(subscription.owner, []).append(subscriber)
         self._of_address[subscription.address] = self._of_address.get(subscription.address, 0) + 1
         connection.on_close(partial(self._forget, subscriber))
-        subscriber.start()
+        subscriber.start([heard for name in subscription.topics if (heard := self._subscribe(name)) is not None])
         return subscriber
 
     def close_access(self, access_id: str) -> None:
@@ -172,6 +189,7 @@ class Streams:
             del topic.subscribers[subscriber]
             if not topic.subscribers:
                 del self._topics[name]
+                self._unsubscribe(name)
         mine = self._of_owner[subscription.owner]
         mine.remove(subscriber)
         if not mine:
@@ -189,6 +207,25 @@ class Streams:
         topic = self._topics.get(event.topic)
         if topic is not None:
             topic.deliver(event, self._tick)
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """The chats that somebody listens to, each with the number of events by which its state may have changed so far."""
+        chats = ((chat_id_of(name), topic) for name, topic in self._topics.items())
+        return {chat_id: topic.version for chat_id, topic in chats if chat_id is not None}
+
+    @property
+    def has_staff(self) -> bool:
+        return STAFF_TOPIC in self._topics
+
+    def tell_chat(self, chat_id: str, state: ChatStateEvent, version: int) -> bool:
+        """Brings a chat's streams up to a state that was read when it was at `version`. False if an event came meanwhile: it may be older."""
+        topic = self._topics.get(chat_topic(chat_id))
+        if topic is not None and topic.version != version:
+            return False
+        if topic is not None:
+            topic.tell(Event.of(chat_topic(chat_id), state), state.last_seq, self._tick)
+        return True
 
     # ---- rhythms ----
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -106,9 +106,9 @@ class Subscriber:
     def is_live(self) -> bool:
         return self._live
 
-    def start(self) -> None:
-        """Tells the state, then what was missed, then is live."""
-        self._run(self._begin())
+    def start(self, heard: Sequence[asyncio.Future[None]] = ()) -> None:
+        """Tells the state, then what was missed, then is live. Reads when `heard` have ended: what is published before may not be offered."""
+        self._run(self._begin(heard))
 
     def offer(self, event: Event) -> None:
         """Takes a published event: writes it, drops it, or goes back to the log."""
@@ -118,12 +118,17 @@ class Subscriber:
                 self.write(event.frame)
             else:
                 self._early.append(event.frame)
-        elif not self._live:
-            self._noted = self._noted or self._early is not None or seq > self._cursor
-        elif seq == self._cursor + 1:
+        elif self._live and seq == self._cursor + 1:
             self._cursor = seq
             self.write(event.frame)
-        elif seq > self._cursor:
+        else:
+            self.hint(seq)
+
+    def hint(self, newest: int) -> None:
+        """Is told that the log goes up to `newest`: reads it if that was not written yet."""
+        if not self._live:
+            self._noted = self._noted or self._early is not None or newest > self._cursor
+        elif newest > self._cursor:
             self._live = False
             self._run(self._catch_up())
 
@@ -172,7 +177,9 @@ class Subscriber:
             log.error("a stream failed", exc_info=task.exception())
             self._connection.close()
 
-    async def _begin(self) -> None:
+    async def _begin(self, heard: Sequence[asyncio.Future[None]]) -> None:
+        if heard:
+            await asyncio.wait(heard)
         subscription = self.subscription
         states: list[msgspec.Struct] = []
         if subscription.staff:

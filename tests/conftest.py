@@ -12,9 +12,11 @@ from tornado.ioloop import IOLoop
 from chatsvc.embedded import EmbeddedPostgres
 from tests.support.postgres import Cluster
 from tests.support.process import ServerProcess
+from tests.support.redis import REDIS_SERVER, RedisCluster, RedisServer
 from tests.support.service import Service, make_config
 
 ASYNC_TEST_LIMIT_S = 30
+collect_ignore = [] if REDIS_SERVER else ["test_redis_bus.py"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -39,6 +41,26 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 def database_url(cluster: Cluster) -> Iterator[str]:
     """A migrated, empty database."""
     yield from cluster.database()
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis on a private port. Who stops it starts it again."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    try:
+        yield server.start()
+    finally:
+        server.kill()
+
+
+@pytest.fixture(scope="session")
+def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
+    """Two masters that share the slots."""
+    cluster = RedisCluster(tmp_path_factory.mktemp("redis-cluster"))
+    try:
+        yield cluster.start()
+    finally:
+        cluster.kill()
 
 
 ServiceFactory = Callable[..., Service]

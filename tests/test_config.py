@@ -17,6 +17,10 @@ KEY = "k" * 32
 OTHER_KEY = "ö" * 16
 VALUES: dict[str, tuple[str, Any]] = {
     "DATABASE_URL": ("postgresql://u:p@db.example:5433/chat", "postgresql://u:p@db.example:5433/chat"),
+    "BUS_URL": (
+        "rediss://u:p@bus.example:6380?ssl_ca_certs=ca.pem",
+        "rediss://u:p@bus.example:6380?ssl_ca_certs=ca.pem",
+    ),
     "DATA_DIR": ("/srv/chat data", Path("/srv/chat data")),
     "HOST": ("::1", "::1"),
     "PORT": ("0", 0),
@@ -48,6 +52,7 @@ VALUES: dict[str, tuple[str, Any]] = {
 SECRET = "at least 32 bytes, such as `openssl rand -hex 32` prints"
 ORIGINS = "origins as browsers send them, such as https://www.example.com: scheme, lower-case host, no path"
 DATABASE = "postgresql://user:password@host:5432/database"
+BUS = "redis://user:password@host:6379, or rediss:// with TLS"
 SMTP = "smtp://user:password@host:587, smtps://user:password@host:465, or smtp://host:25?tls=off"
 NO_PATH = "an address without path or final slash, such as https://chat.example.com"
 PAGE = "the address of a page, without #fragment, such as https://www.example.com/help"
@@ -69,6 +74,7 @@ def test_defaults_are_those_of_the_contract() -> None:
     config = load({})
     assert config == Config(
         database_url=None,
+        bus_url=None,
         data_dir=Path("var"),
         host="127.0.0.1",
         port=8888,
@@ -203,6 +209,14 @@ def test_a_wrong_value_is_named_shown_and_set_right(name: str, given: str, right
     ("name", "given", "right"),
     [
         ("DATABASE_URL", "mysql://u:hunter2@db/chat", DATABASE),
+        ("BUS_URL", "http://u:hunter2@bus", f"{BUS}; special characters in the password percent-encoded"),
+        ("BUS_URL", "redis://", f"{BUS}; special characters in the password percent-encoded"),
+        ("BUS_URL", "redis://u:hunter2@bus/1", f"{BUS}, without a database: channels belong to none"),
+        (
+            "BUS_URL",
+            "redis://u:hunter2@bus?protocol=3",
+            f"{BUS}, with nothing after it or, with rediss://, ?ssl_ca_certs=FILE&ssl_certfile=FILE&ssl_keyfile=FILE",
+        ),
         ("DATABASE_URL", "host=db password=hunter2", DATABASE),
         (
             "DATABASE_URL",
@@ -287,6 +301,7 @@ def test_no_secret_is_ever_told(secret: str) -> None:
         "CHATSVC_SECRET_KEY": secret[:31],
         "CHATSVC_IDENTITY_SECRETS": secret[:31],
         "CHATSVC_DATABASE_URL": f"postgresql://u:{secret}@db:x/chat",
+        "CHATSVC_BUS_URL": f"redis://{secret}@",
         "CHATSVC_SMTP_URL": f"smtp://{secret}@",
     }
     with pytest.raises(ConfigError) as caught:

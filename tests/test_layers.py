@@ -18,9 +18,10 @@ LAYERS: list[tuple[str, ...]] = [
     ("app",),
     ("openapi", "accesslog", "handlers.*"),
     ("services",),
+    ("catchup",),
     ("chats", "notices", "identity", "streams", "subscriber", "readiness", "cursor"),
     ("store.*",),
-    ("db", "bus", "mailer", "letters", "schema", "tokens", "passwords", "profile", "presentation", "rendering", "metrics", "embedded*"),
+    ("db", "bus", "redis_*", "mailer", "letters", "schema", "tokens", "passwords", "profile", "presentation", "rendering", "metrics", "embedded*"),
     ("wire", "models", "events", "errors", "config", "options", "parsers", "session", "connection", "texts", "assets", "bundle", "line", "excerpts"),
     ("", "address", "limits", "logs", "signals", "sdnotify", "listening", "handlers", "store", "migrations*"),
 ]  # fmt: skip
@@ -130,7 +131,9 @@ def test_nothing_imports_in_a_circle() -> None:
 def test_only_app_chooses_among_implementations() -> None:
     for name, tree in MODULES.items():
         if name != "app" and layer(name) > layer("app"):
-            assert not {"bus", "mailer"} & set(imports(tree)) or name in ("bus", "mailer"), name
+            assert not {"bus", "redis_bus", "mailer"} & set(imports(tree)) or name in ("bus", "redis_bus", "mailer"), (
+                name
+            )
 
 
 def test_handlers_see_services_and_no_database() -> None:

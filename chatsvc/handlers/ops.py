@@ -29,7 +29,7 @@ class ReadyHandler(BaseHandler):
         problem = await self.services.readiness.problem()
         self.set_status(200 if problem is None else 503)
         self.set_header("Content-Type", "text/plain; charset=utf-8")
-        self.finish(f"{problem or 'ready'}\n")
+        self.finish(f"{problem or self.services.readiness.detail}\n")
 
     head = get
 

@@ -1,5 +1,6 @@
 """Chats: opening, listing, read and viewed marks, archiving."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -33,15 +34,15 @@ _CREATE_CHAT = Statement(
     ("uuid", "uuid"),
     "INSERT INTO support_chats (id, user_id) VALUES ($1, $2) ON CONFLICT (user_id) DO NOTHING",
 )
-_STATE = Statement(
-    "chat_state",
-    ("uuid",),
+_STATES = Statement(
+    "chat_states",
+    ("uuid[]",),
     """
-    SELECT c.last_seq, c.read_up_to, c.archived_at IS NOT NULL,
+    SELECT c.id, c.last_seq, c.read_up_to, c.archived_at IS NOT NULL,
            (SELECT count(*) FROM support_messages m WHERE m.chat_id = c.id AND m.sender_type = 'admin' AND m.read_at IS NULL),
            (SELECT m.seq FROM support_messages m WHERE m.chat_id = c.id AND m.created_at <= c.admin_viewed_at
             ORDER BY m.created_at DESC LIMIT 1)
-    FROM support_chats c WHERE c.id = $1
+    FROM support_chats c WHERE c.id = ANY ($1)
     """,
 )
 _ADMIN_CHAT = Statement(
@@ -174,11 +175,18 @@ def create_chat(session: Session, user_id: str, chat_id: str) -> Changed:
 
 def chat_state(session: Session, chat_id: str) -> ChatStateEvent:
     """What may have changed besides messages while a client was away."""
-    rows = session.execute(_STATE, chat_id)
-    if not rows:
+    states = chat_states(session, [chat_id])
+    if not states:
         raise NotFound("there is no such chat")
-    last_seq, read_up_to, archived, unread, viewed_up_to = rows[0]
-    return ChatStateEvent(last_seq, unread, read_up_to, viewed_up_to or 0, archived)
+    return states[chat_id]
+
+
+def chat_states(session: Session, chat_ids: Sequence[str]) -> dict[str, ChatStateEvent]:
+    """The same of many chats, by id, in one query. Those that do not exist are left out."""
+    return {
+        chat_id: ChatStateEvent(last_seq, unread, read_up_to, viewed_up_to or 0, archived)
+        for chat_id, last_seq, read_up_to, archived, unread, viewed_up_to in session.execute(_STATES, list(chat_ids))
+    }
 
 
 def user_chat(session: Session, chat_id: str, limit: int) -> SupportChat:

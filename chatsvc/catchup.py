@@ -1,0 +1,66 @@
+"""CatchUp: brings open streams up to date from the database when the bus may have lost events, and all the time while it is away."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+from chatsvc.errors import DomainError
+from chatsvc.events import STAFF_TOPIC, Event
+from chatsvc.streams import YIELD_EVERY, Streams
+from chatsvc.wire import ChatStateEvent, StaffStateEvent
+
+log = logging.getLogger(__name__)
+
+ROUND_S = 5.0  # while events of other processes do not come: one query for all open chats
+PAUSE_S = 0.5  # at least, between two rounds: several processes that come back at once each ask for one
+
+
+class CatchUp:
+    """A round reads the state of all chats that somebody listens to, in one query, and tells it to those streams that know another.
+
+    Who lacks messages reads them from the log. Staff get their `state`, at which a dashboard fetches its list again.
+    """
+
+    def __init__(
+        self,
+        streams: Streams,
+        *,
+        chat_states: Callable[[Sequence[str]], Awaitable[dict[str, ChatStateEvent]]],
+        staff_state: Callable[[], Awaitable[StaffStateEvent]],
+        is_cut_off: Callable[[], bool],
+    ) -> None:
+        self.rounds = 0
+        self._streams = streams
+        self._chat_states, self._staff_state, self._is_cut_off = chat_states, staff_state, is_cut_off
+        self._wanted = asyncio.Event()
+
+    def missed(self) -> None:
+        """Events may have been lost: wants a round."""
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """For ever."""
+        while True:
+            with contextlib.suppress(TimeoutError):  # cut off: a round without being asked
+                await asyncio.wait_for(self._wanted.wait(), ROUND_S if self._is_cut_off() else None)
+            self._wanted.clear()
+            try:
+                await self._round()
+            except DomainError:
+                self._wanted.set()  # the database does not answer: once more
+            await asyncio.sleep(PAUSE_S)
+
+    async def _round(self) -> None:
+        self.rounds += 1
+        if self._streams.has_staff:
+            self._streams.deliver(Event.of(STAFF_TOPIC, await self._staff_state()))
+        versions = self._streams.versions
+        if not versions:
+            return
+        states = await self._chat_states(list(versions))
+        for n, (chat_id, state) in enumerate(states.items(), 1):
+            if not self._streams.tell_chat(chat_id, state, versions[chat_id]):
+                self._wanted.set()
+            if n % YIELD_EVERY == 0:
+                await asyncio.sleep(0)
