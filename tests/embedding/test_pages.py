@@ -22,7 +22,7 @@ DECLARATIONS = (STATIC / "support-chat.d.ts").read_text()
 GLOBAL = {"id"}  # attributes that every element has, as far as the guide uses them
 OBSERVED = """
 const page = { querySelector: () => null, currentScript: null };
-Object.assign(globalThis, { document: page, window: globalThis, HTMLElement: class {} });
+Object.assign(globalThis, { document: page, window: globalThis, HTMLElement: class {}, addEventListener() {} });
 globalThis.customElements = {
   get: () => undefined,
   define: (name, element) => console.log(JSON.stringify({ name, attributes: element.observedAttributes })),

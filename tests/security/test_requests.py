@@ -251,7 +251,7 @@ async def test_head_is_get_without_a_body_where_it_is_served(service: Service) -
 
 
 async def test_an_error_repeats_nothing_that_could_run(service: Service) -> None:
-    """What a client gave is quoted in details: as JSON, or escaped in a page."""
+    """What a client gave is quoted in details as JSON; a page explains in its own words."""
     staff = await service.staff_token()
     answer = await service.get("/admin/chats?archived=<script>alert(1)</script>", staff)
     assert (
@@ -262,4 +262,4 @@ async def test_an_error_repeats_nothing_that_could_run(service: Service) -> None
     cookies = await service.login()
     chat = await service.chat_id(service.user_token())
     page = await service.get(f"/dashboard/chats/{chat}?before=<script>alert(1)</script>", cookies=cookies)
-    assert page.status == 400 and "<script>alert" not in page.text and "&lt;script&gt;" in page.text
+    assert page.status == 400 and "alert(1)" not in page.text
