@@ -114,6 +114,7 @@ class Letters:
         message["To"] = _mailbox(to, name)
         message["Date"] = now
         message["Message-ID"] = message_id
+        message["X-PM-KeepID"] = "true"  # else Postmark replaces the Message-ID, and a repeat is not known for one
         message["Auto-Submitted"] = "auto-generated"
         return message
 
@@ -125,7 +126,7 @@ class Letters:
             "team": self._team(texts),
             "name": name,
             "count": len(letter.messages),
-            "previews": [_preview(message, texts) for message in letter.messages[:PREVIEWS_MAX]],
+            "previews": _previews(letter.messages[:PREVIEWS_MAX], texts),
             "more": max(0, len(letter.messages) - PREVIEWS_MAX),
             "chat_url": self._chat_url,
         }
@@ -145,12 +146,18 @@ def shown_name(name: str | None) -> str | None:
     return None if _NO_NAME.search(name) else cut(name, NAME_MAX_CHARS) or None
 
 
-def _preview(message: UnreadMessage, texts: Texts) -> dict[str, Any]:
-    """The start of the message by lines, and when it was written."""
-    date = format_skeleton("MMMd", message.created_at, locale=texts.language)
-    time = format_time(message.created_at, "short", locale=texts.language)
-    lines = cut(harmless(message.content), PREVIEW_CHARS).split("\n")
-    return {"lines": lines, "when": texts("email.when", date=date, time=time)}
+def _previews(messages: list[UnreadMessage], texts: Texts) -> list[dict[str, Any]]:
+    """The start of each message by lines, and when it was written; said once for messages of one minute."""
+    previews: list[dict[str, Any]] = []
+    said = ""
+    for message in messages:
+        date = format_skeleton("MMMd", message.created_at, locale=texts.language)
+        time = format_time(message.created_at, "short", locale=texts.language)
+        when = texts("email.when", date=date, time=time)
+        lines = cut(harmless(message.content), PREVIEW_CHARS).split("\n")
+        previews.append({"lines": lines, "when": when if when != said else ""})
+        said = when
+    return previews
 
 
 def _chat_url(config: Config) -> str:

@@ -11,7 +11,8 @@ from msgspec import Struct
 
 from chatsvc import __version__, errors, wire
 from chatsvc.cli import build_parser
-from chatsvc.options import table
+from chatsvc.options import OPTIONS, table
+from chatsvc.parsers import smtp_url
 from chatsvc.tokens import decode_identity
 
 ROOT = Path(__file__).parent.parent
@@ -94,6 +95,18 @@ def test_links_inside_the_repository_lead_somewhere(document: Path) -> None:
         target = document.parent / path if path else document
         assert target.exists(), link
         assert not fragment or fragment in anchors(target.read_text()), link
+
+
+def test_the_settings_for_email_are_ones_that_are_taken() -> None:
+    """Each provider's address fits with a real key in it, and each variable that is named exists."""
+    text = read("docs/email.md")
+    urls = re.findall(r"\bsmtps?://[^\s`]*[a-z0-9]", text)
+    assert len(urls) == 7
+    for url in urls:
+        smtp_url(url)
+    assert {name.removesuffix("_FILE") for name in re.findall(r"CHATSVC_[A-Z_]+", text)} <= {
+        o.variable for o in OPTIONS
+    }
 
 
 def test_the_changelog_begins_with_this_version() -> None:

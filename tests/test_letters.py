@@ -2,7 +2,7 @@
 
 import email
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from email.policy import SMTP, default
 from html.parser import HTMLParser
@@ -110,7 +110,7 @@ def test_the_headers_say_what_mail_programs_and_servers_ask() -> None:
     assert message["Subject"] == "New reply from Acme Support"
     assert message["Date"].datetime == NOW
     assert message["Message-ID"] == "<a-notice@example.com>"
-    assert message["Auto-Submitted"] == "auto-generated"
+    assert message["Auto-Submitted"] == "auto-generated" and message["X-PM-KeepID"] == "true"
     assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     url = urlsplit(message["List-Unsubscribe"].strip("<>"))
     assert (url.scheme, url.netloc, url.path) == ("https", "chat.example.com", "/notices/unsubscribe")
@@ -151,6 +151,13 @@ def test_it_is_in_the_readers_language_with_times_of_a_named_zone() -> None:
     assert "Hello Alice," in english and "Jan 29, 10:30\u202fAM UTC" in english
     assert "Guten Tag Alice," in german and "29. Jan., 10:30 UTC" in german
     assert part(compose(language=None), "plain") == part(compose(language="xx"), "plain") == english
+
+
+def test_messages_of_one_minute_share_their_time() -> None:
+    later = WRITTEN + timedelta(minutes=2)
+    unread = [UnreadMessage(seq, f"No. {seq}", at) for seq, at in enumerate((WRITTEN, WRITTEN, later), 1)]
+    said = lines_of(part(compose(messages=unread, language="de"), "plain"))[2:7]
+    assert said == ["29. Jan., 10:30 UTC", "No. 1", "No. 2", "29. Jan., 10:32 UTC", "No. 3"]
 
 
 @pytest.mark.parametrize(
