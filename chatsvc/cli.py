@@ -14,7 +14,7 @@ from uuid_utils import uuid7
 
 from chatsvc import __version__, tokens
 from chatsvc.config import Config, ConfigError, load, load_or_create_secret
-from chatsvc.doctor import examine
+from chatsvc.doctor import findings, report, wrong_options
 from chatsvc.embedded import EmbeddedError
 from chatsvc.errors import DomainError
 from chatsvc.listening import ListenError
@@ -44,6 +44,15 @@ def build_parser() -> argparse.ArgumentParser:
     add = commands.add_parser
     add("serve", help="run the service (the default)").set_defaults(run=serve)
     add("migrate", help="bring the schema up to date and end").set_defaults(run=_migrate)
+    _add_staff_commands(add)
+    _add_identity_token(add)
+    doctor = add("doctor", help="check configuration, database, secrets, mail and streams")
+    doctor.add_argument("--json", action="store_true", help="print all findings as one JSON array")
+    doctor.set_defaults(run=_doctor)
+    return parser
+
+
+def _add_staff_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     admin = add("create-admin", help="create or update a staff account")
     admin.add_argument("email", metavar="EMAIL", type=_text)
     admin.add_argument("--name", metavar="NAME", type=_text, help="shown to colleagues")
@@ -53,14 +62,15 @@ def build_parser() -> argparse.ArgumentParser:
     staff.add_argument("email", metavar="EMAIL", type=_text)
     staff.add_argument("--revoke", action="store_true", help="end all tokens of this account; makes no new one")
     staff.set_defaults(run=_staff_token)
+
+
+def _add_identity_token(add: Callable[..., argparse.ArgumentParser]) -> None:
     identity = add("identity-token", help="print an identity token as a host application would sign it")
     identity.add_argument("--sub", required=True, metavar="ID", type=_text, help="the host application's user id")
     identity.add_argument("--email", metavar="E", type=_text)
     identity.add_argument("--name", metavar="N", type=_text)
     identity.add_argument("--ttl", type=int, default=3600, metavar="SECONDS", help="1 to 86400 (default 3600)")
     identity.set_defaults(run=_identity_token)
-    add("doctor", help="check configuration, database, secrets, mail and streams").set_defaults(run=_doctor)
-    return parser
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -69,7 +79,12 @@ def main(argv: list[str] | None = None) -> int:
     run: Callable[[Config, argparse.Namespace], int | None] = arguments.run
     try:
         return run(load(os.environ), arguments) or 0
-    except (ConfigError, CommandError, EmbeddedError, ListenError, SchemaError, StartError) as error:
+    except ConfigError as error:
+        if run is _doctor:
+            return report(wrong_options(error.problems), as_json=arguments.json)
+        for line in error.problems:
+            print(f"chatsvc: {line}", file=sys.stderr)
+    except (CommandError, EmbeddedError, ListenError, SchemaError, StartError) as error:
         for line in str(error).splitlines():
             print(f"chatsvc: {line}", file=sys.stderr)
     except DomainError as error:
@@ -174,5 +189,5 @@ def _identity_token(config: Config, arguments: argparse.Namespace) -> None:
     print(token)
 
 
-def _doctor(config: Config, _: argparse.Namespace) -> int:
-    return examine(config)
+def _doctor(config: Config, arguments: argparse.Namespace) -> int:
+    return report(findings(config), as_json=arguments.json)

@@ -1,13 +1,14 @@
 """The command `doctor`: what is wrong, and what to do about it. Beside a running server or without one; it leaves nothing behind."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 
+import msgspec
 import peewee
 import psycopg2
 
-from chatsvc import doctor_config, doctor_database, doctor_mail, doctor_secrets, doctor_stream
+from chatsvc import doctor_config, doctor_database, doctor_mail, doctor_notices, doctor_secrets, doctor_stream
 from chatsvc.config import Config
 from chatsvc.doctor_finding import Finding, fail, warn
 from chatsvc.embedded import EmbeddedError, EmbeddedPostgres
@@ -15,13 +16,23 @@ from chatsvc.run import first_line, is_hopeless, refusal
 from chatsvc.session import Session
 
 
-def examine(config: Config) -> int:
-    """Prints a line per check, as soon as it is known; returns 1 if something is wrong."""
-    levels = []
-    for finding in findings(config):
-        print(finding, flush=True)
-        levels.append(finding.level)
-    return int("FAIL" in levels)
+def report(found: Iterable[Finding], *, as_json: bool) -> int:
+    """Prints a line per check, as soon as it is known, or all of them as one JSON array; returns 1 if something is wrong."""
+    told = []
+    for finding in found:
+        told.append(finding)
+        if not as_json:
+            print(finding, flush=True)
+    if as_json:
+        print(msgspec.json.format(msgspec.json.encode([finding._asdict() for finding in told])).decode())
+    return int(any(finding.level == "FAIL" for finding in told))
+
+
+def wrong_options(problems: Iterable[str]) -> Iterator[Finding]:
+    """What config.load found; nothing else can be checked then."""
+    for problem in problems:
+        found, _, advice = problem.partition("; ")
+        yield fail("configuration", found, advice)
 
 
 def findings(config: Config) -> Iterator[Finding]:
@@ -63,6 +74,7 @@ def _with_database(config: Config, url: str) -> Iterator[Finding]:
         if any(finding.level == "FAIL" for finding in checked):
             yield from _without_database(config)
         else:
+            yield from doctor_notices.check(session)
             yield from doctor_stream.check(config, session)
 
 

@@ -1,43 +1,36 @@
 """The doctor on the way from a browser: opens a stream through PUBLIC_URL and looks at what arrives, and when."""
 
 import http.client
-import socket
-import ssl
+import ipaddress
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from email.message import Message
-from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from uuid_utils import uuid7
 
-from chatsvc import tokens
+from chatsvc import doctor_http, streams, tokens
 from chatsvc.config import Config
 from chatsvc.doctor_finding import Finding, fail, ok, warn
+from chatsvc.doctor_http import Exchange, reason, remedy
 from chatsvc.models import StaffToken, User
 from chatsvc.session import Session
 from chatsvc.store.accounts import delete_from
 
-ANSWER_LIMIT_S = 5.0  # for each step; who waits longer polls
 PROMPT_S = 1.0  # the first bytes are sent at once: later they were held back
-LINES_MAX = 20  # comment, retry, state: a stream of ours has its first event on the fifth line
+HEARTBEAT_GRACE_S = 3.0  # beyond the interval, for a busy service
 NAME = "chatsvc doctor"
 NO_PASSWORD = "!"  # noqa: S105 - no hash looks like this, so no password fits
 LEFT_OVER = "kind = 'staff' AND password_hash = '!' AND created_at < clock_timestamp() - interval '10 minutes'"
 UNBUFFERED = (
     "let the proxy pass streams on at once: in nginx `proxy_buffering off;` and "
-    "no `proxy_ignore_headers X-Accel-Buffering`"
+    "no `proxy_ignore_headers X-Accel-Buffering`, in Caddy `flush_interval -1`"
 )
-
-
-class Answer(NamedTuple):
-    """What came back, and how many seconds after the request its first line was there."""
-
-    status: int
-    headers: Message
-    lines: list[bytes]
-    first_after_s: float
+PATIENT = "let the proxy bear a minute of silence: in nginx `proxy_read_timeout 1h;`"
+FORWARDED = (
+    "let the proxy say whom it asks for, in nginx `proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;`, "
+    "and set CHATSVC_TRUSTED_PROXIES={}"
+)
 
 
 def check(config: Config, session: Session) -> Iterator[Finding]:
@@ -47,19 +40,23 @@ def check(config: Config, session: Session) -> Iterator[Finding]:
         yield warn("stream", "not tried", "it needs a PUBLIC_URL that can be reached")
         return
     with temporary_token(session) as token:
-        yield stream(config, token)
+        yield from stream(config, token)
 
 
 def reach(config: Config) -> Finding:
     """Whether it is this service that answers at PUBLIC_URL."""
-    about, url = "reachable", config.public_url
+    url = config.public_url
     try:
-        answer = _get(url, "/healthz", {})
+        with Exchange(url, "/healthz", {}) as answer:
+            return _reached(config, answer)
     except (OSError, http.client.HTTPException) as error:
-        return fail(about, f"{url}: {_reason(error)}", _remedy(error))
+        return fail("reachable", f"{url}: {reason(error)}", remedy(error))
+
+
+def _reached(config: Config, answer: Exchange) -> Finding:
+    about, url, who = "reachable", config.public_url, _who(answer)
     if (answer.status, answer.lines[:1]) == (200, [b"ok\n"]):
         return ok(about, f"{url} answers after {answer.first_after_s * 1000:.0f} ms")
-    who = _who(answer)
     if answer.status in (502, 503, 504):
         advice = f"start it, and let the proxy pass requests to {config.host} port {config.port}"
         return fail(about, f"{url}: {who} answers {answer.status}: it does not reach this service", advice)
@@ -70,17 +67,22 @@ def reach(config: Config) -> Finding:
     return fail(about, found, "correct CHATSVC_PUBLIC_URL, or what the proxy passes on (all paths)")
 
 
-def stream(config: Config, token: str) -> Finding:
-    """Headers unchanged, first bytes at once, then the state."""
+def stream(config: Config, token: str) -> Iterator[Finding]:
+    """Headers unchanged, first bytes at once, then the state; after some silence a ping. Says whom the service sees."""
     headers = {"Authorization": f"Bearer {token}", "Accept": "text/event-stream", "Accept-Encoding": "gzip"}
     try:
-        answer = _get(config.public_url, "/admin/notifications/stream", headers, until=b'"type":"state"')
+        with Exchange(config.public_url, "/admin/notifications/stream", headers, until=b'"type":"state"') as answer:
+            opened = _refused(answer) or _changed(answer) or _late(answer)
+            yield opened
+            if opened.level == "ok":
+                yield client_address(answer)
+                yield _heartbeat(answer)
     except TimeoutError:
-        found = f"nothing arrives within {ANSWER_LIMIT_S:.0f} s, though other requests are answered: it is held back"
-        return fail("stream", found, UNBUFFERED)
+        limit_s = doctor_http.ANSWER_LIMIT_S
+        found = f"nothing arrives within {limit_s:.0f} s, though other requests are answered: it is held back"
+        yield fail("stream", found, UNBUFFERED)
     except (OSError, http.client.HTTPException) as error:
-        return fail("stream", f"the connection is cut: {_reason(error)}", "the proxy's log says why")
-    return _refused(answer) or _changed(answer) or _late(answer)
+        yield fail("stream", f"the connection is cut: {reason(error)}", "the proxy's log says why")
 
 
 @contextmanager
@@ -102,39 +104,7 @@ def temporary_token(session: Session) -> Iterator[str]:
         delete_from(User).where(User.id == user_id).execute(session.database)
 
 
-def _get(url: str, path: str, headers: dict[str, str], *, until: bytes = b"\n") -> Answer:
-    """Asks, and reads lines until one holds `until`. Raises TimeoutError if nothing comes for ANSWER_LIMIT_S."""
-    parts = urlsplit(url)
-    connection = _connection(parts.scheme, parts.hostname or "", parts.port)
-    started = time.monotonic()
-    try:
-        connection.request("GET", path, headers=headers)
-        response = connection.getresponse()
-        lines: list[bytes] = []
-        first_after_s = 0.0
-        while len(lines) < LINES_MAX and not (lines and until in lines[-1]):
-            try:
-                lines.append(response.readline())
-            except TimeoutError:
-                if not lines:
-                    raise
-                break
-            first_after_s = first_after_s or time.monotonic() - started
-            if not lines[-1] or response.status != http.client.OK:
-                break
-        return Answer(response.status, response.headers, lines, first_after_s)
-    finally:
-        connection.close()
-
-
-def _connection(scheme: str, host: str, port: int | None) -> http.client.HTTPConnection:
-    if scheme == "https":
-        context = ssl.create_default_context()
-        return http.client.HTTPSConnection(host, port, timeout=ANSWER_LIMIT_S, context=context)
-    return http.client.HTTPConnection(host, port, timeout=ANSWER_LIMIT_S)
-
-
-def _refused(answer: Answer) -> Finding | None:
+def _refused(answer: Exchange) -> Finding | None:
     if answer.status == http.client.OK:
         return None
     found = f"{_who(answer)} answers {answer.status}"
@@ -147,8 +117,8 @@ def _refused(answer: Answer) -> Finding | None:
     return fail("stream", found, advice)
 
 
-def _changed(answer: Answer) -> Finding | None:
-    """A proxy may take X-Accel-Buffering out (nginx does when it obeys), but change nothing else."""
+def _changed(answer: Exchange) -> Finding | None:
+    """A proxy may take X-Accel-Buffering out (nginx does, always), but change nothing else."""
     encoding = answer.headers.get("Content-Encoding", "identity")
     if encoding != "identity":
         advice = "leave text/event-stream out of what the proxy compresses"
@@ -161,34 +131,41 @@ def _changed(answer: Answer) -> Finding | None:
     return None
 
 
-def _late(answer: Answer) -> Finding:
+def _late(answer: Exchange) -> Finding:
+    """Whether X-Accel-Buffering was obeyed, or nothing buffers: the first bytes are there at once, the state too."""
     if not any(b'"type":"state"' in line for line in answer.lines):
         return fail("stream", "it begins, but its first event does not arrive", UNBUFFERED)
     if answer.first_after_s > PROMPT_S:
         return fail("stream", f"the first byte takes {answer.first_after_s:.1f} s: it is held back", UNBUFFERED)
-    return ok("stream", f"first byte after {answer.first_after_s * 1000:.0f} ms, headers as sent, then its state")
+    found = f"first byte after {answer.first_after_s * 1000:.0f} ms, headers as sent, then its state: nothing buffers"
+    return ok("stream", found)
 
 
-def _who(answer: Answer) -> str:
+def _heartbeat(answer: Exchange) -> Finding:
+    about, began = "heartbeat", time.monotonic()
+    limit_s = streams.PING_INTERVAL_S + HEARTBEAT_GRACE_S
+    line = answer.next_line(limit_s)
+    after_s = time.monotonic() - began
+    if line is None:
+        return fail(about, f"nothing arrives for {limit_s:.0f} s, where a ping was due: it is held back", UNBUFFERED)
+    if not line:
+        return fail(about, f"{_who(answer)} cuts a stream that is silent for {after_s:.0f} s", PATIENT)
+    return ok(about, f"a sign of life after {after_s:.1f} s")
+
+
+def client_address(answer: Exchange) -> Finding:
+    """The first line of a stream for staff says whom the service sees. Behind a proxy that says nothing it is the proxy."""
+    about, own = "client address", answer.own_address
+    match = re.search(rb"for (\S+)", answer.lines[0])
+    seen = match[1].decode() if match else "nobody"
+    if seen == own:
+        return ok(about, f"{seen}, as it is")
+    if match and ipaddress.ip_address(seen).is_global:
+        return ok(about, f"{seen}; {own} inside this network")
+    found = f"the service takes this client, {own}, for {seen}: all users share one address and its limits"
+    return warn(about, found, FORWARDED.format(seen))
+
+
+def _who(answer: Exchange) -> str:
     """The service says no name of its own, so a name is a proxy's or another server's."""
     return answer.headers.get("Server") or answer.headers.get("Via") or "what is there"
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return f"no answer within {ANSWER_LIMIT_S:.0f} s"
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the certificate is not accepted: {error.verify_message}"
-    if isinstance(error, ssl.SSLError):
-        return f"no TLS there: {error.reason}"
-    return str(getattr(error, "strerror", None) or error) or type(error).__name__
-
-
-def _remedy(error: Exception) -> str:
-    if isinstance(error, socket.gaierror):
-        return "the name must lead to this machine or its proxy: add it to DNS, or correct CHATSVC_PUBLIC_URL"
-    if isinstance(error, ssl.SSLError):
-        return "TLS is the proxy's: give it a certificate for this name, or correct CHATSVC_PUBLIC_URL"
-    if isinstance(error, TimeoutError):
-        return "a firewall, a frozen service, or https where there is no TLS: correct it, or CHATSVC_PUBLIC_URL"
-    return "start the service and what is in front of it, or correct CHATSVC_PUBLIC_URL"

@@ -1,8 +1,11 @@
 """The doctor: each thing that can be wrong is provoked once, and named with what to do about it."""
 
+import json
 import re
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -11,14 +14,14 @@ from uuid import uuid4
 import msgspec
 import pytest
 
-from chatsvc import doctor_config, doctor_database, doctor_secrets
+from chatsvc import doctor_config, doctor_database, doctor_notices, doctor_secrets
 from chatsvc.config import Config, load_or_create_secret
 from chatsvc.doctor import findings
 from chatsvc.doctor_finding import Finding
 from chatsvc.session import Session
 from tests.support.command import Command
 from tests.support.postgres import Cluster, execute, with_database
-from tests.support.process import ServerProcess, free_port
+from tests.support.process import ROOT, ServerProcess, free_port
 from tests.support.service import IDENTITY_SECRET, make_config
 
 RANDOM = b"0123456789abcdef0123456789abcdef"
@@ -45,6 +48,55 @@ def test_each_check_is_a_line_and_a_failure_is_the_exit_status(
         f"FAIL  reachable: http://localhost:{server.port}: Connection refused; "
         "start the service and what is in front of it, or correct CHATSVC_PUBLIC_URL"
     ]
+
+
+def test_the_same_as_json(
+    server: ServerProcess, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = Command(server.environment, monkeypatch, capsys)
+    done, as_json = command("doctor"), command("doctor", "--json")
+    told = json.loads(as_json.stdout)
+    assert as_json.status == done.status == 1 and as_json.stderr == ""
+    assert [str(Finding(**one)) for one in told] == done.stdout.splitlines()
+
+
+def test_options_that_are_wrong_are_findings_too(
+    server: ServerProcess, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A short secret stops every command; the doctor says so in its own form."""
+    command = Command(server.environment, monkeypatch, capsys)
+    done = command("doctor", "--json", secret_key="short", port="http")
+    assert done.status == 1 and done.stderr == ""
+    assert json.loads(done.stdout) == [
+        {"level": "FAIL", "about": "configuration", "found": found, "advice": advice}
+        for found, advice in (
+            ("CHATSVC_PORT: 'http' given", "right would be a whole number from 0 to 65535"),
+            ("CHATSVC_SECRET_KEY: a value of 5 bytes given",
+             "right would be at least 32 bytes, such as `openssl rand -hex 32` prints"),
+        )
+    ]  # fmt: skip
+    assert command("doctor", secret_key="short").stdout.startswith("FAIL  configuration: CHATSVC_SECRET_KEY: ")
+
+
+@pytest.mark.slow
+def test_the_limit_of_file_descriptors_is_that_of_the_process(server: ServerProcess) -> None:
+    limited = [
+        "sh",
+        "-c",
+        'ulimit -n 300; exec "$@"',
+        "sh",
+        sys.executable,
+        str(ROOT / "server.py"),
+        "doctor",
+        "--json",
+    ]
+    done = subprocess.run(
+        limited, env=server.environment, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+    )
+    seen = {one["about"]: one for one in json.loads(done.stdout)}
+    assert seen["file descriptors"]["level"] == "warn", done.stdout
+    assert seen["file descriptors"]["found"] == "300 for this account here, room for 100 open streams"
+    assert "LimitNOFILE=65536" in seen["file descriptors"]["advice"]
 
 
 # ---- options ----
@@ -232,6 +284,40 @@ def test_clocks_that_differ_are_named(session: Session, ahead_s: float, level: s
     session.execute_sql("SELECT 1")  # the connection is open: its opening does not count
     finding = doctor_database.clock(session, now=lambda: time.time() + ahead_s)
     assert finding.level == level and words in finding.found
+
+
+@pytest.fixture
+def add_notice(session: Session) -> Callable[..., None]:
+    """`add_notice("pending", due="-5 minutes", attempts=1)`, in a chat of its own."""
+
+    def add(state: str, *, due: str, attempts: int = 0, next_try: str | None = None, reason: str | None = None) -> None:
+        user_id, chat_id = str(uuid4()), str(uuid4())
+        session.execute_sql("INSERT INTO users (id, kind, external_id) VALUES (%s, 'host', %s)", user_id, user_id)
+        session.execute_sql("INSERT INTO support_chats (id, user_id) VALUES (%s, %s)", chat_id, user_id)
+        session.execute_sql(
+            "INSERT INTO support_notices (id, chat_id, first_seq, due_at, state, attempts, next_try_at, reason) "
+            "VALUES (%s, %s, 1, now() + %s::interval, %s, %s, now() + %s::interval, %s)",
+            str(uuid4()), chat_id, due, state, attempts, next_try, reason,
+        )  # fmt: skip
+
+    return add
+
+
+def test_notices_that_wait_too_long_or_failed_are_named(session: Session, add_notice: Callable[..., None]) -> None:
+    add_notice("pending", due="5 minutes")
+    add_notice("sent", due="-1 day")
+    add_notice("failed", due="-8 days", reason="long ago")
+    assert [one.level for one in doctor_notices.check(session)] == ["ok", "ok"]
+    add_notice("pending", due="-3 hours", attempts=3, next_try="1 hour", reason="451 try again later")
+    assert doctor_notices.waiting(session).found == "1 are tried again: 451 try again later"
+    add_notice("pending", due="-30 minutes")
+    add_notice("claimed", due="-20 minutes")
+    late = doctor_notices.waiting(session)
+    assert late.level == "warn" and late.found.startswith("2 overdue, the oldest was due 180 minutes ago: 451 try")
+    add_notice("failed", due="-2 days", reason="550 no such user")
+    add_notice("failed", due="-1 day", reason="554 not allowed")
+    gone = doctor_notices.failed(session)
+    assert (gone.level, gone.found) == ("warn", "2 in 7 days, the latest: 554 not allowed")
 
 
 def test_a_database_that_cannot_be_used_fails_and_the_rest_is_told(tmp_path: Path, database_url: str) -> None:

@@ -7,17 +7,25 @@ from uuid import uuid4
 
 import pytest
 
-from chatsvc import doctor_stream, tokens
+from chatsvc import doctor_http, doctor_stream, streams, tokens
 from chatsvc.config import Config
 from chatsvc.doctor import findings
 from chatsvc.doctor_finding import Finding
-from tests.support.front import NAME, Habit, front
+from tests.support.front import ELSEWHERE, NAME, Habit, front
 from tests.support.postgres import execute
 from tests.support.process import free_port
 from tests.support.service import Service, make_config
 
 IMPATIENT_S = 0.5
+PING_S = 1
 Through = Callable[[Habit], Awaitable[dict[str, Finding]]]
+
+
+@pytest.fixture(autouse=True)
+def quick_pings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the service, which is made after this, and of the doctor who waits for one."""
+    monkeypatch.setattr(streams, "PING_INTERVAL_S", PING_S)
+    monkeypatch.setattr(doctor_stream, "HEARTBEAT_GRACE_S", 1.5)
 
 
 def found(config: Config) -> dict[str, Finding]:
@@ -30,7 +38,8 @@ async def test_a_service_in_order_passes_and_nothing_is_left_behind(service: Ser
     seen = await asyncio.to_thread(found, config)
     assert [finding for finding in seen.values() if finding.level == "FAIL"] == []
     assert seen["stream"].found.startswith("first byte after ")
-    assert seen["schema"].level == seen["reachable"].level == seen["stream"].level == "ok"
+    assert {seen[about].level for about in ("schema", "reachable", "stream", "heartbeat", "client address")} == {"ok"}
+    assert seen["client address"].found == "127.0.0.1, as it is"
     assert execute(service.database_url, "SELECT count(*) FROM users") == [(0,)]
 
 
@@ -54,14 +63,31 @@ def through(service: Service, tmp_path: Path) -> Through:
             config = make_config(tmp_path, database_url=service.database_url, public_url=url)
             seen = await asyncio.to_thread(found, config)
         assert execute(service.database_url, "SELECT count(*) FROM users") == [(0,)]
-        return {about: seen[about] for about in ("reachable", "stream")}
+        return {about: seen[about] for about in ("reachable", "stream", "heartbeat", "client address") if about in seen}
 
     return look
 
 
 async def test_a_proxy_that_passes_streams_on_is_in_order(through: Through) -> None:
     seen = await through("passes on")
-    assert seen["reachable"].level == seen["stream"].level == "ok"
+    assert len(seen) == 4 and {finding.level for finding in seen.values()} == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("habit", "about", "level", "words", "advice"),
+    [
+        ("cuts silence", "heartbeat", "FAIL", f"{NAME} cuts a stream that is silent for ", "`proxy_read_timeout 1h;`"),
+        ("holds pings back", "heartbeat", "FAIL", "nothing arrives for ", "`proxy_buffering off;`"),
+        ("comes from elsewhere", "client address", "warn", f"takes this client, 127.0.0.1, for {ELSEWHERE}",
+         f"`proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;`, and set CHATSVC_TRUSTED_PROXIES={ELSEWHERE}"),
+    ],
+)  # fmt: skip
+async def test_what_shows_itself_on_an_open_stream_is_named(
+    through: Through, habit: Habit, about: str, level: str, words: str, advice: str
+) -> None:
+    seen = await through(habit)
+    assert seen["stream"].level == "ok"
+    assert seen[about].level == level and words in seen[about].found and advice in seen[about].advice
 
 
 @pytest.mark.parametrize(
@@ -77,7 +103,7 @@ async def test_a_proxy_that_passes_streams_on_is_in_order(through: Through) -> N
 async def test_what_a_proxy_does_to_a_stream_is_named(
     through: Through, monkeypatch: pytest.MonkeyPatch, habit: Habit, words: str
 ) -> None:
-    monkeypatch.setattr(doctor_stream, "ANSWER_LIMIT_S", IMPATIENT_S)
+    monkeypatch.setattr(doctor_http, "ANSWER_LIMIT_S", IMPATIENT_S)
     seen = await through(habit)
     assert seen["reachable"].level == "ok"
     assert seen["stream"].level == "FAIL" and words in seen["stream"].found and "proxy" in seen["stream"].advice
@@ -114,7 +140,7 @@ async def test_a_first_byte_that_comes_late_fails(through: Through, monkeypatch:
 async def test_an_address_that_leads_nowhere_is_named(
     service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, public_url: str, words: str, advice: str
 ) -> None:
-    monkeypatch.setattr(doctor_stream, "ANSWER_LIMIT_S", IMPATIENT_S)
+    monkeypatch.setattr(doctor_http, "ANSWER_LIMIT_S", IMPATIENT_S)
     url = public_url.format(port=service.url.rpartition(":")[2], free=free_port())
     finding = await asyncio.to_thread(doctor_stream.reach, make_config(tmp_path, public_url=url))
     assert finding.level == "FAIL" and words in finding.found and advice in finding.advice
@@ -122,5 +148,6 @@ async def test_an_address_that_leads_nowhere_is_named(
 
 async def test_a_service_on_another_database_does_not_know_the_token(service: Service, tmp_path: Path) -> None:
     config = make_config(tmp_path, public_url=service.url)
-    finding = await asyncio.to_thread(doctor_stream.stream, config, tokens.new_secret(tokens.STAFF_PREFIX))
+    token = tokens.new_secret(tokens.STAFF_PREFIX)
+    (finding,) = await asyncio.to_thread(lambda: list(doctor_stream.stream(config, token)))
     assert finding.level == "FAIL" and "must use this database" in finding.advice

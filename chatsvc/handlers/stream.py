@@ -47,7 +47,7 @@ class StreamHandler(BaseHandler):
         )
         streams = self.services.streams
         streams.admit(subscription)
-        head = self.stream_head()
+        head = self.stream_head(f"chatsvc, for {self.address}" if staff else "chatsvc")
         detached = self.detach()
         self.on_finish()  # Tornado does not call it for a detached request
         if detached.closed():
@@ -64,8 +64,11 @@ class StreamHandler(BaseHandler):
         seq = parse_seq(text)
         return UNPARSABLE if seq is None else seq
 
-    def stream_head(self) -> bytes:
-        """The head of the answer and the first bytes, at once: a proxy that holds them back shows itself."""
+    def stream_head(self, comment: str) -> bytes:
+        """The head of the answer and the first bytes, at once: a proxy that holds them back shows itself.
+
+        Staff are told their address: by that the doctor finds a proxy that does not say whom it asks for.
+        """
         headers = [
             ("Content-Type", "text/event-stream; charset=utf-8"),
             ("Cache-Control", "no-store, no-transform"),
@@ -79,7 +82,7 @@ class StreamHandler(BaseHandler):
         ]
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
         retry_ms = random.randint(*RETRY_MS)  # noqa: S311 -- jitter, no secret
-        return f"HTTP/1.1 200 OK\r\n{lines}\r\n: chatsvc\nretry: {retry_ms}\n\n".encode("latin-1")
+        return f"HTTP/1.1 200 OK\r\n{lines}\r\n: {comment}\nretry: {retry_ms}\n\n".encode("latin-1")
 
 
 class UserStreamHandler(UserHandler, StreamHandler):

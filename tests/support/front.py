@@ -10,11 +10,13 @@ from urllib.parse import urlsplit
 
 Habit = Literal[
     "passes on", "holds all back", "holds the body back", "compresses", "caches", "drops credentials",
-    "says bad gateway", "redirects", "is something else",
+    "says bad gateway", "redirects", "is something else", "cuts silence", "holds pings back", "comes from elsewhere",
 ]  # fmt: skip
 NAME = "a-proxy/1.0"
 CHUNK_BYTES = 65_536
 CHANGES = {"compresses": ("Content-Encoding", "gzip"), "caches": ("Cache-Control", "max-age=60")}
+SILENCE_LIMIT_S = 0.3
+ELSEWHERE = "127.0.0.5"  # where the service sees it, and not where clients do
 HOP_BY_HOP = ("connection", "transfer-encoding")
 
 
@@ -63,7 +65,9 @@ def _handler(service_url: str, habit: Habit) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
 
         def pass_on(self) -> None:
-            upstream = http.client.HTTPConnection(urlsplit(service_url).netloc)
+            source = (ELSEWHERE, 0) if habit == "comes from elsewhere" else None
+            limit_s = SILENCE_LIMIT_S if habit == "cuts silence" else None
+            upstream = http.client.HTTPConnection(urlsplit(service_url).netloc, timeout=limit_s, source_address=source)
             headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP}
             if habit == "drops credentials":
                 headers.pop("Authorization", None)
@@ -84,6 +88,7 @@ def _handler(service_url: str, habit: Habit) -> type[BaseHTTPRequestHandler]:
                 body = response.read()
             self.wfile.write(body)
             while part := response.read1(CHUNK_BYTES):
-                self.wfile.write(part)
+                if habit != "holds pings back" or b"event: ping" not in part:
+                    self.wfile.write(part)
 
     return Handler
