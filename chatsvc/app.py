@@ -36,6 +36,7 @@ from chatsvc.rendering import load_templates
 from chatsvc.services import Limits, Services
 from chatsvc.streams import Streams
 from chatsvc.subscriber import Sources, Subscriber
+from chatsvc.summary import Summary
 from chatsvc.texts import Languages
 from chatsvc.tokens import demo_secret
 
@@ -148,7 +149,7 @@ class App:
             stack.push_async_callback(self.db.stop)
             await self.streams.start()
             stack.push_async_callback(self.streams.stop)
-            for rhythm in (self.metrics.watch_loop(), self.catch_up.run()):
+            for rhythm in (self.metrics.watch_loop(), self.catch_up.run(), Summary(self.metrics).run()):
                 stack.callback(asyncio.create_task(rhythm).cancel)
             sockets = sockets or listen(self.config.host, self.config.port)
             self.server.add_sockets(sockets)
@@ -215,7 +216,7 @@ class App:
 
     def _stream_closed(self, subscriber: Subscriber, age_s: float) -> None:
         self.metrics.streams_closed.labels(subscriber.reason or "gone").inc()
-        log.info("stream closed: %s after %.0f s", subscriber.reason, age_s)
+        log.info("stream closed: %s after %.0f s %s", subscriber.reason, age_s, subscriber.subscription.request_id)
 
 
 def _redis_bus(url: str, secret_key: bytes) -> Bus:

@@ -29,6 +29,7 @@ class Metrics:
         self.commit_seconds = Histogram(
             "chatsvc_commit_seconds", "From taking a batch to its commit", registry=self.registry
         )
+        self._lag_max_s = 0.0
         self.loop_lag_seconds = Gauge("chatsvc_loop_lag_seconds", "How late the loop was last", registry=self.registry)
 
     def gauge(self, name: str, help_text: str, value: Callable[[], float]) -> None:
@@ -40,6 +41,16 @@ class Metrics:
         self.batch_size.observe(size)
         self.commit_seconds.observe(seconds)
 
+    def total(self, name: str, counts: Callable[[dict[str, str]], bool] = lambda labels: True) -> float:
+        """The sum of a figure over those of its labels that count; 0 before the first."""
+        samples = (sample for family in self.registry.collect() for sample in family.samples)
+        return sum(sample.value for sample in samples if sample.name == name and counts(sample.labels))
+
+    def take_lag_max_s(self) -> float:
+        """The longest that the loop was late since the call before."""
+        taken, self._lag_max_s = self._lag_max_s, 0.0
+        return taken
+
     def render(self) -> bytes:
         return generate_latest(self.registry)
 
@@ -49,4 +60,6 @@ class Metrics:
         while True:
             before = loop.time()
             await asyncio.sleep(LAG_INTERVAL_S)
-            self.loop_lag_seconds.set(max(0.0, loop.time() - before - LAG_INTERVAL_S))
+            lag_s = max(0.0, loop.time() - before - LAG_INTERVAL_S)
+            self.loop_lag_seconds.set(lag_s)
+            self._lag_max_s = max(self._lag_max_s, lag_s)

@@ -44,7 +44,7 @@ class Sources(NamedTuple):
 
 
 class Subscription(msgspec.Struct, frozen=True):
-    """What a stream is about and who opened it. `cursor` is None without one, -1 for one that cannot be parsed."""
+    """What a stream is about and who opened it, by which request. `cursor` is None without one, -1 for one that cannot be parsed."""
 
     owner: str
     address: str
@@ -53,6 +53,7 @@ class Subscription(msgspec.Struct, frozen=True):
     cursor: int | None = None
     access_id: str | None = None
     expires_at: float | None = None
+    request_id: str = "-"
 
     @property
     def topics(self) -> list[str]:

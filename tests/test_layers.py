@@ -21,7 +21,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("catchup",),
     ("chats", "notices", "identity", "streams", "subscriber", "readiness", "cursor"),
     ("store.*",),
-    ("db", "bus", "redis_*", "mailer", "letters", "schema", "tokens", "passwords", "profile", "presentation", "rendering", "metrics", "embedded*"),
+    ("db", "bus", "redis_*", "mailer", "letters", "schema", "tokens", "passwords", "profile", "presentation", "rendering", "metrics", "embedded*", "summary"),
     ("wire", "models", "events", "errors", "config", "options", "parsers", "session", "connection", "texts", "assets", "bundle", "line", "excerpts"),
     ("", "address", "limits", "logs", "signals", "sdnotify", "listening", "handlers", "store", "migrations*"),
 ]  # fmt: skip

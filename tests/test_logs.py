@@ -2,13 +2,15 @@
 
 import json
 import logging
+import os
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatsvc.logs import JsonFormatter, TextFormatter, set_up
+from chatsvc.logs import JournalFormatter, JsonFormatter, TextFormatter, goes_to_journal, set_up
 
 EVIL = [
     "a\n<3>fake", "a\r\n2026-01-01 00:00:00,000 ERROR chatsvc: fake", "a\rfake", "a\x1b[2Jfake", "a\0fake", "a\x85fake", "a\u2028fake",
@@ -95,3 +97,27 @@ def test_lines_of_tornado_that_hold_what_clients_sent_are_off(
         for log, level, disabled in before:
             log.setLevel(level)
             log.disabled = disabled
+
+
+# ---- the journal ----
+
+
+def test_the_journal_gets_a_priority_on_every_line() -> None:
+    """It takes each line for an entry of its own: without one, a trace below an error would be `info`."""
+    lines = JournalFormatter(TextFormatter()).format(record("failed", error=raised("why\n<6>fake"))).splitlines()
+    assert len(lines) > 5 and all(line.startswith("<3>") for line in lines)
+    one = logging.LogRecord("chatsvc.test", logging.WARNING, __file__, 1, "hello", (), None)
+    assert JournalFormatter(JsonFormatter()).format(one).startswith('<4>{"time": ')
+    one.levelno = logging.INFO
+    assert JournalFormatter(TextFormatter()).format(one).startswith("<6>")
+
+
+def test_priorities_are_for_the_journal_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`$JOURNAL_STREAM` stays in the environment when somebody sends standard error into a file."""
+    with (tmp_path / "journal").open("w") as journal, (tmp_path / "file").open("w") as file:
+        there = os.fstat(journal.fileno())
+        environ = {"JOURNAL_STREAM": f"{there.st_dev}:{there.st_ino}"}
+        monkeypatch.setattr(sys, "stderr", journal)
+        assert goes_to_journal(environ) and not goes_to_journal({})
+        monkeypatch.setattr(sys, "stderr", file)
+        assert not goes_to_journal(environ)

@@ -15,11 +15,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from schemathesis.specs.openapi.definitions import OPENAPI_31
 
-from chatsvc import tokens
+from chatsvc import summary, tokens
 from chatsvc.logs import JsonFormatter, TextFormatter
 from tests.support.postgres import execute
 from tests.support.process import ServerProcess
 from tests.support.service import IDENTITY_SECRET, Service
+from tests.support.waiting import until
 
 CONTRACT = {  # docs/api.md sections 3 and 4
     "POST /visitors", "PATCH /visitors/me", "GET /support_chat", "GET /support_chat/messages",
@@ -216,6 +217,47 @@ def test_the_log_holds_requests_but_neither_queries_nor_tokens(server: ServerPro
     assert ("chatsvc.run", "stopped") in entries
     for private in ("PRIVATE", token, "alice", "127.0.0.1:"):
         assert private not in server.log
+
+
+async def test_a_stream_is_in_the_log_when_it_opens_and_when_it_ends(
+    frugal: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With the request that opened it, the reason and how long it was open; never whose it is."""
+    first, second = [await frugal.stream(frugal.user_token()) for _ in range(2)]
+    await first.closed()
+    second.close()
+    request_ids = [stream.headers["x-request-id"] for stream in (first, second)]
+    await until(lambda: sum("stream closed" in line for line in caplog.messages) == 2)
+    lines = [line for line in caplog.messages if line.startswith("stream ")]
+    assert sorted(lines) == sorted(
+        [f"stream opened: /support_chat/stream {request_id}" for request_id in request_ids]
+        + [f"stream closed: superseded after 0 s {request_ids[0]}", f"stream closed: gone after 0 s {request_ids[1]}"]
+    )
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch, make_service: Callable[..., Service]) -> Service:
+    """A minute of which is over soon."""
+    monkeypatch.setattr(summary, "INTERVAL_S", 0.05)
+    return make_service()
+
+
+async def test_a_line_a_minute_says_how_much_happened(hasty: Service, caplog: pytest.LogCaptureFixture) -> None:
+    """Everything is in one of the lines, and in no second one."""
+    alice = hasty.user_token()
+    stream = await hasty.stream(alice)
+    for n in range(3):
+        await hasty.send(alice, f"message {n}")
+    stream.close()
+
+    def columns() -> list[tuple[int, ...]]:
+        lines = [line for line in caplog.messages if line.startswith("in the last minute: ")]
+        return list(zip(*([int(n) for n in re.findall(r"\d+", line)] for line in lines), strict=True))
+
+    await until(lambda: columns() and (sum(columns()[2]), sum(columns()[5])) == (3, 1))
+    requests, failed, messages, commits, opened, closed, _, _ = map(sum, columns())
+    assert (requests, failed, messages, opened, closed) == (3, 0, 3, 1, 1) and 1 <= commits <= 6
+    assert columns()[6][-1] == 0, "the last line knows of no open stream"
 
 
 def raw(server: ServerProcess, head: str) -> str:

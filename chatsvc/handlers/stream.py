@@ -1,5 +1,6 @@
 """Opening streams (docs/api.md section 5). The request ends here; what stays is a Subscriber."""
 
+import logging
 import random
 import time
 
@@ -13,6 +14,8 @@ from chatsvc.handlers.openapi import CURSOR_QUERY, operation
 from chatsvc.identity import Caller
 from chatsvc.limits import address_key
 from chatsvc.subscriber import Subscription
+
+log = logging.getLogger(__name__)
 
 RETRY_MS = (1000, 3000)  # what EventSource waits after a cut; spread, so that a crash is not followed by one wave
 UNPARSABLE = -1
@@ -44,6 +47,7 @@ class StreamHandler(BaseHandler):
             cursor=self.cursor(),
             access_id=self.caller.access_id,
             expires_at=self.caller.expires_at,
+            request_id=self.request_id,
         )
         streams = self.services.streams
         streams.admit(subscription)
@@ -55,6 +59,7 @@ class StreamHandler(BaseHandler):
         connection = StreamConnection(detached)
         connection.write(head)
         streams.open(subscription, connection)
+        log.info("stream opened: %s %s", self.request.path, self.request_id)
 
     def cursor(self) -> int | None:
         """The last id that the client has: the header counts before the query, which EventSource repeats as it was at first."""
