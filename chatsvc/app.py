@@ -30,6 +30,7 @@ from chatsvc.handlers.page import PageNotFoundHandler
 from chatsvc.identity import IdentityService
 from chatsvc.listening import listen
 from chatsvc.metrics import Metrics
+from chatsvc.notices import NoticeService
 from chatsvc.openapi import describe
 from chatsvc.readiness import Readiness
 from chatsvc.rendering import load_templates
@@ -84,8 +85,10 @@ class App:
             self.bus.publish,
             email_delay_s=config.email_delay_s,
             email_min_interval_s=config.email_min_interval_s,
+            arm=lambda due_in_s: self.notices.arm(due_in_s),
             on_message=lambda sender: self.metrics.messages.labels(sender).inc(),
         )
+        self.notices = NoticeService(self.db, self.bus.publish)
         self.identity = IdentityService(
             self.db,
             self.bus.publish,
@@ -186,6 +189,7 @@ class App:
             config=config,
             chats=self.chats,
             identity=self.identity,
+            notices=self.notices,
             streams=self.streams,
             assets=loaded,
             templates=load_templates(loaded),

@@ -46,13 +46,20 @@ class Sender(NamedTuple):
     type: SenderType
 
 
+class Read(NamedTuple):
+    """What reading changed; `chat` is set if an e-mail that was to come is not, or later."""
+
+    result: rows.ReadResult
+    chat: SupportChatListItem | None
+
+
 class ChatPage(NamedTuple):
     items: list[SupportChatListItem]
     next_cursor: str | None
 
 
 class ChatService:
-    """`publish` takes events after COMMIT, in commit order; `arm` is told of a new notice's due time."""
+    """`publish` takes events after COMMIT, in commit order; `arm` is told in how many seconds a new notice is due."""
 
     def __init__(
         self,
@@ -61,7 +68,7 @@ class ChatService:
         *,
         email_delay_s: float,
         email_min_interval_s: float,
-        arm: Callable[[str, datetime], None] = lambda notice_id, due_at: None,
+        arm: Callable[[float], None] = lambda due_in_s: None,
         on_message: Callable[[SenderType], None] = lambda sender_type: None,
     ) -> None:
         self._db = db
@@ -87,10 +94,9 @@ class ChatService:
     async def mark_read(self, chat_id: str, up_to: int | None) -> ReadMark:
         """The user has read the staff's messages up to seq `up_to` (None: all stored so far)."""
         limit = rows.MAX_SEQ if up_to is None else up_to
-        result = await self._db.write(
-            _mark_read, chat_id, limit, self._email_delay_s, then=partial(self._read, chat_id)
-        )
-        return ReadMark(result.state.unread_count, result.state.read_up_to)
+        write = self._db.write(_mark_read, chat_id, limit, self._email_delay_s, then=partial(self._read, chat_id))
+        state = (await write).result.state
+        return ReadMark(state.unread_count, state.read_up_to)
 
     # ---- for both ----
 
@@ -176,14 +182,16 @@ class ChatService:
             self._publish(Event.of(STAFF_TOPIC, event))
         if message.sender_type == "admin" or posted.was_archived or message.seq == 1:
             self._publish(Event.of(STAFF_TOPIC, StaffChatUpdatedEvent(chat)))
-        if posted.notice is not None:
-            self._arm(*posted.notice)
+        if posted.due_in_s is not None:
+            self._arm(posted.due_in_s)
         self._on_message(message.sender_type)
 
-    def _read(self, chat_id: str, result: rows.ReadResult) -> None:
-        if result.read_at is not None:
-            event = MessagesReadEvent(result.state.read_up_to, format_time(result.read_at))
+    def _read(self, chat_id: str, read: Read) -> None:
+        if read.result.read_at is not None:
+            event = MessagesReadEvent(read.result.state.read_up_to, format_time(read.result.read_at))
             self._publish(Event.of(chat_topic(chat_id), event))
+        if read.chat is not None:
+            self._publish(Event.of(STAFF_TOPIC, StaffChatUpdatedEvent(read.chat)))
 
     def _item_changed(self, result: rows.Changed) -> None:
         if result.changed:
@@ -210,15 +218,14 @@ def check_text(field: str, text: str | None, max_chars: int) -> None:
         raise Unprocessable.field(field, "holds a NUL character, which cannot be stored", "nul")
 
 
-def _mark_read(session: Session, chat_id: str, up_to: int, email_delay_s: float) -> rows.ReadResult:
+def _mark_read(session: Session, chat_id: str, up_to: int, email_delay_s: float) -> Read:
     result = rows.mark_read(session, chat_id, up_to)
-    if result.read_at is not None:
-        notices.follow_reading(session, chat_id, email_delay_s)
-    return result
+    has_changed = result.read_at is not None and notices.follow_reading(session, chat_id, email_delay_s)
+    return Read(result, rows.list_item(session, chat_id) if has_changed else None)
 
 
 def _archive(session: Session, chat_id: str) -> rows.Changed:
     result = rows.archive(session, chat_id)
     if result.changed:
-        notices.cancel_pending(session, chat_id, "archived")
+        notices.cancel(session, chat_id, "archived")
     return result

@@ -13,6 +13,7 @@ from chatsvc.config import Config
 from chatsvc.identity import IdentityService
 from chatsvc.limits import RateLimiter
 from chatsvc.metrics import Metrics
+from chatsvc.notices import NoticeService
 from chatsvc.readiness import Readiness
 from chatsvc.streams import Streams
 from chatsvc.texts import Languages
@@ -47,6 +48,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     config: Config
     chats: ChatService
     identity: IdentityService
+    notices: NoticeService
     streams: Streams
     assets: Assets
     templates: jinja2.Environment

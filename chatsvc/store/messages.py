@@ -84,7 +84,7 @@ _INSERT_MESSAGES = Statement(
         ON CONFLICT (chat_id) WHERE state = 'pending' DO NOTHING
         RETURNING id, due_at
     )
-    SELECT i.n, m.id, m.seq, m.created_at, NULL::timestamptz, NULL, NULL, o.due_at
+    SELECT i.n, m.id, m.seq, m.created_at, NULL::timestamptz, NULL, NULL, extract(epoch FROM o.due_at - m.created_at)::float8
     FROM inserted m JOIN input i ON i.id = m.id LEFT JOIN noticed o ON o.id = i.notice_id
     UNION ALL
     SELECT i.n, m.id, m.seq, m.created_at, m.read_at, m.content, m.sender_type, NULL
@@ -115,7 +115,7 @@ class Posted(NamedTuple):
     chat: SupportChatListItem
     is_new: bool
     was_archived: bool
-    notice: tuple[str, datetime] | None  # id and due time, if this message created one
+    due_in_s: float | None  # from the message to its e-mail, if it created a notice
 
 
 @takes_many_rows
@@ -183,7 +183,7 @@ class _ChatState:
 
 
 def _outcome(row: MessageRow, record: tuple[Any, ...], chat: _ChatState) -> Posted | DomainError:
-    _, message_id, seq, created_at, read_at, known_content, known_sender, due_at = record
+    _, message_id, seq, created_at, read_at, known_content, known_sender, due_in_s = record
     if known_content is not None and (known_content != row.content or known_sender != row.sender_type):
         return Conflict(f"client_id {row.client_id!r} was already used in this chat for a message with other content")
     message = SupportMessage(
@@ -203,7 +203,7 @@ def _outcome(row: MessageRow, record: tuple[Any, ...], chat: _ChatState) -> Post
         item,
         is_new=is_new,
         was_archived=was_archived and not item.archived,
-        notice=None if due_at is None else (row.notice_id, due_at),
+        due_in_s=due_in_s,
     )
 
 

@@ -1,35 +1,156 @@
-"""Notices: the rows that say which e-mail is due. They are created with the message (store/messages.py)."""
+"""Notices: the rows that say which e-mail is due. They are created with the message (store/messages.py).
+
+A row's life. The chat's row is locked first, whoever changes a notice:
+
+    pending     waits until `due_at`, or until `next_try_at` after a try of which the mail server certainly took nothing.
+                Staff messages join it. It has no `up_to_seq` yet.
+    claimed     an e-mail about the messages up to `up_to_seq` may be out. Until `claimed_until` somebody is sending it; after that
+                whoever finds it sends it again, under the same `message_id`. `next_try_at`: nobody is sending, it waits for that moment.
+                Staff messages that come meanwhile make the next pending notice. A `reason` means: not again (see `cancel`).
+    sent        the messages up to `up_to_seq` were told; later e-mails leave them out.
+    cancelled   `reason` is one of REASONS.
+    failed      `reason` is what the mail server said.
+"""
+
+from typing import Literal, get_args
+
+from msgspec import Struct
 
 from chatsvc.session import Session, Statement
+from chatsvc.wire import Time, format_optional_time, format_time
 
-# After a read: the notice follows the first message that is still unread, or there is nothing left to tell.
+State = Literal["pending", "claimed", "sent", "cancelled", "failed"]
+# read: by the user · archived: the chat · no_address: the user has none · opted_out: the user wants none
+# refused: the mail server refused this address before · staff: "do not send"
+Reason = Literal["read", "archived", "no_address", "opted_out", "refused", "staff"]
+REASONS: tuple[Reason, ...] = get_args(Reason)
+SHOWN_MAX = 100  # notices of one chat, the newest; a page of it shows 50 messages
+
+# What was told, or is being told, or is not to be told: an e-mail is about messages after these.
+TOLD = """
+    coalesce((SELECT max(t.up_to_seq) FROM support_notices t WHERE t.chat_id = $1
+              AND (t.state IN ('sent', 'claimed') OR t.state = 'cancelled' AND t.reason = 'staff')), 0)
+"""
+FIRST_UNREAD = """
+    SELECT m.seq, m.created_at FROM support_messages m
+    WHERE m.chat_id = $1 AND m.sender_type = 'admin' AND m.read_at IS NULL
+"""
+
+LOCK_CHAT = Statement("notice_lock_chat", ("uuid",), "SELECT FROM support_chats WHERE id = $1 FOR NO KEY UPDATE")
+
+# After a read: a notice follows the first message that is still unread, or there is nothing left to tell. What is unread is always the
+# end of a chat. One that may be out is not cancelled while somebody is sending it: that ends by itself.
 _FOLLOW_READING = Statement(
     "notice_follow_reading",
     ("uuid", "float8"),
-    """
+    f"""
     UPDATE support_notices n SET
-        state = CASE WHEN f.seq IS NULL THEN 'cancelled' ELSE 'pending' END,
-        reason = CASE WHEN f.seq IS NULL THEN 'read' END,
-        first_seq = coalesce(f.seq, n.first_seq),
+        state = CASE WHEN f.seq IS NULL OR n.state = 'claimed' THEN 'cancelled' ELSE 'pending' END,
+        reason = CASE WHEN f.seq IS NULL OR n.state = 'claimed' THEN 'read' END,
+        up_to_seq = CASE WHEN f.seq IS NULL THEN coalesce(n.up_to_seq, c.last_seq) ELSE n.up_to_seq END,
+        first_seq = CASE WHEN n.state = 'pending' THEN coalesce(f.seq, n.first_seq) ELSE n.first_seq END,
         due_at = greatest(n.due_at, f.created_at + $2 * interval '1 second')
-    FROM (SELECT 1) one LEFT JOIN LATERAL (
-        SELECT m.seq, m.created_at FROM support_messages m
-        WHERE m.chat_id = $1 AND m.sender_type = 'admin' AND m.read_at IS NULL ORDER BY m.seq LIMIT 1) f ON true
-    WHERE n.chat_id = $1 AND n.state = 'pending' AND f.seq IS DISTINCT FROM n.first_seq
+    FROM support_chats c LEFT JOIN LATERAL ({FIRST_UNREAD} ORDER BY m.seq LIMIT 1) f ON true
+    WHERE c.id = $1 AND n.chat_id = $1 AND (
+        n.state = 'pending' AND (f.seq IS NULL OR f.seq > n.first_seq)
+        OR n.state = 'claimed' AND n.next_try_at IS NOT NULL AND (f.seq IS NULL OR f.seq > n.up_to_seq))
+    RETURNING n.id
     """,
 )
 _CANCEL = Statement(
     "notice_cancel",
     ("uuid", "text"),
-    "UPDATE support_notices SET state = 'cancelled', reason = $2 WHERE chat_id = $1 AND state = 'pending'",
+    """
+    UPDATE support_notices n SET
+        state = CASE WHEN n.state = 'claimed' AND n.next_try_at IS NULL THEN 'claimed' ELSE 'cancelled' END,
+        reason = $2, up_to_seq = coalesce(n.up_to_seq, c.last_seq)
+    FROM support_chats c WHERE c.id = $1 AND n.chat_id = $1 AND n.state IN ('pending', 'claimed')
+    RETURNING n.id
+    """,
+)
+_BRING_FORWARD = Statement(
+    "notice_bring_forward",
+    ("uuid",),
+    """
+    UPDATE support_notices SET due_at = least(due_at, statement_timestamp()), next_try_at = NULL
+    WHERE chat_id = $1 AND state = 'pending' RETURNING id
+    """,
+)
+_FORGET_DECLINED = Statement(
+    "notice_forget_declined",
+    ("uuid",),
+    """
+    DELETE FROM support_notices n USING support_chats c
+    WHERE c.id = $1 AND n.chat_id = $1 AND n.state = 'cancelled' AND n.reason = 'staff' AND n.up_to_seq > c.read_up_to
+    """,
+)
+_CREATE_DUE = Statement(
+    "notice_create_due",
+    ("uuid", "uuid"),
+    f"""
+    INSERT INTO support_notices (id, chat_id, first_seq, due_at)
+    SELECT $2, $1, f.seq, statement_timestamp() FROM ({FIRST_UNREAD} AND m.seq > {TOLD} ORDER BY m.seq LIMIT 1) f
+    WHERE NOT EXISTS (SELECT FROM support_notices n WHERE n.chat_id = $1 AND n.state = 'claimed')
+    ON CONFLICT (chat_id) WHERE state = 'pending' DO NOTHING
+    RETURNING id
+    """,
+)
+_OF_CHAT = Statement(
+    "notices_of",
+    ("uuid", "int", "int"),
+    """
+    SELECT state, coalesce(next_try_at, due_at), sent_at, first_seq, up_to_seq, reason FROM support_notices
+    WHERE chat_id = $1 AND (up_to_seq IS NULL OR up_to_seq >= $2) ORDER BY created_at DESC LIMIT $3
+    """,
 )
 
 
-def follow_reading(session: Session, chat_id: str, email_delay_s: float) -> None:
-    """Call after messages were marked read, in the same transaction: cancels the pending notice or moves it to what is still unread."""
-    session.execute(_FOLLOW_READING, chat_id, email_delay_s)
+class Notice(Struct, frozen=True):
+    """What staff are shown of a notice. It is about the staff's messages from `first_seq` to `up_to_seq` (None: to the newest)."""
+
+    state: State
+    due_at: Time  # of a pending one: when it is sent, or tried again
+    sent_at: Time | None
+    first_seq: int
+    up_to_seq: int | None
+    reason: str | None  # of a cancelled one one of REASONS, of a failed one what the mail server said
 
 
-def cancel_pending(session: Session, chat_id: str, reason: str) -> None:
-    """Cancels the chat's pending notice, if there is one."""
-    session.execute(_CANCEL, chat_id, reason)
+def follow_reading(session: Session, chat_id: str, email_delay_s: float) -> bool:
+    """Call after messages were marked read, in the same transaction: cancels what waits, or moves it to what is still unread.
+
+    Returns whether anything changed.
+    """
+    return bool(session.execute(_FOLLOW_READING, chat_id, email_delay_s))
+
+
+def cancel(session: Session, chat_id: str, reason: Reason) -> bool:
+    """Cancels what waits. What is under way is not called back, but not tried again. Returns whether there was anything."""
+    return bool(session.execute(_CANCEL, chat_id, reason))
+
+
+def send_now(session: Session, chat_id: str, notice_id: str) -> bool:
+    """Makes what is unread and was not told due at once, whatever was decided before; `notice_id` is for a new one.
+
+    Returns False if there is nothing to tell, or if an e-mail is under way.
+    """
+    session.execute(LOCK_CHAT, chat_id)
+    if session.execute(_BRING_FORWARD, chat_id):
+        return True
+    session.execute(_FORGET_DECLINED, chat_id)
+    return bool(session.execute(_CREATE_DUE, chat_id, notice_id))
+
+
+def do_not_send(session: Session, chat_id: str) -> bool:
+    """Staff want no e-mail about what is unread now. Returns False if none was to come."""
+    session.execute(LOCK_CHAT, chat_id)
+    return cancel(session, chat_id, "staff")
+
+
+def notices_of(session: Session, chat_id: str, from_seq: int) -> list[Notice]:
+    """Those about messages from `from_seq` on, oldest first, at most the newest SHOWN_MAX."""
+    rows = session.execute(_OF_CHAT, chat_id, from_seq, SHOWN_MAX)
+    return [
+        Notice(state, format_time(due_at), format_optional_time(sent_at), first_seq, up_to_seq, reason)
+        for state, due_at, sent_at, first_seq, up_to_seq, reason in reversed(rows)
+    ]

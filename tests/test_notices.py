@@ -1,0 +1,156 @@
+"""NoticeService on a real database: what staff see and decide."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from chatsvc.errors import NotFound
+from chatsvc.store.notices import Notice
+from tests.conftest import ServiceFactory
+from tests.support.postgres import execute
+from tests.support.service import Service
+
+DELAY_S = 77  # not the default: a hard-coded delay would show
+INTERVAL_S = 1234
+
+
+class Desk:
+    """One user, her chat, and a member of staff."""
+
+    def __init__(self, service: Service) -> None:
+        self.service, self.notices = service, service.app.notices
+        self.alice = service.user_token("alice", name="Alice")
+        self.staff, self.chat_id = "", ""
+
+    async def set_up(self) -> "Desk":
+        self.staff, self.chat_id = await self.service.staff_token(), await self.service.chat_id(self.alice)
+        return self
+
+    async def answer(self, content: str = "answer") -> Any:
+        return await self.service.send(self.staff, content, chat_id=self.chat_id)
+
+    async def read(self, up_to: int | None = None) -> None:
+        body = {} if up_to is None else {"up_to": up_to}
+        answer = await self.service.request("PATCH", "/support_chat/mark_read", token=self.alice, body=body)
+        assert answer.status == 200
+
+    async def staff_do(self, action: str) -> None:
+        assert (await self.service.post(f"/admin/chats/{self.chat_id}/{action}", self.staff)).status == 200
+
+    async def seen(self, from_seq: int = 0) -> list[tuple[str, int, int | None, str | None]]:
+        """State, range and reason of the notices that staff see."""
+        found = await self.notices.notices_of(self.chat_id, from_seq)
+        return [(each.state, each.first_seq, each.up_to_seq, each.reason) for each in found]
+
+    def set(self, assignment: str, state: str = "pending") -> None:
+        """Changes the row behind the service's back."""
+        execute(self.service.database_url, f"UPDATE support_notices SET {assignment} WHERE state = %s", state)  # noqa: S608
+
+
+@pytest.fixture
+def service(make_service: ServiceFactory) -> Service:
+    return make_service(email_delay_s=DELAY_S, email_min_interval_s=INTERVAL_S)
+
+
+async def test_staff_see_when_an_e_mail_is_due(service: Service) -> None:
+    desk = await Desk(service).set_up()
+    assert await desk.seen() == []
+    message = await desk.answer()
+    due_at = datetime.fromisoformat(message["created_at"]) + timedelta(seconds=DELAY_S)
+    [notice] = await desk.notices.notices_of(desk.chat_id)
+    assert notice == Notice("pending", f"{due_at:%Y-%m-%dT%H:%M:%S.%f}Z", None, 1, None, None)
+
+
+async def test_staff_see_the_notices_about_the_messages_that_are_shown(service: Service) -> None:
+    desk = await Desk(service).set_up()
+    await desk.answer()
+    await desk.read()
+    await desk.answer()
+    assert await desk.seen() == [("cancelled", 1, 1, "read"), ("pending", 2, None, None)]
+    assert await desk.seen(from_seq=2) == [("pending", 2, None, None)]
+    assert await desk.notices.notices_of("00000000-0000-7000-8000-000000000000") == []
+
+
+async def test_do_not_send_holds_for_what_is_unread_and_not_for_what_comes(service: Service) -> None:
+    desk = await Desk(service).set_up()
+    assert await desk.notices.do_not_send(desk.chat_id) is False
+    await desk.answer()
+    await desk.answer()
+    assert await desk.notices.do_not_send(desk.chat_id) is True
+    assert await desk.notices.do_not_send(desk.chat_id) is False
+    await desk.answer()
+    assert await desk.seen() == [("cancelled", 1, 2, "staff"), ("pending", 3, None, None)]
+
+
+async def test_send_now_brings_it_forward_and_does_not_repeat_what_was_told(service: Service) -> None:
+    desk = await Desk(service).set_up()
+    assert await desk.notices.send_now(desk.chat_id) is False
+    await desk.answer()
+    assert await desk.notices.send_now(desk.chat_id) is True
+    desk.set("state = 'sent', up_to_seq = 1, sent_at = now()")
+    assert await desk.notices.send_now(desk.chat_id) is False
+    await desk.answer()
+    [(waits,)] = execute(service.database_url, "SELECT due_at - now() FROM support_notices WHERE state = 'pending'")
+    assert isinstance(waits, timedelta) and INTERVAL_S - 30 < waits.total_seconds() <= INTERVAL_S
+    assert await desk.notices.send_now(desk.chat_id) is True
+    [(is_due,)] = execute(service.database_url, "SELECT due_at <= now() FROM support_notices WHERE state = 'pending'")
+    assert is_due
+
+
+@pytest.mark.parametrize("how", ["staff", "failed", "archived"])
+async def test_send_now_works_after_a_no_and_after_a_failure(service: Service, how: str) -> None:
+    desk = await Desk(service).set_up()
+    await desk.answer()
+    if how == "staff":
+        await desk.notices.do_not_send(desk.chat_id)
+    elif how == "archived":
+        await desk.staff_do("archive")
+    else:
+        desk.set("state = 'failed', up_to_seq = 1, reason = '451 later'")
+    assert await desk.notices.send_now(desk.chat_id) is True
+    assert (await desk.seen())[-1] == ("pending", 1, None, None)
+    await desk.notices.do_not_send(desk.chat_id)
+    await desk.read()
+    assert await desk.notices.send_now(desk.chat_id) is False
+
+
+async def test_while_one_is_under_way_it_is_neither_sent_again_nor_called_back(service: Service) -> None:
+    desk = await Desk(service).set_up()
+    await desk.answer()
+    desk.set("state = 'claimed', up_to_seq = 1, claimed_until = now() + interval '1 hour'")
+    assert await desk.notices.send_now(desk.chat_id) is False
+    assert await desk.notices.do_not_send(desk.chat_id) is True
+    assert await desk.seen() == [("claimed", 1, 1, "staff")]  # not again
+
+
+@pytest.mark.parametrize(("up_to", "left"), [(1, ("claimed", 1, 2, None)), (2, ("cancelled", 1, 2, "read"))])
+async def test_one_that_may_be_out_and_waits_for_another_try_is_cancelled_by_reading_all_of_it(
+    service: Service, up_to: int, left: tuple[str, int, int, str | None]
+) -> None:
+    desk = await Desk(service).set_up()
+    await desk.answer()
+    await desk.answer()
+    later = "now() + interval '1 hour'"
+    desk.set(f"state = 'claimed', up_to_seq = 2, claimed_until = {later}, next_try_at = {later}")
+    await desk.answer()
+    await desk.read(up_to)
+    assert await desk.seen() == [left, ("pending", 3, None, None)]
+    await desk.staff_do("archive")
+    ended = left if left[0] == "cancelled" else ("cancelled", 1, 2, "archived")
+    assert await desk.seen() == [ended, ("cancelled", 3, 3, "archived")]
+
+
+async def test_staff_are_told_of_each_change(service: Service) -> None:
+    desk = await Desk(service).set_up()
+    await desk.answer()
+    stream = await service.stream(desk.staff, "/admin/notifications/stream")
+    await stream.next("state")
+    item = (await service.get("/admin/chats", desk.staff)).json[0]
+    for change in (desk.notices.do_not_send, desk.notices.send_now):
+        assert await change(desk.chat_id)
+        assert (await stream.next()).data == {"type": "chat_updated", "chat": item}
+    await desk.read()
+    assert (await stream.next()).data == {"type": "chat_updated", "chat": item}
+    with pytest.raises(NotFound):
+        await desk.notices.send_now("00000000-0000-7000-8000-000000000000")
