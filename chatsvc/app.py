@@ -24,7 +24,7 @@ from chatsvc.chats import ChatService
 from chatsvc.config import Config
 from chatsvc.db import Database
 from chatsvc.events import ACCESS_TOPIC, Event
-from chatsvc.handlers import admin, assets, dashboard, demo, ops, stream, unsubscribe, user
+from chatsvc.handlers import admin, assets, dashboard, demo, ops, search, stream, unsubscribe, user
 from chatsvc.handlers.base import BODY_MAX_BYTES, TooLargeHandler
 from chatsvc.handlers.page import PageNotFoundHandler
 from chatsvc.identity import IdentityService
@@ -34,6 +34,7 @@ from chatsvc.notices import NoticeService
 from chatsvc.openapi import describe
 from chatsvc.readiness import Readiness
 from chatsvc.rendering import load_templates
+from chatsvc.search import SearchService
 from chatsvc.services import Limits, Services
 from chatsvc.streams import Streams
 from chatsvc.subscriber import Sources, Subscriber
@@ -54,7 +55,7 @@ REQUESTS_POLL_S = 0.02
 DESCRIPTORS_RESERVED = 200  # of the process's limit: listening sockets, database, log, requests that are no streams
 
 ROUTES: list[Any] = [
-    *user.ROUTES, *admin.ROUTES, *stream.ROUTES, *dashboard.ROUTES, *demo.ROUTES, *assets.ROUTES, *ops.ROUTES,
+    *user.ROUTES, *admin.ROUTES, *stream.ROUTES, *dashboard.ROUTES, *search.ROUTES, *demo.ROUTES, *assets.ROUTES, *ops.ROUTES,
     *unsubscribe.ROUTES,
 ]  # fmt: skip
 
@@ -188,6 +189,7 @@ class App:
         return Services(
             config=config,
             chats=self.chats,
+            search=SearchService(self.db),
             identity=self.identity,
             notices=self.notices,
             streams=self.streams,

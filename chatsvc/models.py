@@ -42,6 +42,7 @@ class StaffSession(Model):
     token_hash = TextField(unique=True)
     created_at = DateTimeTZField(constraints=NOW)
     last_seen_at = DateTimeTZField(constraints=NOW)
+    user_agent = TextField(null=True)
 
     class Meta:
         table_name = "staff_sessions"
@@ -55,6 +56,8 @@ class StaffToken(Model):
     token_hash = TextField(unique=True)
     created_at = DateTimeTZField(constraints=NOW)
     revoked_at = DateTimeTZField(null=True)
+    name = TextField(null=True)
+    last_used_at = DateTimeTZField(null=True)
 
     class Meta:
         table_name = "staff_tokens"

@@ -22,6 +22,7 @@ class Card(Struct, frozen=True):
     count: str
     at: str | None
     unread: bool
+    archived: bool
     version: str
 
 
@@ -41,6 +42,7 @@ def card(item: SupportChatListItem, texts: Texts) -> Card:
         count=texts("list.messages", n=item.message_count),
         at=item.last_message_at,
         unread=item.unread,
+        archived=item.archived,
         version=f"{item.message_count} {int(item.unread)} {int(item.archived)} {name}",
     )
 

@@ -15,6 +15,7 @@ from chatsvc.limits import RateLimiter
 from chatsvc.metrics import Metrics
 from chatsvc.notices import NoticeService
 from chatsvc.readiness import Readiness
+from chatsvc.search import SearchService
 from chatsvc.streams import Streams
 from chatsvc.texts import Languages
 
@@ -47,6 +48,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
 
     config: Config
     chats: ChatService
+    search: SearchService
     identity: IdentityService
     notices: NoticeService
     streams: Streams

@@ -76,6 +76,17 @@ class MessagePage(Struct, frozen=True):
     last_seq: int
 
 
+class MessageHit(Struct, frozen=True):
+    """A message that staff found by its words."""
+
+    chat_id: Id
+    user_id: Id
+    user_email: str | None
+    user_name: str | None
+    archived: bool
+    message: SupportMessage
+
+
 class ReadMark(Struct, frozen=True):
     unread_count: int
     read_up_to: int

@@ -19,11 +19,11 @@ LAYERS: list[tuple[str, ...]] = [
     ("openapi", "accesslog", "handlers.*"),
     ("services",),
     ("catchup",),
-    ("chats", "notices", "identity", "streams", "subscriber", "readiness", "cursor"),
+    ("chats", "search", "notices", "identity", "streams", "subscriber", "readiness", "cursor"),
     ("store.*",),
     ("db", "bus", "redis_*", "mailer", "letters", "schema", "tokens", "passwords", "profile", "presentation", "rendering", "metrics", "embedded*", "summary"),
     ("wire", "models", "events", "errors", "config", "options", "parsers", "session", "connection", "texts", "assets", "bundle", "line", "excerpts"),
-    ("", "address", "limits", "logs", "signals", "sdnotify", "listening", "handlers", "store", "migrations*"),
+    ("", "address", "words", "limits", "logs", "signals", "sdnotify", "listening", "handlers", "store", "migrations*"),
 ]  # fmt: skip
 # What blocks, and so may not be reached from a handler or a service other than through Database.
 DRIVERS = {"psycopg2", "peewee", "playhouse"}

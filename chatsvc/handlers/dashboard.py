@@ -116,7 +116,7 @@ class ChatHandler(DashboardHandler):
         """Shows a page of messages, and marks viewed what it shows and nothing that comes meanwhile."""
         chats = self.services.chats
         chat = await chats.admin_chat(chat_id)
-        before = self.seq_argument("before")
+        before = self.seq_argument("before") or _around(self.seq_argument("message"), chat.last_seq)
         shown = chat if before is None else await chats.messages_before(chat_id, before, MESSAGES)
         cursor = shown.messages[-1].seq if shown.messages else 0
         await chats.mark_viewed(chat_id, cursor)
@@ -148,6 +148,11 @@ class ArchiveHandler(DashboardHandler):
         chats = self.services.chats
         await (chats.archive(chat_id) if action == "archive" else chats.unarchive(chat_id))
         self.redirect("/dashboard" if action == "archive" else f"/dashboard/chats/{chat_id}", status=303)
+
+
+def _around(seq: int | None, last_seq: int) -> int | None:
+    """Where the page ends that has the message `seq` in its middle; None: it is the latest."""
+    return None if seq is None or seq + MESSAGES // 2 > last_seq else seq + MESSAGES // 2
 
 
 ROUTES = [

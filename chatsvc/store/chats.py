@@ -21,7 +21,8 @@ COUNT_LIMIT = 1000  # counts on tabs are exact up to 999, then "999+": a COUNT o
 _UNREAD = "coalesce(c.last_user_message_at > coalesce(c.admin_viewed_at, '-infinity'), false)"
 _SORT_KEY = "coalesce(c.last_message_at, '-infinity')"
 
-_ITEM = f"""
+# One line of the staff's list; `to_item` reads it.
+ITEM = f"""
     SELECT c.id, c.user_id, u.email, u.name, c.last_message_at, left(m.content, {PREVIEW_CHARS}), m.sender_type, c.last_seq,
            {_UNREAD}, c.archived_at IS NOT NULL
     FROM support_chats c JOIN users u ON u.id = c.user_id
@@ -53,7 +54,7 @@ _ADMIN_CHAT = Statement(
     FROM support_chats c JOIN users u ON u.id = c.user_id WHERE c.id = $1
     """,
 )
-_ITEM_OF = Statement("list_item", ("uuid",), f"{_ITEM} WHERE c.id = $1")
+_ITEM_OF = Statement("list_item", ("uuid",), f"{ITEM} WHERE c.id = $1")
 
 
 def _list_statement(name: str, condition: str) -> Statement:
@@ -61,7 +62,7 @@ def _list_statement(name: str, condition: str) -> Statement:
         name,
         ("timestamptz", "uuid", "int"),
         f"""
-        {_ITEM} WHERE c.archived_at {condition} AND ({_SORT_KEY}, c.id) < ($1, $2)
+        {ITEM} WHERE c.archived_at {condition} AND ({_SORT_KEY}, c.id) < ($1, $2)
         ORDER BY {_SORT_KEY} DESC, c.id DESC LIMIT $3 + 1
         """,
     )
@@ -213,7 +214,7 @@ def list_item(session: Session, chat_id: str) -> SupportChatListItem:
     rows = session.execute(_ITEM_OF, chat_id)
     if not rows:
         raise NotFound("there is no such chat")
-    return _to_item(rows[0])
+    return to_item(rows[0])
 
 
 def list_chats(
@@ -225,7 +226,7 @@ def list_chats(
     if len(rows) > limit:
         last = rows[limit - 1]
         following = ListCursor("-infinity" if last[4] is None else last[4].isoformat(), last[0])
-    return [_to_item(row) for row in rows[:limit]], following
+    return [to_item(row) for row in rows[:limit]], following
 
 
 def count_chats(session: Session) -> ChatCounts:
@@ -261,7 +262,7 @@ def _changed(session: Session, chat_id: str, statement: Statement) -> Changed:
     return Changed(list_item(session, chat_id), changed)
 
 
-def _to_item(row: tuple[Any, ...]) -> SupportChatListItem:
+def to_item(row: tuple[Any, ...]) -> SupportChatListItem:
     chat_id, user_id, email, name, last_at, preview, sender, last_seq, unread, archived = row
     return SupportChatListItem(
         chat_id, user_id, email, name, format_optional_time(last_at), preview, sender, last_seq, unread, archived

@@ -207,23 +207,24 @@ def _outcome(row: MessageRow, record: tuple[Any, ...], chat: _ChatState) -> Post
     )
 
 
-_COLUMNS = "m.id, m.content, m.sender_type, m.read_at, m.created_at, m.seq, m.client_id"
+# `to_message` reads them.
+COLUMNS = "m.id, m.content, m.sender_type, m.read_at, m.created_at, m.seq, m.client_id"
 
 # Each reads one row more than asked for: whether it is there is `has_more`. Of a chat that does not exist they give no row at all.
 _AFTER = Statement(
     "messages_after",
     ("uuid", "bigint", "int"),
-    f"SELECT {_COLUMNS} FROM support_messages m WHERE m.chat_id = $1 AND m.seq > $2 ORDER BY m.seq LIMIT $3 + 1",
+    f"SELECT {COLUMNS} FROM support_messages m WHERE m.chat_id = $1 AND m.seq > $2 ORDER BY m.seq LIMIT $3 + 1",
 )
 _SINCE = Statement(
     "messages_since",
     ("uuid", "timestamptz", "int"),
-    f"SELECT {_COLUMNS} FROM support_messages m WHERE m.chat_id = $1 AND m.created_at > $2 ORDER BY m.created_at LIMIT $3 + 1",
+    f"SELECT {COLUMNS} FROM support_messages m WHERE m.chat_id = $1 AND m.created_at > $2 ORDER BY m.created_at LIMIT $3 + 1",
 )
 _BEFORE = Statement(
     "messages_before",
     ("uuid", "bigint", "int"),
-    f"SELECT {_COLUMNS} FROM support_messages m WHERE m.chat_id = $1 AND m.seq < $2 ORDER BY m.seq DESC LIMIT $3 + 1",
+    f"SELECT {COLUMNS} FROM support_messages m WHERE m.chat_id = $1 AND m.seq < $2 ORDER BY m.seq DESC LIMIT $3 + 1",
 )
 _LAST_SEQ = Statement("last_seq", ("uuid",), "SELECT last_seq FROM support_chats WHERE id = $1")
 

@@ -64,7 +64,8 @@ async def pages(service: Service) -> list[Answer]:
     cookies = await service.login()
     html = {"Accept": "text/html"}
     paths = ("/login", "/", "/dashboard", "/dashboard/cards", "/dashboard/tabs", f"/dashboard/chats/{chat}", f"/dashboard/chats/{chat}/messages",
-             f"/dashboard/chats/{UUID}", f"/dashboard/chats/{chat}?before=x", "/demo", "/nope")  # fmt: skip
+             f"/dashboard/chats/{UUID}", f"/dashboard/chats/{chat}?before=x", "/demo", "/nope",
+             "/dashboard/search?q=a")  # fmt: skip
     found = [await service.get(path, cookies=cookies, headers=html) for path in paths]
     found += [
         await service.get("/dashboard"),

@@ -1,9 +1,11 @@
 """Stored XSS, as far as the server goes: what people write about themselves and to each other is text on every page."""
 
 from html.parser import HTMLParser
+from urllib.parse import urlencode
 
 import pytest
 
+from chatsvc.words import words_of
 from tests.support.service import Service
 
 PAYLOADS = (
@@ -16,7 +18,7 @@ PAYLOADS = (
 )  # fmt: skip
 TAGS = {
     "html", "head", "meta", "title", "link", "script", "body", "header", "div", "a", "form", "input", "span", "button", "p", "main",
-    "h1", "h2", "section", "nav", "ol", "li", "bdi", "time", "label", "textarea",
+    "h1", "h2", "section", "nav", "mark", "ol", "li", "bdi", "time", "label", "textarea",
 }  # fmt: skip
 
 
@@ -84,6 +86,9 @@ async def test_names_and_messages_are_text(service: Service, by: str) -> None:
         form = {"content": payload, "_xsrf": cookies["_xsrf"]}
         assert (await service.request("POST", f"/dashboard/chats/{chat}", form=form, cookies=cookies)).status == 303
         check_text_only((await service.get(f"/dashboard/chats/{chat}", cookies=cookies)).text, payload)
+        found = await service.get(f"/dashboard/search?{urlencode({'q': payload})}", cookies=cookies)
+        check_text_only(found.text, payload)
+        assert not words_of(payload) or payload[:100] in Markup(found.text).text, "excerpt or name, with what was typed"
 
 
 async def test_addresses_that_carry_markup_are_text_or_no_addresses(service: Service) -> None:

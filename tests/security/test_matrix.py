@@ -70,6 +70,7 @@ TABLE: dict[tuple[str, str], Row] = {
     ("/dashboard", "GET"): Row(PAGE, 200, "/dashboard"),
     ("/dashboard/cards", "GET"): Row(PAGE, 200, "/dashboard/cards"),
     ("/dashboard/tabs", "GET"): Row(PAGE, 200, "/dashboard/tabs"),
+    ("/dashboard/search", "GET"): Row(PAGE, 200, "/dashboard/search?q=alice"),
     (_PAGES, "GET"): Row(PAGE, 200, PAGES),
     (_PAGES, "POST"): Row(FORM, 303, PAGES, {"form": {"content": "a reply"}}),
     (f"{_PAGES}/messages", "GET"): Row(PAGE, 200, f"{PAGES}/messages"),

@@ -1,0 +1,63 @@
+"""The page on which staff find people and messages."""
+
+from msgspec import Struct
+
+from chatsvc import presentation
+from chatsvc.handlers.dashboard import DashboardHandler
+from chatsvc.search import Messages, People
+from chatsvc.wire import MessageHit
+from chatsvc.words import Piece, excerpt, words_of
+
+PEOPLE = 5  # on the first page, above the messages …
+MORE_PEOPLE = 20  # … and on those that follow
+MESSAGES = 20
+
+
+class Result(Struct, frozen=True):
+    """One message that was found."""
+
+    path: str
+    person: str
+    archived: bool
+    from_staff: bool
+    excerpt: list[Piece]
+    at: str
+
+
+class SearchHandler(DashboardHandler):
+    """People and messages; with a cursor of one of the two, its next page alone."""
+
+    async def get(self) -> None:
+        query = self.get_query_argument("q", "")
+        words = words_of(query)
+        people_after, messages_after = (self.get_query_argument(name, None) for name in ("people", "messages"))
+        people, messages = People([], None), Messages([], None)
+        if words and not messages_after:
+            limit = MORE_PEOPLE if people_after else PEOPLE
+            people = await self.services.search.people(words, people_after, limit)
+        if words and not people_after:
+            messages = await self.services.search.messages(words, messages_after, MESSAGES)
+        self.dashboard_page(
+            "dashboard/search.html", await self.counts(), q=query, **self._shown(words, people, messages)
+        )
+
+    def _shown(self, words: list[str], people: People, messages: Messages) -> dict[str, object]:
+        texts = self.texts
+        return {
+            "cards": [presentation.card(item, texts) for item in people.items],
+            "results": [self._result(hit, words) for hit in messages.hits],
+            "more_people": people.following,
+            "more_messages": messages.following,
+            "words": words,
+        }
+
+    def _result(self, hit: MessageHit, words: list[str]) -> Result:
+        message = hit.message
+        return Result(
+            f"/dashboard/chats/{hit.chat_id}?message={message.seq}#message-{message.seq}",
+            presentation.person(hit.user_id, hit.user_email, hit.user_name, self.texts),
+            hit.archived, message.sender_type == "admin", excerpt(message.content, words), message.created_at,
+        )  # fmt: skip
+
+
+ROUTES = [(r"/dashboard/search", SearchHandler)]

@@ -1,0 +1,88 @@
+"""Search: people by e-mail address and name, messages by their text; newest first, in a time that does not grow with the tables.
+
+Ids are UUIDs of version 7, so their order is that of time. What is rare is found by the index on words. What is frequent (more
+than RARE_MAX in all) is among the newest rows, so these are walked, WINDOW at most; where a page was not filled by then, the
+next one goes on.
+"""
+
+from typing import Any, NamedTuple
+
+from chatsvc.session import Session, Statement
+from chatsvc.store.chats import ITEM, to_item
+from chatsvc.store.messages import COLUMNS, to_message
+from chatsvc.wire import MessageHit, SupportChatListItem
+
+RARE_MAX = 2000  # hits that are sorted at once: 2 ms
+WINDOW = 20_000  # rows; 20 µs each for taking their text apart, so 0.4 s
+NEWEST = "ffffffff-ffff-ffff-ffff-ffffffffffff"  # an id behind all others
+
+
+class Page(NamedTuple):
+    """Ids, newest first, and where the next page starts (None: this was the last)."""
+
+    ids: list[str]
+    following: str | None
+
+
+def _statements(table: str, text: str, condition: str) -> tuple[Statement, Statement]:
+    """By the index, and by walking the newest. Both take the query as to_tsquery wants it, the id behind which to go on, and how many."""
+    match = f"{condition} AND search_words({text}) @@ to_tsquery('pg_catalog.simple', $1)"
+    by_index = f"""
+        WITH found AS MATERIALIZED (SELECT id FROM {table} WHERE {match} LIMIT {RARE_MAX + 1})
+        SELECT page.id, total.n FROM (SELECT count(*) AS n FROM found) total
+        LEFT JOIN (SELECT id FROM found WHERE id < $2 ORDER BY id DESC LIMIT $3) page ON true ORDER BY page.id DESC
+    """
+    newest = f"""
+        SELECT id, {match}, n = {WINDOW} FROM (
+            SELECT *, row_number() OVER (ORDER BY id DESC) AS n FROM {table} WHERE id < $2 ORDER BY id DESC LIMIT {WINDOW}
+        ) walked
+        WHERE n = {WINDOW} OR ({match}) ORDER BY id DESC LIMIT $3
+    """
+    types = ("text", "uuid", "int")
+    return Statement(f"search_{table}", types, by_index), Statement(f"search_newest_{table}", types, newest)
+
+
+_MESSAGES, _NEWEST_MESSAGES = _statements("support_messages", "content", "true")
+_PEOPLE, _NEWEST_PEOPLE = _statements("users", "coalesce(email, '') || ' ' || coalesce(name, '')", "kind <> 'staff'")
+_MESSAGE_HITS = Statement(
+    "search_message_hits",
+    ("uuid[]",),
+    f"""
+    SELECT m.chat_id, c.user_id, u.email, u.name, c.archived_at IS NOT NULL, {COLUMNS}
+    FROM support_messages m JOIN support_chats c ON c.id = m.chat_id JOIN users u ON u.id = c.user_id
+    WHERE m.id = ANY ($1) ORDER BY m.id DESC
+    """,
+)
+_PEOPLE_HITS = Statement(
+    "search_people_hits", ("uuid[]",), f"{ITEM} WHERE c.user_id = ANY ($1) ORDER BY c.user_id DESC"
+)
+
+
+def find_messages(session: Session, query: str, before: str, limit: int) -> tuple[list[MessageHit], str | None]:
+    """The newest messages with these words that are older than the message `before`, and where the next page starts."""
+    page = _find(session, _MESSAGES, _NEWEST_MESSAGES, query, before, limit)
+    return [_to_hit(row) for row in session.execute(_MESSAGE_HITS, page.ids)], page.following
+
+
+def find_people(session: Session, query: str, before: str, limit: int) -> tuple[list[SupportChatListItem], str | None]:
+    """The chats of people with these words in e-mail address or name, who came last first."""
+    page = _find(session, _PEOPLE, _NEWEST_PEOPLE, query, before, limit)
+    return [to_item(row) for row in session.execute(_PEOPLE_HITS, page.ids)], page.following
+
+
+def _find(session: Session, by_index: Statement, newest: Statement, query: str, before: str, limit: int) -> Page:
+    rows = session.execute(by_index, query, before, limit + 1)
+    if rows[0][1] <= RARE_MAX:
+        ids = [row_id for row_id, _ in rows if row_id is not None]
+        return Page(ids[:limit], ids[limit - 1] if len(ids) > limit else None)
+    walked = session.execute(newest, query, before, limit + 1)
+    ids = [row_id for row_id, is_hit, _ in walked[:limit] if is_hit]
+    if len(walked) > limit:
+        return Page(ids, walked[limit - 1][0])
+    ends_window = bool(walked) and walked[-1][2]
+    return Page(ids, walked[-1][0] if ends_window else None)
+
+
+def _to_hit(row: tuple[Any, ...]) -> MessageHit:
+    chat_id, user_id, email, name, archived, *message = row
+    return MessageHit(chat_id, user_id, email, name, archived, to_message(tuple(message)))
