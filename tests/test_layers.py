@@ -21,7 +21,8 @@ LAYERS: list[tuple[str, ...]] = [
     ("catchup",),
     ("chats", "search", "notices", "identity", "streams", "subscriber", "readiness", "cursor"),
     ("store.*",),
-    ("db", "bus", "redis_*", "mailer", "letters", "schema", "tokens", "passwords", "profile", "presentation", "rendering", "metrics", "embedded*", "summary"),
+    ("db", "bus", "redis_*", "mailer", "letters", "schema", "tokens", "passwords", "profile",
+     "presentation", "rendering", "metrics", "summary", "embedded*"),
     ("wire", "models", "events", "errors", "config", "options", "parsers", "session", "connection", "texts", "assets", "bundle", "line", "excerpts"),
     ("", "address", "words", "limits", "logs", "signals", "sdnotify", "listening", "handlers", "store", "migrations*"),
 ]  # fmt: skip
