@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the programs that some tests run against (nginx, Caddy, Redis, systemd-analyze), where that takes no more than the
+# Installs the programs that some tests run against (nginx, Caddy, Redis, curl, systemd-analyze), where that takes no more than the
 # system's package manager. The tests of a program that is not there are left out. Writes the names of those that are into $1.
 set -u
 PATH="$PATH:/usr/sbin:/usr/local/sbin"
@@ -12,6 +12,7 @@ missing=
 has nginx || missing="$missing nginx-light"
 has caddy || missing="$missing caddy"
 has redis-server || missing="$missing redis-server"
+has curl || missing="$missing curl"
 has systemd-analyze || missing="$missing systemd"
 
 if [ -n "$missing" ] && [ "$(id -u)" = 0 ] && has apt-get; then
@@ -22,6 +23,6 @@ if [ -n "$missing" ] && [ "$(id -u)" = 0 ] && has apt-get; then
             echo "chatsvc: $package could not be installed; the tests that need it are left out"
     done
 fi
-for program in nginx caddy redis-server systemd-analyze; do
+for program in nginx caddy redis-server curl systemd-analyze; do
     command -v "$program"
 done >"$1" || :

@@ -12,6 +12,7 @@ from tests.faults.postgres import DurablePostgres
 from tests.support.process import ServerProcess
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+CADDY = shutil.which("caddy")
 collect_ignore = [] if NGINX else ["test_nginx.py"]
 
 
