@@ -1,0 +1,238 @@
+"""Two servers, one Redis, one database: what happens at one is seen at the other. Collected where there is a Redis."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chatsvc import catchup, redis_bus
+from chatsvc.redis_bus import RedisBus
+from chatsvc.session import Session
+from chatsvc.store.chats import chat_states
+from tests.conftest import ServiceFactory
+from tests.faults.client import running
+from tests.faults.proxy import Proxy
+from tests.support.process import ROOT
+from tests.support.redis import RedisServer
+from tests.support.service import Service, make_config
+from tests.support.sse import StreamClient
+from tests.support.waiting import until
+
+NOTIFICATIONS = "/admin/notifications/stream"
+AWAY = "the bus is away"
+SOON_S = 1.0
+
+
+@pytest.fixture
+def pair(make_service: ServiceFactory, redis_server: RedisServer) -> tuple[Service, Service]:
+    return make_service(bus_url=redis_server.url), make_service(bus_url=redis_server.url)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catchup, "ROUND_S", 0.2)
+    monkeypatch.setattr(catchup, "PAUSE_S", 0.05)
+    monkeypatch.setattr(redis_bus, "RETRY_S", (0.01, 0.05))
+
+
+async def opened(stream: StreamClient) -> StreamClient:
+    await stream.next("state")
+    return stream
+
+
+def is_live(*services: Service) -> bool:
+    return all(service.app.bus.trouble is None for service in services)
+
+
+@asynccontextmanager
+async def without_redis(redis_server: RedisServer, *services: Service) -> AsyncIterator[None]:
+    """Killed, noticed by all; afterwards it is there again, and that is noticed too."""
+    redis_server.kill()
+    try:
+        await until(lambda: all(service.app.bus.trouble for service in services))
+        yield
+    finally:
+        await asyncio.to_thread(redis_server.start)
+    await until(lambda: is_live(*services))
+
+
+async def test_what_happens_at_one_is_seen_at_the_other(pair: tuple[Service, Service]) -> None:
+    here, there = pair
+    alice, staff = here.user_token(), await here.staff_token()
+    chat_id = await here.chat_id(alice)
+    user = await opened(await there.stream(alice))
+    desk = await opened(await there.stream(staff, NOTIFICATIONS))
+    await here.send(alice, "hello")
+    assert (await user.next("new_message", timeout=SOON_S)).data["message"]["content"] == "hello"
+    assert (await desk.next("new_user_message", timeout=SOON_S)).data["chat_id"] == chat_id
+    await here.send(staff, "good morning", chat_id=chat_id)
+    assert (await user.next("new_message", timeout=SOON_S)).id == "2"
+    await here.post(f"/admin/chats/{chat_id}/mark_viewed", staff, {})
+    assert (await user.next("admin_viewed", timeout=SOON_S)).data["up_to"] == 2
+    await here.post(f"/admin/chats/{chat_id}/archive", staff, {})
+    assert (await user.next("chat_updated", timeout=SOON_S)).data["archived"] is True
+    while not (await desk.next("chat_updated", timeout=SOON_S)).data["chat"]["archived"]:
+        pass
+    assert (await there.get("/readyz")).text == "ready\n"
+
+
+@pytest.mark.parametrize("waits", [True, False])
+async def test_a_message_between_opening_a_stream_and_redis_confirming_it_is_not_missed(
+    waits: bool, tmp_path: Path, database_url: str, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other server publishes it when this one is not subscribed yet. Negative control: a stream that does not wait for Redis."""
+    if not waits:
+        monkeypatch.setattr(RedisBus, "subscribe", deaf(RedisBus.subscribe))
+    async with Proxy(redis_server.port) as proxy:
+        through = f"redis://127.0.0.1:{proxy.port}"
+        here, there = (Service(make_config(tmp_path, bus_url=url), database_url) for url in (redis_server.url, through))
+        async with running(here), running(there):
+            alice, staff = here.user_token(), await here.staff_token()
+            chat_id = await here.chat_id(alice)
+            await until(lambda: not there.app.catch_up._wanted.is_set())
+            proxy.stall()
+            stream = await there.stream(alice, cursor=0)
+            await until(lambda: len(there.app.streams) == 1)
+            if not waits:
+                await opened(stream)
+            await here.send(alice, "missed?")
+            proxy.resume()
+            await until(lambda: not getattr(there.app.bus, "_unconfirmed"))  # noqa: B009 -- of RedisBus alone
+            await here.post(f"/admin/chats/{chat_id}/archive", staff, {})
+            await stream.next("new_message" if waits else "chat_updated")
+            assert [event.id for event in stream.events if event.type == "new_message"] == (["1"] if waits else [])
+
+
+def deaf(subscribe: Callable[..., Any]) -> Callable[..., None]:
+    def subscribe_and_go_on(self: RedisBus, topic: str) -> None:
+        subscribe(self, topic)
+
+    return subscribe_and_go_on
+
+
+async def test_a_session_that_ends_at_one_is_over_at_the_other_and_its_streams_too(
+    pair: tuple[Service, Service],
+) -> None:
+    """The other one remembers for 5 s who a cookie is, and asks every 15 s whether the sessions of its streams still hold."""
+    here, there = pair
+    await here.create_staff()
+    cookies, elsewhere = await here.login(), await here.login()
+    mine = await opened(await there.stream(None, NOTIFICATIONS, Cookie=f"chatsvc={cookies['chatsvc']}"))
+    other = await opened(await there.stream(None, NOTIFICATIONS, Cookie=f"chatsvc={elsewhere['chatsvc']}"))
+    assert (await there.get("/admin/chats", cookies=cookies)).status == 200
+    answer = await here.request("POST", "/logout", cookies=cookies, headers={"X-XSRFToken": cookies["_xsrf"]})
+    assert answer.status == 303
+    assert (await mine.next("close", timeout=SOON_S)).data == {"reason": "revoked", "reconnect": False}
+    assert (await there.get("/admin/chats", cookies=cookies)).status == 401
+    assert (await there.get("/admin/chats", cookies=elsewhere)).status == 200
+    assert len(there.app.streams) == 1
+    other.close()
+
+
+async def test_while_redis_is_away_streams_are_brought_up_to_date_from_the_database(
+    pair: tuple[Service, Service], redis_server: RedisServer, expected_log: list[str], impatient: None,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    expected_log.append(AWAY)
+    here, there = pair
+    staff, users = await here.staff_token(), [here.user_token(f"user{n}") for n in range(5)]
+    chat_ids = [await here.chat_id(user) for user in users]
+    streams = [await opened(await there.stream(user)) for user in users]
+    desk = await opened(await there.stream(staff, NOTIFICATIONS))
+    asked: list[int] = []
+
+    def counted(session: Session, chat_ids: Sequence[str]) -> Any:
+        asked.append(len(chat_ids))
+        return chat_states(session, chat_ids)
+
+    monkeypatch.setattr("chatsvc.chats.rows.chat_states", counted)
+    async with without_redis(redis_server, here, there):
+        ready = await there.get("/readyz")
+        assert ready.status == 200 and ready.text.startswith("ready, without the bus: ")
+        assert "\nchatsvc_bus_up 0.0\n" in (await there.get("/metrics")).text
+        await here.send(users[0], "one")
+        await here.send(users[0], "two")
+        assert [m["content"] for m in await streams[0].messages_up_to(2, timeout=SOON_S)] == ["one", "two"]
+        await desk.next("state", timeout=SOON_S)
+        await here.send(staff, "an answer", chat_id=chat_ids[1])
+        assert (await streams[1].next("new_message", timeout=SOON_S)).id == "1"
+        await here.request("PATCH", "/support_chat/mark_read", token=users[1], body={})
+        while (await streams[1].next("state", timeout=SOON_S)).data["read_up_to"] != 1:
+            pass
+        await here.post(f"/admin/chats/{chat_ids[2]}/archive", staff, {})
+        while not (await streams[2].next("state", timeout=SOON_S)).data["archived"]:
+            pass
+        rounds = there.app.catch_up.rounds
+        await until(lambda: there.app.catch_up.rounds > rounds + 3)
+        assert set(asked) - {1} == {5}, "all chats in one query (one alone is what requests ask for)"
+        await there.send(users[3], "to oneself")
+        assert (await streams[3].next("new_message", timeout=SOON_S)).id == "1", "in the same process it is live"
+    assert "\nchatsvc_bus_up 1.0\n" in (await there.get("/metrics")).text
+    await here.send(users[4], "live again")
+    assert (await streams[4].next("new_message", timeout=SOON_S)).id == "1"
+    states = [sum(event.type == "state" for event in stream.events) for stream in streams]
+    assert states[4] <= 3, (
+        f"a state that is known is not told every time: {states} in {there.app.catch_up.rounds} rounds"
+    )
+    lines = [record for record in caplog.records if AWAY in record.getMessage()]
+    assert len(lines) == 2, "one of each server"
+
+
+async def test_an_event_that_comes_while_the_database_is_asked_is_not_undone_by_the_answer(
+    pair: tuple[Service, Service], impatient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer was read before the chat was archived and came after the event that says so."""
+    _, there = pair
+    alice, staff = there.user_token(), await there.staff_token()
+    chat_id = await there.chat_id(alice)
+    stream = await opened(await there.stream(alice))
+    await until(lambda: not there.app.catch_up._wanted.is_set())
+    read, answer, asked = there.app.catch_up._chat_states, asyncio.Event(), asyncio.Event()
+
+    async def slow(chat_ids: Any) -> Any:
+        states = await read(chat_ids)
+        asked.set()
+        await answer.wait()
+        return states
+
+    monkeypatch.setattr(there.app.catch_up, "_chat_states", slow)
+    there.app.catch_up.missed()
+    await asked.wait()
+    await there.post(f"/admin/chats/{chat_id}/archive", staff, {})
+    assert (await stream.next("chat_updated")).data["archived"] is True
+    answer.set()
+    assert (await stream.next("state")).data["archived"] is True
+
+
+async def test_after_the_database_was_away_too_nothing_is_forgotten(
+    pair: tuple[Service, Service], expected_log: list[str], impatient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from chatsvc.errors import Unavailable
+
+    here, there = pair
+    alice = here.user_token()
+    await here.chat_id(alice)
+    stream = await opened(await there.stream(alice))
+    read, failures = there.app.catch_up._chat_states, [Unavailable("the database does not answer")] * 3
+
+    async def failing(chat_ids: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return await read(chat_ids)
+
+    monkeypatch.setattr(there.app.catch_up, "_chat_states", failing)
+    monkeypatch.setattr(RedisBus, "_send", lambda self, *what: None)  # lost on the way
+    await here.send(alice, "hello")
+    there.app.catch_up.missed()
+    assert (await stream.next("new_message")).id == "1"
+    assert not failures
+
+
+def test_the_client_of_redis_is_loaded_only_where_it_is_wanted() -> None:
+    code = "import sys, server, chatsvc.run; sys.exit('redis' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
