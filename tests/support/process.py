@@ -30,6 +30,7 @@ class ServerProcess:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log_path = data_dir / f"server-{self.port}.log"
+        self.script = ROOT / "server.py"
         self.process: subprocess.Popen[bytes] | None = None
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("CHATSVC_")},
@@ -49,7 +50,7 @@ class ServerProcess:
 
     def start(self, *, wait: bool = True) -> "ServerProcess":
         with self.log_path.open("ab") as log:
-            self.process = self.spawn([sys.executable, str(ROOT / "server.py")], log)
+            self.process = self.spawn([sys.executable, str(self.script)], log)
         if wait:
             self.wait_ready()
         return self
