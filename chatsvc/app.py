@@ -16,6 +16,7 @@ from tornado.httputil import HTTPServerRequest
 from tornado.web import Application, RequestHandler
 
 from chatsvc.accesslog import log_request
+from chatsvc.account import AccountService
 from chatsvc.address import parse_networks
 from chatsvc.assets import Assets
 from chatsvc.bus import Bus, LocalBus
@@ -24,7 +25,7 @@ from chatsvc.chats import ChatService
 from chatsvc.config import Config
 from chatsvc.db import Database
 from chatsvc.events import ACCESS_TOPIC, Event
-from chatsvc.handlers import admin, assets, dashboard, demo, ops, search, stream, unsubscribe, user
+from chatsvc.handlers import account, admin, assets, dashboard, demo, ops, search, stream, unsubscribe, user
 from chatsvc.handlers.base import BODY_MAX_BYTES, TooLargeHandler
 from chatsvc.handlers.page import PageNotFoundHandler
 from chatsvc.identity import IdentityService
@@ -55,7 +56,7 @@ REQUESTS_POLL_S = 0.02
 DESCRIPTORS_RESERVED = 200  # of the process's limit: listening sockets, database, log, requests that are no streams
 
 ROUTES: list[Any] = [
-    *user.ROUTES, *admin.ROUTES, *stream.ROUTES, *dashboard.ROUTES, *search.ROUTES, *demo.ROUTES, *assets.ROUTES, *ops.ROUTES,
+    *user.ROUTES, *admin.ROUTES, *stream.ROUTES, *dashboard.ROUTES, *search.ROUTES, *account.ROUTES, *demo.ROUTES, *assets.ROUTES, *ops.ROUTES,
     *unsubscribe.ROUTES,
 ]  # fmt: skip
 
@@ -96,7 +97,7 @@ class App:
             secret_key=secret_key,
             identity_secrets=config.identity_secrets or ((demo_secret(secret_key),) if config.demo else ()),
             visitors=config.visitors,
-            on_access_ended=lambda access_id: self.bus.publish(Event(ACCESS_TOPIC, access_id.encode())),
+            on_access_ended=self._access_ended,
         )
         self.streams = Streams(
             Sources(self.chats.state, self.chats.messages_after, self.chats.staff_state),
@@ -192,6 +193,7 @@ class App:
             search=SearchService(self.db),
             identity=self.identity,
             notices=self.notices,
+            account=AccountService(self.db, self.identity, self.languages.names, self._access_ended),
             streams=self.streams,
             assets=loaded,
             templates=load_templates(loaded),
@@ -219,6 +221,9 @@ class App:
             self.streams.close_access(access_id)
         else:
             self.streams.deliver(event)
+
+    def _access_ended(self, access_id: str) -> None:
+        self.bus.publish(Event(ACCESS_TOPIC, access_id.encode()))
 
     def _stream_closed(self, subscriber: Subscriber, age_s: float) -> None:
         self.metrics.streams_closed.labels(subscriber.reason or "gone").inc()

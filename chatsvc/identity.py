@@ -19,7 +19,7 @@ from chatsvc.passwords import Passwords, needs_rehash
 from chatsvc.profile import clean_email, clean_name, tidy_claims
 from chatsvc.session import Session
 from chatsvc.store import accounts
-from chatsvc.store.accounts import Account, EmailChoice, Kind, StaffAccess
+from chatsvc.store.accounts import Account, EmailChoice, Kind, PasswordRecord, StaffAccess
 from chatsvc.store.chats import list_item
 from chatsvc.wire import NewVisitor, StaffChatUpdatedEvent, SupportChatListItem, VisitorChange, VisitorProfile
 
@@ -111,6 +111,8 @@ class IdentityService:
             access: StaffAccess | None = await self._db.read(accounts.token_access, tokens.hash_token(token))
             if access is None:
                 raise Unauthorized
+            if access.is_stale:
+                await self._db.write(accounts.touch_token, access.access_id)
             return Caller.of(access.account, None, access.access_id)
         if token.startswith(tokens.VISITOR_PREFIX):
             return await self._visitor(token)
@@ -177,21 +179,30 @@ class IdentityService:
 
     # ---- staff ----
 
-    async def login(self, email: str, password: str, address: str) -> str:
+    async def login(self, email: str, password: str, address: str, user_agent: str | None = None) -> str:
         """The token for the session cookie of a new session. Raises Unauthorized, TooManyRequests."""
-        email = email.replace("\0", "").strip()
-        for limiter, key in ((self._tries_of_address, address), (self._tries_at_account, email.lower())):
-            if wait_s := limiter.take(key):
-                raise TooManyRequests("too many tries to log in: wait a little", retry_after_s=wait_s)
-        record: accounts.PasswordRecord | None = await self._db.read(accounts.password_of, email)
-        if not await self._passwords.matches(password, record and record.password_hash) or record is None:
-            raise Unauthorized("e-mail or password is wrong")
+        record = await self.check_password(email, password, address)
         if needs_rehash(record.password_hash):
             renewed = await self._passwords.hash(password)
             await self._db.write(accounts.replace_password_hash, record.user_id, record.password_hash, renewed)
         token = tokens.new_secret()
-        await self._db.write(accounts.create_session, str(uuid7()), record.user_id, tokens.hash_token(token))
+        session = (str(uuid7()), record.user_id, tokens.hash_token(token), user_agent)
+        await self._db.write(accounts.create_session, *session)
         return token
+
+    async def check_password(self, email: str, password: str, address: str) -> PasswordRecord:
+        """Whose password this is. Counts the try, for the address and for the account. Raises Unauthorized, TooManyRequests."""
+        email = email.replace("\0", "").strip()
+        for limiter, key in ((self._tries_of_address, address), (self._tries_at_account, email.lower())):
+            if wait_s := limiter.take(key):
+                raise TooManyRequests("too many tries to log in: wait a little", retry_after_s=wait_s)
+        record: PasswordRecord | None = await self._db.read(accounts.password_of, email)
+        if not await self._passwords.matches(password, record and record.password_hash) or record is None:
+            raise Unauthorized("e-mail or password is wrong")
+        return record
+
+    async def hash_password(self, password: str) -> str:
+        return await self._passwords.hash(password)
 
     async def logout(self, caller: Caller) -> None:
         """Ends the session by which the caller came, and its streams."""

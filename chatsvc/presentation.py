@@ -11,6 +11,16 @@ from chatsvc.wire import SupportChatListItem
 COUNT_MAX = 999  # counts are exact up to here (store/chats.py)
 TITLE_TAIL_CHARS = 4  # "Visitor 4F2A": enough to tell a day's visitors apart
 
+# By what stands in the User-Agent header. Those that pretend to be others come first.
+BROWSERS = (
+    ("Edg", "Edge"), ("OPR/", "Opera"), ("SamsungBrowser/", "Samsung Internet"), ("Firefox/", "Firefox"), ("FxiOS/", "Firefox"),
+    ("CriOS/", "Chrome"), ("Chrome/", "Chrome"), ("Safari/", "Safari"),
+)  # fmt: skip
+SYSTEMS = (
+    ("Windows", "Windows"), ("iPhone", "iPhone"), ("iPad", "iPad"), ("Mac OS X", "macOS"), ("Android", "Android"), ("CrOS", "ChromeOS"),
+    ("Linux", "Linux"),
+)  # fmt: skip
+
 
 class Card(Struct, frozen=True):
     """One chat in the list. `version` changes when anything that is shown changes."""
@@ -50,6 +60,12 @@ def card(item: SupportChatListItem, texts: Texts) -> Card:
 def person(user_id: str, email: str | None, name: str | None, texts: Texts) -> str:
     """E-mail, else name, else "Visitor" and the end of the id (its start is a time)."""
     return email or name or texts("list.visitor", tail=user_id[-TITLE_TAIL_CHARS:].upper())
+
+
+def device(user_agent: str | None, texts: Texts) -> str:
+    """Browser and system, as far as they say what they are."""
+    found = [next((name for mark, name in table if mark in (user_agent or "")), None) for table in (BROWSERS, SYSTEMS)]
+    return ", ".join(name for name in found if name) or texts("account.unknown_device")
 
 
 def capped(count: int) -> str:

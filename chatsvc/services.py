@@ -6,6 +6,7 @@ import jinja2
 import msgspec
 from tornado.web import RequestHandler
 
+from chatsvc.account import AccountService
 from chatsvc.address import Networks
 from chatsvc.assets import Assets
 from chatsvc.chats import ChatService
@@ -51,6 +52,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     search: SearchService
     identity: IdentityService
     notices: NoticeService
+    account: AccountService
     streams: Streams
     assets: Assets
     templates: jinja2.Environment

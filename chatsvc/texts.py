@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import msgspec
-from babel import localedata
+from babel import Locale, localedata
 
 FOLDER = Path(__file__).parent / "languages"
 DEFAULT = "en"  # for whoever asks for none of ours; its file is the list of all keys
@@ -48,6 +48,11 @@ class Languages:
     def names(self) -> list[str]:
         """Language tags, sorted: ["de", "en"]."""
         return list(self._texts)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Each language's name in itself, by its tag: {"de": "Deutsch", …}."""
+        return {tag: (Locale.parse(tag).display_name or tag).capitalize() for tag in self._texts}
 
     def texts(self, language: str | None) -> Texts:
         """The language asked for, or DEFAULT."""

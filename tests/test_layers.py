@@ -19,6 +19,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("openapi", "accesslog", "handlers.*"),
     ("services",),
     ("catchup",),
+    ("account",),
     ("chats", "search", "notices", "identity", "streams", "subscriber", "readiness", "cursor"),
     ("store.*",),
     ("db", "bus", "redis_*", "mailer", "letters", "schema", "tokens", "passwords", "profile",

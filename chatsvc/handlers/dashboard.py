@@ -31,7 +31,7 @@ class LoginHandler(PageHandler):
         email = self.get_body_argument("email", "")
         password = self.get_body_argument("password", "", strip=False)
         try:
-            token = await self.services.identity.login(email, password, address_key(self.address))
+            token = await self.services.identity.login(email, password, address_key(self.address), self.user_agent)
         except (Unauthorized, TooManyRequests) as error:
             self.set_error(error)
             texts = self.texts

@@ -25,6 +25,7 @@ CSP = "; ".join(
     )
 )
 HSTS = "max-age=31536000"
+USER_AGENT_MAX_CHARS = 300  # which browser and system it is stands within
 
 
 class PageHandler(BaseHandler):
@@ -56,6 +57,10 @@ class PageHandler(BaseHandler):
         caller: Caller | None = getattr(self, "caller", None)  # there is none yet when the form itself is refused
         chosen = caller and caller.language
         return self.services.languages.texts(chosen or self.language)
+
+    @property
+    def user_agent(self) -> str:
+        return self.request.headers.get("User-Agent", "")[:USER_AGENT_MAX_CHARS]
 
     def explain(self, error: DomainError) -> str:
         """What was wrong with a form, for the person who sent it."""

@@ -177,12 +177,13 @@ def any_staff(session: Session) -> bool:
     return bool(list(User.select(User.id).where(User.kind == "staff").limit(1).tuples().execute(session.database)))
 
 
-def create_session(session: Session, session_id: str, user_id: str, token_hash: str) -> None:
+def create_session(
+    session: Session, session_id: str, user_id: str, token_hash: str, user_agent: str | None = None
+) -> None:
     """Stores a login and removes those that have expired."""
-    delete_from(StaffSession).where(_expired()).execute(session.database)
-    StaffSession.insert(id=session_id, user=user_id, token_hash=token_hash).on_conflict_ignore().execute(
-        session.database
-    )
+    delete_from(StaffSession).where(is_expired()).execute(session.database)
+    new = StaffSession.insert(id=session_id, user=user_id, token_hash=token_hash, user_agent=user_agent)
+    new.on_conflict_ignore().execute(session.database)
 
 
 def delete_session(session: Session, session_id: str) -> None:
@@ -191,14 +192,13 @@ def delete_session(session: Session, session_id: str) -> None:
 
 def session_access(session: Session, token_hash: str) -> StaffAccess | None:
     """Who is logged in with this cookie, if the session has not expired."""
-    query = _access_query(StaffSession).where((StaffSession.token_hash == token_hash) & ~_expired())
+    query = _access_query(StaffSession).where((StaffSession.token_hash == token_hash) & ~is_expired())
     rows = list(query.tuples().execute(session.database))
     if not rows:
         return None
     *user, session_id, created_at, last_seen_at = rows[0]
     account = _to_account((*user, None, None))
-    is_stale = datetime.now(UTC) - last_seen_at > TOUCH_AFTER
-    return StaffAccess(account, str(session_id), created_at + SESSION_ABSOLUTE, is_stale)
+    return StaffAccess(account, str(session_id), created_at + SESSION_ABSOLUTE, _is_stale(last_seen_at))
 
 
 def touch_session(session: Session, session_id: str) -> None:
@@ -218,8 +218,13 @@ def token_access(session: Session, token_hash: str) -> StaffAccess | None:
     rows = list(_access_query(StaffToken).where(valid).tuples().execute(session.database))
     if not rows:
         return None
-    *user, token_id, _, _ = rows[0]
-    return StaffAccess(_to_account((*user, None, None)), str(token_id), None)
+    *user, token_id, _, last_used_at = rows[0]
+    return StaffAccess(_to_account((*user, None, None)), str(token_id), None, _is_stale(last_used_at))
+
+
+def touch_token(session: Session, token_id: str) -> None:
+    """Notes that the token is in use."""
+    StaffToken.update(last_used_at=NOW).where(StaffToken.id == token_id).execute(session.database)
 
 
 def revoke_staff_tokens(session: Session, email: str) -> int:
@@ -237,9 +242,13 @@ def _staff_id(session: Session, email: str) -> str:
 
 def valid_access_ids(session: Session, access_ids: list[str]) -> set[str]:
     """Which of these session and token ids still give access."""
-    sessions = StaffSession.select(StaffSession.id).where(StaffSession.id.in_(access_ids) & ~_expired())
+    sessions = StaffSession.select(StaffSession.id).where(StaffSession.id.in_(access_ids) & ~is_expired())
     tokens = StaffToken.select(StaffToken.id).where(StaffToken.id.in_(access_ids) & StaffToken.revoked_at.is_null())
     return {str(row[0]) for query in (sessions, tokens) for row in query.tuples().execute(session.database)}
+
+
+def _is_stale(last_seen_at: datetime | None) -> bool:
+    return last_seen_at is None or datetime.now(UTC) - last_seen_at > TOUCH_AFTER
 
 
 def delete_from(model: Any) -> Any:
@@ -248,12 +257,13 @@ def delete_from(model: Any) -> Any:
 
 
 def _access_query(model: type[StaffSession] | type[StaffToken]) -> Any:
-    last_seen = StaffSession.last_seen_at if model is StaffSession else model.created_at
+    last_seen = StaffSession.last_seen_at if model is StaffSession else StaffToken.last_used_at
     return model.select(
         User.id, User.kind, User.email, User.name, User.language, model.id, model.created_at, last_seen
     ).join(User, on=((model.user == User.id) & (User.kind == "staff")))
 
 
-def _expired() -> Any:
+def is_expired() -> Any:
+    """The condition of a session that is over, though its row is still there."""
     idle = StaffSession.last_seen_at < NOW - SESSION_IDLE
     return idle | (StaffSession.created_at < NOW - SESSION_ABSOLUTE)

@@ -65,7 +65,7 @@ async def pages(service: Service) -> list[Answer]:
     html = {"Accept": "text/html"}
     paths = ("/login", "/", "/dashboard", "/dashboard/cards", "/dashboard/tabs", f"/dashboard/chats/{chat}", f"/dashboard/chats/{chat}/messages",
              f"/dashboard/chats/{UUID}", f"/dashboard/chats/{chat}?before=x", "/demo", "/nope",
-             "/dashboard/search?q=a")  # fmt: skip
+             "/dashboard/search?q=a", "/dashboard/account")  # fmt: skip
     found = [await service.get(path, cookies=cookies, headers=html) for path in paths]
     found += [
         await service.get("/dashboard"),

@@ -18,7 +18,8 @@ PAYLOADS = (
 )  # fmt: skip
 TAGS = {
     "html", "head", "meta", "title", "link", "script", "body", "header", "div", "a", "form", "input", "span", "button", "p", "main",
-    "h1", "h2", "section", "nav", "mark", "ol", "li", "bdi", "time", "label", "textarea",
+    "h1", "h2", "section", "nav", "ol", "li", "bdi", "time", "label", "textarea",
+    "mark", "fieldset", "legend", "select", "option", "ul", "code", "strong",
 }  # fmt: skip
 
 
@@ -125,7 +126,15 @@ async def test_what_a_request_says_is_text_where_it_is_shown_again(service: Serv
         refused = await service.request("POST", f"/dashboard/chats/{chat}", form=draft, cookies=cookies)
         assert refused.status == 422
         check_text_only(refused.text, payload)
-        for path in ("/dashboard", "/dashboard/cards", "/login", "/nope"):
+        for field in ("name", "token_name"):  # kept beside what was wrong with it, or stored and shown
+            path = f"/dashboard/account/{field.replace('token_name', 'tokens')}"
+            for value in (payload, payload + "x" * 255):
+                form = {field: value, "_xsrf": cookies["_xsrf"]}
+                answer = await service.request("POST", path, form=form, cookies=cookies)
+                check_text_only(answer.text, payload)
+                assert answer.status in (201, 303, 422)
+        check_text_only((await service.get("/dashboard/account", cookies=cookies)).text, payload)
+        for path in ("/dashboard", "/dashboard/cards", "/dashboard/account", "/login", "/nope"):
             answer = await service.request(
                 "GET",
                 f"{path}?x={_quoted(payload)}&next=/{_quoted(payload)}",

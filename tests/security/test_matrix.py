@@ -42,6 +42,8 @@ class Row(NamedTuple):
 
 
 MESSAGE = {"body": {"content": "hello"}}
+WRONG_PASSWORD = {"old_password": "wrong wrong wrong", "new_password": "a new password"}
+ACCOUNT = "/dashboard/account"
 CHAT, PAGES = "/admin/chats/{chat}", "/dashboard/chats/{chat}"
 _ID, _UUID = "([^/]+)", r"([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
 _PAGES = f"/dashboard/chats/{_UUID}"
@@ -71,6 +73,13 @@ TABLE: dict[tuple[str, str], Row] = {
     ("/dashboard/cards", "GET"): Row(PAGE, 200, "/dashboard/cards"),
     ("/dashboard/tabs", "GET"): Row(PAGE, 200, "/dashboard/tabs"),
     ("/dashboard/search", "GET"): Row(PAGE, 200, "/dashboard/search?q=alice"),
+    (ACCOUNT, "GET"): Row(PAGE, 200, ACCOUNT),
+    (f"{ACCOUNT}/name", "POST"): Row(FORM, 303, f"{ACCOUNT}/name", {"form": {"name": "Sam"}}),
+    (f"{ACCOUNT}/language", "POST"): Row(FORM, 303, f"{ACCOUNT}/language", {"form": {"language": ""}}),
+    (f"{ACCOUNT}/password", "POST"): Row(FORM, 422, f"{ACCOUNT}/password", {"form": WRONG_PASSWORD}),
+    (f"{ACCOUNT}/sessions/{_UUID}/end", "POST"): Row(FORM, 303, f"{ACCOUNT}/sessions/{UUID}/end"),
+    (f"{ACCOUNT}/tokens", "POST"): Row(FORM, 201, f"{ACCOUNT}/tokens", {"form": {"token_name": "x"}}),
+    (f"{ACCOUNT}/tokens/{_UUID}/revoke", "POST"): Row(FORM, 303, f"{ACCOUNT}/tokens/{UUID}/revoke"),
     (_PAGES, "GET"): Row(PAGE, 200, PAGES),
     (_PAGES, "POST"): Row(FORM, 303, PAGES, {"form": {"content": "a reply"}}),
     (f"{_PAGES}/messages", "GET"): Row(PAGE, 200, f"{PAGES}/messages"),

@@ -1,0 +1,118 @@
+"""A staff member's own account: name, language, password, sessions and tokens. Whose it is stands in every condition."""
+
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from chatsvc.models import StaffSession, StaffToken, User
+from chatsvc.session import Session
+from chatsvc.store.accounts import NOW, delete_from, is_expired
+from chatsvc.wire import Time, format_optional_time, format_time
+
+
+class OpenSession(Struct, frozen=True):
+    """A login that has not expired. `last_seen_at` is right to some minutes (store/accounts.py)."""
+
+    id: str
+    user_agent: str | None
+    created_at: Time
+    last_seen_at: Time
+
+
+class ActiveToken(Struct, frozen=True):
+    """A token that was not revoked. `last_used_at` is right to some minutes; None: never."""
+
+    id: str
+    name: str | None
+    created_at: Time
+    last_used_at: Time | None
+
+
+class StaffAccount(Struct, frozen=True):
+    email: str
+    name: str | None
+    language: str | None
+    sessions: list[OpenSession]
+    tokens: list[ActiveToken]
+
+
+class NewSession(NamedTuple):
+    id: str
+    token_hash: str
+    user_agent: str | None
+
+
+def staff_account(session: Session, user_id: str) -> StaffAccount:
+    """What the account page shows; sessions and tokens that were used last come first."""
+    mine = User.select(User.email, User.name, User.language).where(User.id == user_id)
+    [(email, name, language)] = list(mine.tuples().execute(session.database))
+    return StaffAccount(email, name, language, _sessions(session, user_id), _tokens(session, user_id))
+
+
+def _sessions(session: Session, user_id: str) -> list[OpenSession]:
+    query = (
+        StaffSession.select(
+            StaffSession.id, StaffSession.user_agent, StaffSession.created_at, StaffSession.last_seen_at
+        )
+        .where((StaffSession.user == user_id) & ~is_expired())
+        .order_by(StaffSession.last_seen_at.desc(), StaffSession.id)
+    )
+    return [
+        OpenSession(str(row_id), user_agent, format_time(created_at), format_time(last_seen_at))
+        for row_id, user_agent, created_at, last_seen_at in query.tuples().execute(session.database)
+    ]
+
+
+def _tokens(session: Session, user_id: str) -> list[ActiveToken]:
+    query = (
+        StaffToken.select(StaffToken.id, StaffToken.name, StaffToken.created_at, StaffToken.last_used_at)
+        .where((StaffToken.user == user_id) & StaffToken.revoked_at.is_null())
+        .order_by(StaffToken.last_used_at.desc(nulls="LAST"), StaffToken.created_at.desc(), StaffToken.id)
+    )
+    return [
+        ActiveToken(str(row_id), name, format_time(created_at), format_optional_time(last_used_at))
+        for row_id, name, created_at, last_used_at in query.tuples().execute(session.database)
+    ]
+
+
+def set_name(session: Session, user_id: str, name: str | None) -> None:
+    User.update(name=name, updated_at=NOW).where(User.id == user_id).execute(session.database)
+
+
+def set_language(session: Session, user_id: str, language: str | None) -> None:
+    """None: as the browser asks."""
+    User.update(language=language, updated_at=NOW).where(User.id == user_id).execute(session.database)
+
+
+def set_password(session: Session, user_id: str, old_hash: str, new_hash: str, new: NewSession) -> list[str] | None:
+    """Sets the password, ends all sessions and starts a new one. Returns the ids of those that ended.
+
+    None, and nothing is changed, if the password is no longer the one whose hash is `old_hash`.
+    """
+    same = (User.id == user_id) & (User.password_hash == old_hash)
+    if not User.update(password_hash=new_hash, updated_at=NOW).where(same).execute(session.database):
+        return None
+    ended = delete_from(StaffSession).where(StaffSession.user == user_id).returning(StaffSession.id)
+    ids = [str(row[0]) for row in ended.tuples().execute(session.database)]
+    StaffSession.insert(id=new.id, user=user_id, token_hash=new.token_hash, user_agent=new.user_agent).execute(
+        session.database
+    )
+    return ids
+
+
+def end_session(session: Session, user_id: str, session_id: str) -> bool:
+    """Returns whether there was such a session of this user."""
+    mine = (StaffSession.id == session_id) & (StaffSession.user == user_id)
+    return bool(delete_from(StaffSession).where(mine).execute(session.database))
+
+
+def create_token(session: Session, token_id: str, user_id: str, name: str | None, token_hash: str) -> None:
+    StaffToken.insert(id=token_id, user=user_id, name=name, token_hash=token_hash).on_conflict_ignore().execute(
+        session.database
+    )
+
+
+def revoke_token(session: Session, user_id: str, token_id: str) -> bool:
+    """Returns whether there was such a token of this user, not revoked before."""
+    mine = (StaffToken.id == token_id) & (StaffToken.user == user_id) & StaffToken.revoked_at.is_null()
+    return bool(StaffToken.update(revoked_at=NOW).where(mine).execute(session.database))
