@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.arena import USERS, Arena
 from bench.load import LoadError, allow_open_files
-from bench.measures import broadcast, hotpath, idle_latency, memory, pages, reconnect
+from bench.measures import broadcast, hotpath, idle_latency, memory, pages, reconnect, several
 from bench.postgres import cluster
 from bench.table import Row, render
 
@@ -21,6 +21,7 @@ MEASURES: dict[str, Callable[[Arena], list[Row]]] = {
     "pages": pages.measure,
     "reconnect": reconnect.measure,
     "idle-latency": idle_latency.measure,
+    "several": several.measure,
 }
 
 

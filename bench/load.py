@@ -1,6 +1,7 @@
 """The load generator: raw non-blocking sockets on one epoll, to cost little beside what it measures."""
 
 import errno
+import itertools
 import re
 import resource
 import select
@@ -152,15 +153,20 @@ def connect(address: tuple[str, int], source: str) -> socket.socket:
 
 
 class Load:
-    """All connections to one server."""
+    """All connections to one server, or to several in turns."""
 
-    def __init__(self, address: tuple[str, int]) -> None:
-        self.address = address
+    def __init__(self, *addresses: tuple[str, int]) -> None:
+        self._addresses = itertools.cycle(addresses)
         self.poll = select.epoll()
         self.connections: dict[int, Stream | Sender] = {}
         self.opening = self.opened = self.live = self.unanswered = 0
         self.lost: dict[str, int] = {}
         self.on_frames: Callable[[bytes], None] = lambda data: None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where the next connection goes."""
+        return next(self._addresses)
 
     def add(self, connection: Stream | Sender, events: int) -> None:
         self.connections[connection.fd] = connection
