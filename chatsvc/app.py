@@ -29,7 +29,9 @@ from chatsvc.handlers import account, admin, assets, dashboard, demo, ops, searc
 from chatsvc.handlers.base import BODY_MAX_BYTES, TooLargeHandler
 from chatsvc.handlers.page import PageNotFoundHandler
 from chatsvc.identity import IdentityService
+from chatsvc.letters import Letters
 from chatsvc.listening import listen
+from chatsvc.mailer import mailer_of
 from chatsvc.metrics import Metrics
 from chatsvc.notices import NoticeService
 from chatsvc.openapi import describe
@@ -90,7 +92,6 @@ class App:
             arm=lambda due_in_s: self.notices.arm(due_in_s),
             on_message=lambda sender: self.metrics.messages.labels(sender).inc(),
         )
-        self.notices = NoticeService(self.db, self.bus.publish)
         self.identity = IdentityService(
             self.db,
             self.bus.publish,
@@ -116,10 +117,24 @@ class App:
             staff_state=self.chats.staff_state,
             is_cut_off=lambda: self.bus.trouble is not None,
         )
-        self.readiness = Readiness(self.db, lambda: self.bus.trouble)
+        self._assets = Assets()
+        self._templates = load_templates(self._assets)
+        self.notices = NoticeService(
+            self.db,
+            self.bus.publish,
+            mailer_of(config),
+            Letters(config, secret_key, self._templates, self.languages),
+            email_delay_s=config.email_delay_s,
+            email_min_interval_s=config.email_min_interval_s,
+            on_end=lambda how: self.metrics.notices.labels(how).inc(),
+        )
+        self.readiness = Readiness(self.db, lambda: self.bus.trouble, lambda: self.notices.headline)
         self._running: set[RequestHandler] = set()
         self.metrics.gauge("chatsvc_open_streams", "Open streams", lambda: len(self.streams))
         self.metrics.gauge("chatsvc_database_queue", "Reads and writes under way", lambda: self.db.in_flight)
+        self.metrics.gauge(
+            "chatsvc_email_paused", "Whether no e-mail can be sent at all", lambda: self.notices.paused is not None
+        )
         self.metrics.gauge("chatsvc_bus_up", "Whether events of other servers come", lambda: self.bus.trouble is None)
         self.metrics.gauge(
             "chatsvc_catch_ups", "Times that streams were compared with the database", lambda: self.catch_up.rounds
@@ -152,6 +167,8 @@ class App:
             stack.push_async_callback(self.bus.close)  # after the database: what it commits last is published too
             await self.db.start()
             stack.push_async_callback(self.db.stop)
+            await self.notices.start()
+            stack.push_async_callback(self.notices.stop)
             await self.streams.start()
             stack.push_async_callback(self.streams.stop)
             for rhythm in (self.metrics.watch_loop(), self.catch_up.run(), Summary(self.metrics).run()):
@@ -186,7 +203,6 @@ class App:
 
     def _services(self) -> Services:
         config = self.config
-        loaded = Assets()
         return Services(
             config=config,
             chats=self.chats,
@@ -195,8 +211,8 @@ class App:
             notices=self.notices,
             account=AccountService(self.db, self.identity, self.languages.names, self._access_ended),
             streams=self.streams,
-            assets=loaded,
-            templates=load_templates(loaded),
+            assets=self._assets,
+            templates=self._templates,
             languages=self.languages,
             limits=Limits.of(config),
             metrics=self.metrics,

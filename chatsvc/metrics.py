@@ -20,6 +20,9 @@ class Metrics:
             "chatsvc_request_seconds", "From a request's head to its answer", registry=self.registry
         )
         self.messages = Counter("chatsvc_messages", "Messages stored, by sender", ("sender",), registry=self.registry)
+        self.notices = Counter(
+            "chatsvc_notices", "E-mails to users: how each try ended", ("how",), registry=self.registry
+        )
         self.streams_closed = Counter(
             "chatsvc_streams_closed", "Streams that ended, by reason", ("reason",), registry=self.registry
         )

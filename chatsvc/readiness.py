@@ -8,19 +8,29 @@ from chatsvc.schema import current_check
 
 
 class Readiness:
-    """Answers /readyz. `bus_trouble` says why the bus is away, or None."""
+    """Answers /readyz. `bus_trouble` says why the bus is away, `mail_trouble` why no e-mail is sent, or None."""
 
-    def __init__(self, db: Database, bus_trouble: Callable[[], str | None] = lambda: None) -> None:
+    def __init__(
+        self,
+        db: Database,
+        bus_trouble: Callable[[], str | None] = lambda: None,
+        mail_trouble: Callable[[], str | None] = lambda: None,
+    ) -> None:
         self._db = db
-        self._bus_trouble = bus_trouble
+        self._bus_trouble, self._mail_trouble = bus_trouble, mail_trouble
         self._is_current = current_check()
         self.draining = False
 
     @property
     def detail(self) -> str:
-        """What to say of a process that is ready. Without the bus it is: it serves everything, events of other processes later."""
-        trouble = self._bus_trouble()
-        return "ready" if trouble is None else f"ready, without the bus: {trouble}"
+        """What to say of a process that is ready. Without the bus it is: it serves everything, events of other processes later.
+
+        Without e-mail too: what is due waits.
+        """
+        bus, mail = self._bus_trouble(), self._mail_trouble()
+        without = [f"without the bus: {bus}"] if bus else []
+        without += [f"without e-mail: {mail}"] if mail else []
+        return ", ".join(["ready", *without])
 
     async def problem(self) -> str | None:
         """Why not, in one sentence, or None."""

@@ -36,7 +36,8 @@ class Statement(NamedTuple):
 
     @property
     def prepare(self) -> str:
-        return f"PREPARE {self.name} ({', '.join(self.types)}) AS {self.sql}"
+        types = f" ({', '.join(self.types)})" if self.types else ""
+        return f"PREPARE {self.name}{types} AS {self.sql}"
 
     @property
     def call(self) -> str:

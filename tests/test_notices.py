@@ -1,56 +1,24 @@
 """NoticeService on a real database: what staff see and decide."""
 
 from datetime import datetime, timedelta
-from typing import Any
 
 import pytest
+from tornado.ioloop import IOLoop
 
 from chatsvc.errors import NotFound
 from chatsvc.store.notices import Notice
 from tests.conftest import ServiceFactory
+from tests.support.desk import DELAY_S, INTERVAL_S, Desk
 from tests.support.postgres import execute
 from tests.support.service import Service
 
-DELAY_S = 77  # not the default: a hard-coded delay would show
-INTERVAL_S = 1234
-
-
-class Desk:
-    """One user, her chat, and a member of staff."""
-
-    def __init__(self, service: Service) -> None:
-        self.service, self.notices = service, service.app.notices
-        self.alice = service.user_token("alice", name="Alice")
-        self.staff, self.chat_id = "", ""
-
-    async def set_up(self) -> "Desk":
-        self.staff, self.chat_id = await self.service.staff_token(), await self.service.chat_id(self.alice)
-        return self
-
-    async def answer(self, content: str = "answer") -> Any:
-        return await self.service.send(self.staff, content, chat_id=self.chat_id)
-
-    async def read(self, up_to: int | None = None) -> None:
-        body = {} if up_to is None else {"up_to": up_to}
-        answer = await self.service.request("PATCH", "/support_chat/mark_read", token=self.alice, body=body)
-        assert answer.status == 200
-
-    async def staff_do(self, action: str) -> None:
-        assert (await self.service.post(f"/admin/chats/{self.chat_id}/{action}", self.staff)).status == 200
-
-    async def seen(self, from_seq: int = 0) -> list[tuple[str, int, int | None, str | None]]:
-        """State, range and reason of the notices that staff see."""
-        found = await self.notices.notices_of(self.chat_id, from_seq)
-        return [(each.state, each.first_seq, each.up_to_seq, each.reason) for each in found]
-
-    def set(self, assignment: str, state: str = "pending") -> None:
-        """Changes the row behind the service's back."""
-        execute(self.service.database_url, f"UPDATE support_notices SET {assignment} WHERE state = %s", state)  # noqa: S608
-
 
 @pytest.fixture
-def service(make_service: ServiceFactory) -> Service:
-    return make_service(email_delay_s=DELAY_S, email_min_interval_s=INTERVAL_S)
+def service(io_loop: IOLoop, make_service: ServiceFactory) -> Service:
+    """One that sends nothing."""
+    service = make_service(email_delay_s=DELAY_S, email_min_interval_s=INTERVAL_S)
+    io_loop.run_sync(service.app.notices.stop)
+    return service
 
 
 async def test_staff_see_when_an_e_mail_is_due(service: Service) -> None:

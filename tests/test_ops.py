@@ -145,6 +145,7 @@ async def test_metrics_name_the_reason_why_a_stream_ended(frugal: Service) -> No
 
 
 async def test_metrics_show_a_queue_and_a_loop_that_is_late(service: Service) -> None:
+    await until(lambda: service.app.db.in_flight == 0)  # the start has asked what is due
     waiting = asyncio.create_task(service.app.db.read(lambda session: session.execute_sql("SELECT pg_sleep(0.3)")))
     await asyncio.sleep(0)
     assert (await metrics(service))["chatsvc_database_queue", ()] == 1

@@ -18,7 +18,7 @@ from chatsvc.db import Database
 from chatsvc.models import MODELS
 from chatsvc.schema import SchemaError, current_check, migrate
 from chatsvc.session import Session, Statement
-from chatsvc.store import chats, messages, notices, search
+from chatsvc.store import chats, claims, messages, notices, search
 from tests.support.installed import installed_versions, running
 from tests.support.postgres import Cluster, execute, with_database
 from tests.support.process import ROOT, ServerProcess
@@ -205,7 +205,7 @@ COUNTED = "count_chats"  # reads at most 1,000 rows of each kind, from wherever 
 def statements() -> list[Statement]:
     found = [
         value
-        for module in (chats, messages, notices, search)
+        for module in (chats, claims, messages, notices, search)
         for value in vars(module).values()
         if isinstance(value, Statement)
     ]

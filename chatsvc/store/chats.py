@@ -160,6 +160,11 @@ class ReadResult(NamedTuple):
     read_at: datetime | None  # None: nothing was unread
 
 
+def lock_chat(session: Session, chat_id: str) -> None:
+    """Whoever changes a chat, its messages or its notices holds its row until the end of the transaction."""
+    session.execute(_LOCK_CHAT, chat_id)
+
+
 def chat_of_user(session: Session, user_id: str) -> str | None:
     """The id of the user's chat, if there is one."""
     rows = session.execute(_CHAT_OF_USER, user_id)
@@ -236,14 +241,14 @@ def count_chats(session: Session) -> ChatCounts:
 
 def mark_read(session: Session, chat_id: str, up_to: int) -> ReadResult:
     """Marks staff messages with seq <= up_to read."""
-    session.execute(_LOCK_CHAT, chat_id)
+    lock_chat(session, chat_id)
     rows = session.execute(_MARK_READ, chat_id, up_to)
     return ReadResult(chat_state(session, chat_id), rows[0][1] if rows else None)
 
 
 def mark_viewed(session: Session, chat_id: str, up_to: int) -> Viewed:
     """Moves `admin_viewed_at` forward to the message `up_to`, never back."""
-    session.execute(_LOCK_CHAT, chat_id)
+    lock_chat(session, chat_id)
     rows = session.execute(_MARK_VIEWED, chat_id, up_to)
     return Viewed(list_item(session, chat_id), rows[0][0] if rows else None)
 
@@ -257,7 +262,7 @@ def unarchive(session: Session, chat_id: str) -> Changed:
 
 
 def _changed(session: Session, chat_id: str, statement: Statement) -> Changed:
-    session.execute(_LOCK_CHAT, chat_id)
+    lock_chat(session, chat_id)
     changed = bool(session.execute(statement, chat_id))
     return Changed(list_item(session, chat_id), changed)
 

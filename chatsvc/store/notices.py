@@ -17,6 +17,7 @@ from typing import Literal, get_args
 from msgspec import Struct
 
 from chatsvc.session import Session, Statement
+from chatsvc.store.chats import lock_chat
 from chatsvc.wire import Time, format_optional_time, format_time
 
 State = Literal["pending", "claimed", "sent", "cancelled", "failed"]
@@ -35,8 +36,6 @@ FIRST_UNREAD = """
     SELECT m.seq, m.created_at FROM support_messages m
     WHERE m.chat_id = $1 AND m.sender_type = 'admin' AND m.read_at IS NULL
 """
-
-LOCK_CHAT = Statement("notice_lock_chat", ("uuid",), "SELECT FROM support_chats WHERE id = $1 FOR NO KEY UPDATE")
 
 # After a read: a notice follows the first message that is still unread, or there is nothing left to tell. What is unread is always the
 # end of a chat. One that may be out is not cancelled while somebody is sending it: that ends by itself.
@@ -134,7 +133,7 @@ def send_now(session: Session, chat_id: str, notice_id: str) -> bool:
 
     Returns False if there is nothing to tell, or if an e-mail is under way.
     """
-    session.execute(LOCK_CHAT, chat_id)
+    lock_chat(session, chat_id)
     if session.execute(_BRING_FORWARD, chat_id):
         return True
     session.execute(_FORGET_DECLINED, chat_id)
@@ -143,7 +142,7 @@ def send_now(session: Session, chat_id: str, notice_id: str) -> bool:
 
 def do_not_send(session: Session, chat_id: str) -> bool:
     """Staff want no e-mail about what is unread now. Returns False if none was to come."""
-    session.execute(LOCK_CHAT, chat_id)
+    lock_chat(session, chat_id)
     return cancel(session, chat_id, "staff")
 
 

@@ -1,0 +1,62 @@
+"""What a mailer does, and the three ways in which a mail server says no."""
+
+from collections.abc import Callable
+from email.message import EmailMessage
+from typing import Protocol
+
+
+class DeliveryError(Exception):
+    """An e-mail was not taken. `str()` says why in one line, without the recipient's address."""
+
+
+class NotNow(DeliveryError):
+    """Another time perhaps. `may_be_out`: the server had all of the e-mail and its answer did not come."""
+
+    def __init__(self, reason: str, *, may_be_out: bool = False) -> None:
+        super().__init__(reason)
+        self.may_be_out = may_be_out
+
+
+class Refused(DeliveryError):
+    """This e-mail never. `address`: it is the recipient's address that the server does not want."""
+
+    def __init__(self, reason: str, *, address: bool = False) -> None:
+        super().__init__(reason)
+        self.address = address
+
+
+class Unusable(DeliveryError):
+    """No e-mail at all, until somebody changes the configuration or the server: a bad login, no TLS, a sender that is not allowed.
+
+    `headline` says which, without what the server said: for everybody to see.
+    """
+
+    def __init__(self, headline: str, reason: str) -> None:
+        super().__init__(reason)
+        self.headline = headline
+
+
+class Mailer(Protocol):
+    """Hands e-mails over, one at a time."""
+
+    @property
+    def where(self) -> str:
+        """Where they go, for the log."""
+
+    async def send(self, compose: Callable[[], EmailMessage]) -> str:
+        """Hands over what `compose` makes, which is called on another thread; what it raises is raised here.
+
+        Returns what the server answered. Raises NotNow, Refused, Unusable.
+        """
+
+    async def check(self) -> None:
+        """Whether e-mails can be handed over at all. Raises NotNow, Unusable."""
+
+    async def rest(self) -> None:
+        """There is nothing more to send for now: what was kept open is closed."""
+
+    def cut(self) -> None:
+        """Ends what is under way: `send` raises NotNow soon."""
+
+    async def close(self) -> None:
+        """For ever. Does not wait for what is under way."""

@@ -1,0 +1,96 @@
+"""A connection to a mail server, as SMTP_URL describes it: TLS, certificate and login. Blocking; for the mailer's thread and for commands."""
+
+import smtplib
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+DEFAULT_PORTS = {"tls": 465, "starttls": 587, "off": 25}
+CONNECT_LIMIT_S = 10.0  # for each address of the host, and for TLS; a server that is slower is of no use
+
+
+class NoStartTls(smtplib.SMTPException):
+    """The server offers no STARTTLS, and nobody said that it may go without."""
+
+
+class MailServer(NamedTuple):
+    """SMTP_URL taken apart."""
+
+    host: str
+    port: int
+    tls: Literal["tls", "starttls", "off"]
+    user: str | None
+    password: str | None
+
+    @classmethod
+    def of(cls, smtp_url: str) -> "MailServer":
+        """`smtp_url` as parsers.smtp_url lets it pass."""
+        url = urlsplit(smtp_url)
+        tls: Literal["tls", "starttls", "off"] = (
+            "tls" if url.scheme == "smtps" else "off" if url.query == "tls=off" else "starttls"
+        )
+        user, password = (unquote(part) if part else None for part in (url.username, url.password))
+        assert url.hostname
+        return cls(url.hostname, url.port or DEFAULT_PORTS[tls], tls, user, password)
+
+    def __str__(self) -> str:
+        return f"{self.host} port {self.port}"
+
+
+class _Connection(smtplib.SMTP):
+    """An SMTP connection that shows its socket as soon as there is one, before the TLS handshake: then it can be cut from outside."""
+
+    def __init__(self, server: MailServer, limit_s: float, on_socket: Callable[[socket.socket], None]) -> None:
+        self._server, self._limit_s, self._on_socket = server, limit_s, on_socket
+        super().__init__(server.host, server.port, timeout=CONNECT_LIMIT_S)
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> Any:
+        """smtplib's own door for another kind of socket (SMTP_SSL uses it)."""
+        connection = socket.create_connection((host, port), timeout)
+        try:
+            self._on_socket(connection)
+            if self._server.tls == "tls":
+                connection = ssl.create_default_context().wrap_socket(connection, server_hostname=host)
+            connection.settimeout(self._limit_s)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def connect(
+    server: MailServer, limit_s: float, on_socket: Callable[[socket.socket], None] = lambda connection: None
+) -> smtplib.SMTP:
+    """Connected, with TLS if so configured, logged in. `limit_s` is for each step from then on; `on_socket` gets the bare connection.
+
+    Raises ssl.SSLError, NoStartTls, smtplib.SMTPAuthenticationError, other SMTPExceptions and OSErrors.
+    """
+    smtp = _Connection(server, limit_s, on_socket)
+    try:
+        smtp.ehlo_or_helo_if_needed()
+        if server.tls == "starttls":
+            if not smtp.has_extn("starttls"):
+                raise NoStartTls("offers no STARTTLS")
+            smtp.starttls(context=ssl.create_default_context())
+        if server.user and server.password:
+            smtp.login(server.user, server.password)
+    except BaseException:
+        smtp.close()
+        raise
+    return smtp
+
+
+def reason(error: Exception) -> str:
+    """What went wrong, in one line."""
+    if isinstance(error, smtplib.SMTPResponseException):
+        return reply(error.smtp_code, error.smtp_error)
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
+
+
+def reply(code: int, text: bytes | str) -> str:
+    """A server's answer without its line breaks."""
+    return f"{code} {' '.join((text.decode(errors='replace') if isinstance(text, bytes) else text).split())}"

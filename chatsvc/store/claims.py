@@ -1,0 +1,291 @@
+"""Claims: a notice's way from being due to its end, for whoever sends (store/notices.py has the states).
+
+All times are the database's. Whoever changes a notice holds its chat's row; two processes never send the same one.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from chatsvc.session import Session, Statement
+from chatsvc.store.chats import list_item, lock_chat
+from chatsvc.store.notices import TOLD, Reason, follow_reading
+from chatsvc.wire import SupportChatListItem
+
+MESSAGES_MAX = 200  # in one e-mail, the first ones; it shows a few and says how many more there are
+GAVE_UP = "tried too often without an answer"
+CONTENT_MAX_CHARS = 2_000  # of each; it shows the first 200 that can be seen
+
+# When a notice is to be looked at: the expression of the index support_notices_wake.
+_WAKE = "(CASE WHEN n.state = 'claimed' THEN n.claimed_until ELSE coalesce(n.next_try_at, n.due_at) END)"
+
+_DUE_IN = Statement(
+    "notice_due_in",
+    (),
+    f"""
+    SELECT extract(epoch FROM {_WAKE} - statement_timestamp())::float8 FROM support_notices n
+    WHERE n.state IN ('pending', 'claimed') AND {_WAKE} > '-infinity' ORDER BY {_WAKE} LIMIT 1
+    """,
+)
+_LOCK_DUE = Statement(
+    "notice_lock_due",
+    (),
+    f"""
+    SELECT n.chat_id FROM support_notices n JOIN support_chats c ON c.id = n.chat_id
+    WHERE n.state IN ('pending', 'claimed') AND {_WAKE} <= statement_timestamp()
+    ORDER BY {_WAKE} LIMIT 1 FOR NO KEY UPDATE OF c SKIP LOCKED
+    """,
+)
+_OPEN = Statement(
+    "notice_open",
+    ("uuid",),
+    f"""
+    SELECT n.id, n.state, n.first_seq, n.up_to_seq, n.reason, n.attempts, n.claimed_until, {_WAKE} <= statement_timestamp()
+    FROM support_notices n WHERE n.chat_id = $1 AND n.state IN ('pending', 'claimed') ORDER BY n.state
+    """,
+)
+_READER = Statement(
+    "notice_reader",
+    ("uuid",),
+    f"""
+    SELECT u.id, u.email, u.name, u.language, u.email_opted_out_at IS NOT NULL, u.email = u.email_refused,
+           c.archived_at IS NOT NULL, c.last_seq, {TOLD}, statement_timestamp()
+    FROM support_chats c JOIN users u ON u.id = c.user_id WHERE c.id = $1
+    """,
+)
+_UNREAD = Statement(
+    "notice_unread",
+    ("uuid", "bigint", "bigint", "int", "int"),
+    """
+    SELECT m.seq, left(m.content, $4), m.created_at FROM support_messages m
+    WHERE m.chat_id = $1 AND m.sender_type = 'admin' AND m.read_at IS NULL AND m.seq > $2 AND m.seq <= $3
+    ORDER BY m.seq LIMIT $5
+    """,
+)
+_CLAIM = Statement(
+    "notice_claim",
+    ("uuid", "float8", "text", "int", "int"),
+    f"""
+    UPDATE support_notices n SET
+        state = 'claimed', claimed_until = statement_timestamp() + $2 * interval '1 second', next_try_at = NULL,
+        attempts = n.attempts + 1, message_id = coalesce(n.message_id, $3), first_seq = $4, up_to_seq = $5
+    WHERE n.id = $1 AND n.state IN ('pending', 'claimed') AND {_WAKE} <= statement_timestamp()
+    RETURNING n.claimed_until, n.attempts, n.message_id
+    """,
+)
+_POSTPONE = Statement(
+    "notice_postpone",
+    ("uuid", "timestamptz"),
+    "UPDATE support_notices SET next_try_at = $2 WHERE id = $1 AND state = 'pending'",
+)
+_END = Statement(
+    "notice_end",
+    ("uuid", "text", "text", "int"),
+    """
+    UPDATE support_notices SET state = $2, reason = $3, up_to_seq = coalesce(up_to_seq, $4), claimed_until = NULL, next_try_at = NULL
+    WHERE id = $1 AND state IN ('pending', 'claimed')
+    """,
+)
+_SENT = Statement(
+    "notice_sent",
+    ("uuid",),
+    """
+    UPDATE support_notices SET state = 'sent', sent_at = statement_timestamp(), reason = NULL, claimed_until = NULL, next_try_at = NULL
+    WHERE id = $1 AND state <> 'sent' RETURNING sent_at
+    """,
+)
+# What waited for an e-mail that will not go out waits no longer.
+_FREE = Statement(
+    "notice_free",
+    ("uuid",),
+    "UPDATE support_notices SET next_try_at = NULL WHERE chat_id = $1 AND state = 'pending' AND attempts = 0",
+)
+# What was to follow the e-mail that has gone out: not sooner than the interval after it.
+_FOLLOW_SENT = Statement(
+    "notice_follow_sent",
+    ("uuid", "timestamptz", "float8"),
+    """
+    UPDATE support_notices SET due_at = greatest(due_at, $2 + $3 * interval '1 second'), next_try_at = NULL
+    WHERE chat_id = $1 AND state = 'pending'
+    """,
+)
+_MINE = Statement(
+    "notice_mine",
+    ("uuid", "timestamptz"),
+    "SELECT reason FROM support_notices WHERE id = $1 AND claimed_until = $2",
+)
+_ABSORB = Statement("notice_absorb", ("uuid",), "DELETE FROM support_notices WHERE chat_id = $1 AND state = 'pending'")
+_RELEASE = Statement(
+    "notice_release",
+    ("uuid", "float8", "int"),
+    """
+    UPDATE support_notices SET state = 'pending', next_try_at = statement_timestamp() + $2 * interval '1 second', claimed_until = NULL,
+        up_to_seq = NULL, attempts = attempts - $3
+    WHERE id = $1
+    """,
+)
+_KEEP = Statement(
+    "notice_keep",
+    ("uuid", "float8", "int"),
+    """
+    UPDATE support_notices SET next_try_at = statement_timestamp() + $2 * interval '1 second',
+        claimed_until = statement_timestamp() + $2 * interval '1 second', attempts = attempts - $3
+    WHERE id = $1
+    """,
+)
+_STATE_OF = Statement("notice_state", ("uuid",), "SELECT state FROM support_notices WHERE id = $1")
+_REFUSE_ADDRESS = Statement(
+    "refuse_address",
+    ("uuid", "text"),
+    "UPDATE users SET email_refused = $2, updated_at = statement_timestamp() WHERE id = $1",
+)
+
+
+class Claim(NamedTuple):
+    """An e-mail to send. Until `until` nobody else takes it; it is also what proves that a claim is still ours."""
+
+    notice_id: str
+    chat_id: str
+    until: datetime
+    attempts: int  # with this one
+    may_be_out: bool  # somebody had it before and never said how that ended
+    message_id: str
+    now: datetime
+    user_id: str
+    to: str
+    user_name: str | None
+    language: str | None
+    messages: list[tuple[int, str, datetime]]  # seq, content, created_at
+
+
+class Step(NamedTuple):
+    """What became of a notice: `claim` is set if it is to be sent, `ended` if this was its end."""
+
+    claim: Claim | None = None
+    ended: str | None = None
+    chat: SupportChatListItem | None = None
+
+
+class _Open(NamedTuple):
+    id: str
+    state: str
+    first_seq: int
+    up_to_seq: int | None
+    reason: Reason | None
+    attempts: int
+    claimed_until: datetime | None
+    is_due: bool
+
+
+def due_in_s(session: Session) -> float | None:
+    """Seconds until the next notice is to be looked at; None if there is none."""
+    rows = session.execute(_DUE_IN)
+    return float(rows[0][0]) if rows else None
+
+
+class Terms(NamedTuple):
+    """How claims are made."""
+
+    lease_s: float
+    tries_max: int  # a notice that was claimed so often and never came to an end ends here
+    message_id: Callable[[str], str]
+
+
+def claim_next(session: Session, terms: Terms) -> Step | None:
+    """Decides about the notice that is due first: cancels it, or claims it and says what is to be sent.
+
+    Returns None if none is due, or if others are at work on all that are.
+    """
+    locked = session.execute(_LOCK_DUE)
+    if not locked:
+        return None
+    chat_id = locked[0][0]
+    in_chat = [_Open(*row) for row in session.execute(_OPEN, chat_id)]
+    if not in_chat:
+        return Step()
+    notice = in_chat[0]  # a claimed one before the pending one that follows it
+    if notice.is_due:
+        return _decide(session, chat_id, notice, terms)
+    if len(in_chat) > 1 and in_chat[1].is_due:
+        session.execute(_POSTPONE, in_chat[1].id, notice.claimed_until)
+    return Step()
+
+
+def _decide(session: Session, chat_id: str, notice: _Open, terms: Terms) -> Step:
+    reader = session.execute(_READER, chat_id)[0]
+    user_id, to, name, language, opted_out, is_refused, is_archived, last_seq, told, now = reader
+    after, up_to = (told, last_seq) if notice.up_to_seq is None else (notice.first_seq - 1, notice.up_to_seq)
+    unread = session.execute(_UNREAD, chat_id, after, up_to, CONTENT_MAX_CHARS, MESSAGES_MAX)
+    why_not = notice.reason or _why_not(unread, is_archived, to, opted_out, is_refused)
+    if why_not is not None:
+        return _end(session, chat_id, notice.id, "cancelled", why_not, last_seq)
+    if notice.attempts >= terms.tries_max:
+        return _end(session, chat_id, notice.id, "failed", GAVE_UP, last_seq)
+    first_seq = min(notice.first_seq, unread[0][0])
+    won = session.execute(_CLAIM, notice.id, terms.lease_s, terms.message_id(notice.id), first_seq, up_to)
+    if not won:
+        return Step()
+    (until, attempts, message_id), may_be_out = won[0], notice.up_to_seq is not None
+    return Step(
+        Claim(notice.id, chat_id, until, attempts, may_be_out, message_id, now, user_id, to, name, language, unread)
+    )
+
+
+def _end(session: Session, chat_id: str, notice_id: str, state: str, reason: str, last_seq: int | None = None) -> Step:
+    session.execute(_END, notice_id, state, reason, last_seq)
+    session.execute(_FREE, chat_id)
+    return Step(ended=state, chat=list_item(session, chat_id))
+
+
+def _why_not(
+    unread: list[tuple[Any, ...]], is_archived: bool, to: str | None, opted_out: bool, is_refused: bool | None
+) -> Reason | None:
+    if not unread:
+        return "read"
+    if is_archived:
+        return "archived"
+    if to is None:
+        return "no_address"
+    if opted_out:
+        return "opted_out"
+    return "refused" if is_refused else None
+
+
+def record_sent(session: Session, claim: Claim, min_interval_s: float) -> Step:
+    """The mail server has it: whatever happened to the row meanwhile, that is the truth now."""
+    lock_chat(session, claim.chat_id)
+    if recorded := session.execute(_SENT, claim.notice_id):
+        session.execute(_FOLLOW_SENT, claim.chat_id, recorded[0][0], min_interval_s)
+    return Step(ended="sent", chat=list_item(session, claim.chat_id))
+
+
+def record_failed(session: Session, claim: Claim, reason: str, refused_address: bool) -> Step:
+    """It will not be tried again; with `refused_address` nor will this address, as long as it is the user's."""
+    lock_chat(session, claim.chat_id)
+    if not session.execute(_MINE, claim.notice_id, claim.until):
+        return Step()
+    if refused_address:
+        session.execute(_REFUSE_ADDRESS, claim.user_id, claim.to)
+    return _end(session, claim.chat_id, claim.notice_id, "failed", reason)
+
+
+def record_retry(
+    session: Session, claim: Claim, pause_s: float, may_be_out: bool, counts: bool, email_delay_s: float
+) -> Step:
+    """It is to be tried again after a pause; `counts`: this try was one.
+
+    If the mail server certainly has nothing of it, it is pending as before and takes the messages in that came meanwhile. If it may
+    have it, it stays as it is, so that another try repeats the same e-mail.
+    """
+    lock_chat(session, claim.chat_id)
+    mine = session.execute(_MINE, claim.notice_id, claim.until)
+    if not mine:
+        return Step()
+    if mine[0][0] is not None:
+        return _end(session, claim.chat_id, claim.notice_id, "cancelled", mine[0][0])
+    if not may_be_out:
+        session.execute(_ABSORB, claim.chat_id)
+    session.execute(_KEEP if may_be_out else _RELEASE, claim.notice_id, pause_s, 0 if counts else 1)
+    follow_reading(session, claim.chat_id, email_delay_s)
+    is_read = session.execute(_STATE_OF, claim.notice_id)[0][0] == "cancelled"
+    return Step(ended="cancelled" if is_read else None, chat=list_item(session, claim.chat_id))

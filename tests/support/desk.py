@@ -1,0 +1,92 @@
+"""A user, her chat and a member of staff; and time that passes for the database's rows."""
+
+from contextlib import closing
+from typing import Any
+
+import psycopg2
+
+from tests.support.postgres import execute
+from tests.support.service import Service, read_cookies
+from tests.support.waiting import until
+
+# Not the defaults: a hard-coded figure would show.
+DELAY_S = 77
+INTERVAL_S = 1234
+TIMES = {
+    "support_messages": ("created_at", "updated_at", "read_at"),
+    "support_chats": ("last_message_at", "last_user_message_at", "admin_viewed_at", "archived_at"),
+    "support_notices": ("due_at", "claimed_until", "next_try_at", "sent_at", "created_at"),
+}
+
+
+def pass_time(database_url: str, seconds: float) -> None:
+    """As if it were so much later (or earlier): all times in the tables move the other way."""
+    with closing(psycopg2.connect(database_url)) as connection, connection, connection.cursor() as cursor:
+        for table, columns in TIMES.items():
+            moves = ", ".join(f"{column} = {column} - {float(seconds)} * interval '1 second'" for column in columns)
+            cursor.execute(f"UPDATE {table} SET {moves}")  # noqa: S608
+
+
+class Desk:
+    """Alice (or somebody else with a `sub` of the test's) and staff who answer her."""
+
+    def __init__(self, service: Service, sub: str = "alice", **claims: Any) -> None:
+        self.service, self.notices = service, service.app.notices
+        self.user = service.user_token(sub, **{"name": sub.capitalize(), **claims})
+        self.staff, self.chat_id = "", ""
+
+    async def set_up(self) -> "Desk":
+        self.staff, self.chat_id = await self.service.staff_token(), await self.service.chat_id(self.user)
+        return self
+
+    async def answer(self, content: str = "answer") -> Any:
+        return await self.service.send(self.staff, content, chat_id=self.chat_id)
+
+    async def read(self, up_to: int | None = None) -> None:
+        body = {} if up_to is None else {"up_to": up_to}
+        answer = await self.service.request("PATCH", "/support_chat/mark_read", token=self.user, body=body)
+        assert answer.status == 200
+
+    async def staff_do(self, action: str) -> None:
+        assert (await self.service.post(f"/admin/chats/{self.chat_id}/{action}", self.staff)).status == 200
+
+    async def answer_by_form(self, content: str) -> None:
+        """As the dashboard does without JavaScript."""
+        cookies = await self.service.login(await self.service.create_staff("form@example.com"))
+        form = {"content": content, "_xsrf": cookies["_xsrf"]}
+        answer = await self.service.request("POST", f"/dashboard/chats/{self.chat_id}", form=form, cookies=cookies)
+        assert answer.status == 303
+
+    async def answer_by_cookie(self, content: str) -> None:
+        """As the dashboard's script does."""
+        cookies = await self.service.login(await self.service.create_staff("script@example.com"))
+        page = await self.service.get(f"/dashboard/chats/{self.chat_id}", cookies=cookies)
+        cookies |= read_cookies(page)
+        answer = await self.service.post(
+            f"/admin/chats/{self.chat_id}/messages", body={"content": content}, cookies=cookies,
+            headers={"X-XSRFToken": cookies["_xsrf"]},
+        )  # fmt: skip
+        assert answer.status == 201, answer.text
+
+    async def seen(self, from_seq: int = 0) -> list[tuple[str, int, int | None, str | None]]:
+        """State, range and reason of the notices that staff see."""
+        found = await self.notices.notices_of(self.chat_id, from_seq)
+        return [(each.state, each.first_seq, each.up_to_seq, each.reason) for each in found]
+
+    def states(self) -> list[str]:
+        """Of all notices in the database, oldest first."""
+        rows = execute(self.service.database_url, "SELECT state FROM support_notices ORDER BY created_at, id")
+        return [str(state) for (state,) in rows]
+
+    def set(self, assignment: str, state: str = "pending") -> None:
+        """Changes the row behind the service's back."""
+        execute(self.service.database_url, f"UPDATE support_notices SET {assignment} WHERE state = %s", state)  # noqa: S608
+
+    def passes(self, seconds: float) -> None:
+        """Time passes, and the service looks what is due, as its sweep does every minute."""
+        pass_time(self.service.database_url, seconds)
+        self.notices._awake.set()
+
+    async def ends(self, *states: str) -> None:
+        """Waits until the notices are in these states."""
+        await until(lambda: self.states() == list(states))
