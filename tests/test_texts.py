@@ -80,3 +80,13 @@ def test_numbers_choose_the_form_and_values_fill_the_placeholders() -> None:
     assert texts("list.by", who="<b>") == "by <b>"
     with pytest.raises(KeyError):
         texts("list.none")
+
+
+def test_scripts_ask_for_what_the_page_brings_and_for_all_of_it() -> None:
+    """static/dashboard/ asks with text("key"); keys put together begin with the name of a setting or with "key_"."""
+    scripts = [path.read_text() for path in (ROOT / "chatsvc" / "static" / "dashboard").glob("*.js")]
+    asked = {key for script in scripts for key in re.findall(r'"([a-z]+(?:_[a-z]+)*)"', script)}
+    brought = set(LANGUAGES.texts(None).part("dashboard_js"))
+    called = {key for script in scripts for key in re.findall(r'\btext\("(\w+)"', script)}
+    assert called <= brought
+    assert {key for key in brought if not key.startswith("key_") and not key.endswith("_hint")} <= asked

@@ -185,7 +185,7 @@ def test_it_says_when_it_is_not_live_and_catches_up(server: Server, staff_page: 
     open_chat(staff_page, server, server.chat_of(token))
     with _no_connection(staff_page):
         expect(staff_page.locator("#stale")).to_be_visible()
-        expect(staff_page.locator("#stale")).to_contain_text("Not connected. What you see is from")
+        expect(staff_page.locator("#stale")).to_contain_text("Not live. What you see is")
         server.say(token, "during")
     expect(bubbles(staff_page)).to_have_text(["before", "during"])
     expect(staff_page.locator("#stale")).to_be_hidden()

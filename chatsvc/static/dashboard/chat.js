@@ -1,100 +1,156 @@
 // @ts-check
-/** The page of one chat: live messages, read marks, archive state, and "viewed" for what a person could see. */
-import { Backoff } from "../widget/backoff.js";
-import { fetchDocument, post } from "./fragments.js";
-import { Live } from "./live.js";
+/** The open chat: live messages, read marks, archive state, the small forms, older messages. */
+import { fetchDocument } from "./fragments.js";
+import { Refresh } from "./refresh.js";
 import { Reply } from "./reply.js";
-import { Status } from "./status.js";
+import { SmallForms } from "./small-forms.js";
 import { Thread } from "./thread.js";
-import { keepTimesRight } from "./times.js";
+import { Viewed } from "./viewed.js";
 
-const main = /** @type {HTMLElement} */ (document.getElementById("chat"));
-const chat = main.dataset["chat"] ?? "";
-const older = /** @type {HTMLAnchorElement | null} */ (document.getElementById("older"));
-const status = new Status();
-const thread = new Thread();
-const backoff = new Backoff();
-let cursor = Number(main.dataset["cursor"]);
-let newest = cursor;
-let viewed = cursor; // the server marked what it rendered
-let live = false;
-/** @type {Promise<void> | null} */ let running = null;
+/**
+ * @typedef {object} ChatActions
+ * @property {() => void} archived it was archived here: show something else
+ * @property {() => void} latest show the end of this chat
+ */
 
-/** Fetches what is behind the newest message on screen, until there is no more. */
-function catchUp() {
-  running ??= fetchNewer().finally(() => { running = null; });
-}
+export class Chat {
+  id; #node; #status; #actions; #thread; #forms; #reply; #refresh; #viewed; #cursor;
+  #left = new AbortController();
+  #resumed = false;
+  #changedFrom = Infinity; // seq of the oldest message that may have changed in what stands below it
 
-async function fetchNewer() {
-  while (cursor < newest) {
-    try {
-      thread.insert(await fetchDocument(`/dashboard/chats/${chat}/messages?after=${cursor}`));
-      if (thread.lastSeq <= cursor) break;
-      cursor = thread.lastSeq;
-      backoff.reset();
-    } catch {
-      status.lost();
-      await backoff.wait(backoff.next());
-    }
+  /** @param {HTMLElement} node @param {import("./status.js").Status} status @param {ChatActions} actions */
+  constructor(node, status, actions) {
+    this.#node = node;
+    this.#status = status;
+    this.#actions = actions;
+    this.id = node.dataset["chat"] ?? "";
+    this.#cursor = Number(node.dataset["cursor"]); // the newest message on screen
+    this.#thread = new Thread(node);
+    this.#viewed = new Viewed(this.id, this.#cursor, { thread: this.#thread, signal: this.#left.signal });
+    this.#reply = new Reply(node, this.id, () => void this.#sent());
+    this.#forms = new SmallForms(node, {
+      done: (form) => (form.id === "archive" ? actions.archived() : this.#changed()),
+      failed: (reason) => this.#reply.explain(reason),
+    });
+    this.#refresh = new Refresh("chat", status, () => this.#fetch());
+    this.#reply.settle(this.#thread.items);
+    status.gone("chat");
+    status.behind("chat");
+    this.#listen();
   }
-  if (live) status.live();
-  void markViewed();
-}
 
-/** Viewed is what a person could see: page visible, window focused, list at its end. */
-async function markViewed() {
-  if (viewed >= cursor || document.visibilityState !== "visible" || !document.hasFocus() || !thread.atEnd) return;
-  const before = viewed;
-  viewed = cursor;
-  await post(`/admin/chats/${chat}/mark_viewed`, { up_to: viewed }).catch(() => { viewed = before; });
-}
-
-async function refreshTitle() {
-  const fetched = await fetchDocument("/dashboard/tabs").catch(() => null);
-  if (fetched) status.unread(fetched.getElementById("tabs")?.dataset["unread"]);
-}
-
-/** @param {boolean} archived */
-function showArchived(archived) {
-  /** @type {HTMLElement} */ (document.getElementById("archive")).hidden = archived;
-  /** @type {HTMLElement} */ (document.getElementById("unarchive")).hidden = !archived;
-}
-
-/** @param {{ type: string } & Record<string, any>} event */
-function heard(event) {
-  if (event.type === "reset") return location.replace(`/dashboard/chats/${chat}`); // too far behind: start at the end
-  if (event.type === "new_message") newest = Math.max(newest, event["message"].seq);
-  if (event.type === "messages_read") thread.markRead(event["read_up_to"]);
-  if (event.type === "chat_updated" && !event["chat"]) showArchived(event["archived"]);
-  if (event.type === "state" && "last_seq" in event) {
-    newest = Math.max(newest, event["last_seq"]);
-    thread.markRead(event["read_up_to"]);
-    showArchived(event["archived"]);
+  /** What the stream has to know; apart from the end there is no cursor to resume from. */
+  get query() {
+    return `?chat_id=${this.id}${this.#thread.apart ? "" : `&last_event_id=${this.#cursor}`}`;
   }
-  if (event["chat"] || event.type === "new_user_message" || "unread_chats" in event) void refreshTitle();
-  catchUp();
-}
 
-async function loadOlder() {
-  const more = thread.insert(await fetchDocument(`/dashboard/chats/${chat}/messages?before=${thread.firstSeq}`));
-  if (older) older.hidden = !more;
-}
+  /** @param {import("./live.js").StreamEvent} event of this chat or for all staff */
+  heard(event) {
+    if (event.type === "reset") this.#actions.latest(); // too far behind: start at the end
+    else if (event.type === "new_message") this.#announced(event["message"].seq);
+    else if (event.type === "messages_read") this.#changed(() => this.#thread.markRead(event["read_up_to"]));
+    else if (event.type === "chat_updated" && !event["chat"]) this.#changed(() => this.#forms.show(event["archived"]));
+    else if (event.type.startsWith("notice")) this.#changed();
+    else if (event.type === "state" && "last_seq" in event) this.#resume(event);
+  }
 
-keepTimesRight();
-new Reply(chat, catchUp);
-older?.addEventListener("click", (event) => {
-  event.preventDefault();
-  loadOlder().catch(() => location.assign(older.href));
-});
-for (const name of ["focus", "pageshow"]) window.addEventListener(name, () => void markViewed());
-document.addEventListener("visibilitychange", () => void markViewed());
-thread.scroll.addEventListener("scroll", () => void markViewed(), { passive: true });
-new Live({
-  url: () => `/admin/notifications/stream?chat_id=${chat}&last_event_id=${cursor}`,
-  onEvent: heard,
-  onStatus: (now) => {
-    live = now;
-    if (now) backoff.wake();
-    else status.lost();
-  },
-});
+  /** Without a stream: looks whether there is something new. */
+  poll() {
+    if (!this.#thread.apart) void this.#refresh.run();
+  }
+
+  wake() {
+    this.#refresh.wake();
+  }
+
+  /** Another chat takes its place. */
+  leave() {
+    this.#left.abort();
+    this.#refresh.stop();
+    this.#status.gone("chat");
+  }
+
+  write() {
+    this.#reply.focus();
+  }
+
+  /** Archives it, as the button does. */
+  archive() {
+    this.#forms.archive();
+  }
+
+  #listen() {
+    const older = /** @type {HTMLAnchorElement | null} */ (this.#node.querySelector("#older"));
+    const { scroll } = this.#thread;
+    scroll.addEventListener("scroll", () => this.#thread.apart && this.#thread.atEnd && void this.#refresh.run(), { passive: true });
+    this.#node.querySelector("#jump")?.addEventListener("click", () => (this.#thread.apart ? this.#actions.latest() : this.#thread.toEnd()));
+    older?.addEventListener("click", (event) => {
+      event.preventDefault();
+      this.#loadOlder(older).catch((error) => this.#reply.explain(error.message));
+    });
+  }
+
+  /** @param {number} seq of a message that is there now */
+  #announced(seq) {
+    if (seq <= this.#cursor) return;
+    if (this.#thread.apart) this.#thread.missed();
+    else void this.#refresh.run();
+  }
+
+  /** What stands below staff messages that were unread may have changed. @param {() => void} [change] what has changed */
+  #changed(change) {
+    const unread = this.#thread.firstUnread;
+    change?.();
+    if (!unread) return;
+    this.#changedFrom = Math.min(this.#changedFrom, unread);
+    void this.#refresh.run();
+  }
+
+  /** @param {Record<string, any>} state first of a stream */
+  #resume(state) {
+    const changed = () => {
+      this.#thread.markRead(state["read_up_to"]);
+      this.#forms.show(state["archived"]);
+    };
+    if (this.#resumed) this.#changed(changed);
+    else changed(); // the page itself came a moment ago
+    this.#resumed = true;
+    if (this.#thread.apart || (state["last_seq"] <= this.#cursor && this.#changedFrom === Infinity)) this.#status.current("chat");
+    else void this.#refresh.run();
+  }
+
+  /** What is behind the newest message on screen. @returns {Promise<boolean>} there is more */
+  async #fetch() {
+    const after = Math.min(this.#cursor, this.#changedFrom - 1);
+    const fetched = await fetchDocument(`/dashboard/chats/${this.id}/messages?after=${after}`);
+    if (this.#left.signal.aborted) return false;
+    this.#changedFrom = Infinity;
+    this.#reply.settle(this.#thread.insert(fetched));
+    this.#cursor = Math.max(this.#cursor, this.#thread.lastSeq);
+    this.#viewed.shown(this.#cursor);
+    const more = fetched.getElementById("messages")?.hasAttribute("data-more") ?? false;
+    if (this.#thread.apart && !more) this.#joined();
+    return more && !this.#thread.apart;
+  }
+
+  /** Somebody has read on to the end. */
+  #joined() {
+    this.#thread.apart = false;
+    const latest = /** @type {HTMLElement | null} */ (this.#node.querySelector("#latest"));
+    if (latest) latest.hidden = true;
+  }
+
+  async #sent() {
+    if (this.#thread.apart) return this.#actions.latest();
+    await this.#refresh.run();
+    this.#thread.toEnd();
+  }
+
+  /** @param {HTMLAnchorElement} older */
+  async #loadOlder(older) {
+    const fetched = await fetchDocument(`/dashboard/chats/${this.id}/messages?before=${this.#thread.firstSeq}`);
+    this.#thread.insert(fetched);
+    older.hidden = !fetched.getElementById("messages")?.hasAttribute("data-more");
+  }
+}

@@ -4,10 +4,21 @@
  * this program, so pages can forbid every such place (`require-trusted-types-for 'script'; trusted-types 'none'`).
  * Nothing in a document made this way runs.
  */
+import { text } from "./texts.js";
 
 const REQUEST_LIMIT_MS = 15_000;
+const REASONS = new Map([[413, "too_long"], [429, "too_many"], [503, "unavailable"]]);
 
-/** @param {string} url of this server @returns {Promise<Document>} */
+/** An answer that is no success; its message is for people. */
+export class Refused extends Error {
+  /** @param {number} status */
+  constructor(status) {
+    super(text(REASONS.get(status) ?? "failed", { status, n: 10_000 }));
+    this.status = status;
+  }
+}
+
+/** @param {string} url of this server @returns {Promise<Document>} throws Refused, or an Error when there is no answer */
 export function fetchDocument(url) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
@@ -15,28 +26,35 @@ export function fetchDocument(url) {
     request.responseType = "document";
     request.timeout = REQUEST_LIMIT_MS;
     request.onload = () => {
-      if (loggedOut(request)) location.reload(); // the page itself leads to the login and back
+      if (loggedOut(request.status, request.responseURL)) location.reload(); // the page itself leads to the login and back
       else if (request.status === 200 && request.responseXML) return resolve(request.responseXML);
-      reject(new Error(`HTTP ${request.status}`));
+      reject(new Refused(request.status));
     };
-    request.onerror = request.ontimeout = () => reject(new Error("no answer"));
+    request.onerror = request.ontimeout = () => reject(new Error(text("no_answer")));
     request.send();
   });
 }
 
-/** @param {XMLHttpRequest} request */
-function loggedOut(request) {
-  return request.status === 401 || new URL(request.responseURL || location.href).pathname === "/login";
+/** @param {number} status @param {string} url */
+function loggedOut(status, url) {
+  return status === 401 || new URL(url || location.href).pathname === "/login";
 }
 
-/** A request that changes something. @param {string} url @param {object} body @returns {Promise<any>} throws an Error whose message is for people */
+/** A request that changes something. @param {string} url @param {object} body throws as fetchDocument does */
 export async function post(url, body) {
   const token = document.querySelector("meta[name=xsrf-token]")?.getAttribute("content") ?? "";
+  return send(url, JSON.stringify(body), { "Content-Type": "application/json", "X-XSRFToken": token });
+}
+
+/** Sends a form of the page without leaving the page. @param {HTMLFormElement} form throws as fetchDocument does */
+export async function submit(form) {
+  return send(form.action, new URLSearchParams(/** @type {any} */ (new FormData(form))), {});
+}
+
+/** @param {string} url @param {BodyInit} body @param {Record<string, string>} headers */
+async function send(url, body, headers) {
   const signal = AbortSignal.timeout(REQUEST_LIMIT_MS);
-  const headers = { "Content-Type": "application/json", "X-XSRFToken": token };
-  const response = await fetch(url, { method: "POST", headers, body: JSON.stringify(body), signal })
-    .catch(() => { throw new Error("The server does not answer. Your text is still here: try again."); });
-  const answer = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Error(answer.errors?.[0]?.detail || answer.detail || answer.title || `Error ${response.status}`);
-  return answer;
+  const response = await fetch(url, { method: "POST", headers, body, signal, redirect: "manual" })
+    .catch(() => { throw new Error(text("no_answer")); });
+  if (!response.ok && response.type !== "opaqueredirect") throw new Refused(response.status); // a form is answered with a redirect
 }

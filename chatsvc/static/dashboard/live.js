@@ -5,79 +5,90 @@ import { Backoff } from "../widget/backoff.js";
 const SILENCE_LIMIT_MS = 37_500; // 2.5 heartbeats of 15 s
 const FIRST_ANSWER_LIMIT_MS = 10_000;
 
+/** @typedef {{ type: string } & Record<string, any>} StreamEvent */
 /**
  * @typedef {object} LiveOptions
  * @property {() => string} url with the cursor as it is now
- * @property {(event: { type: string } & Record<string, any>) => void} onEvent
- * @property {(live: boolean) => void} onStatus
+ * @property {(event: StreamEvent) => void} onEvent
+ * @property {() => void} onOpen before the first event
+ * @property {(heardAt: number) => void} onLost with the time of the last sign of life, milliseconds; at every attempt that fails
  */
 
 export class Live {
   #options;
   #backoff = new Backoff();
   /** @type {EventSource | null} */ #source = null;
+  #settled = false;
   #watchdog = 0;
-  #lastByteAt = 0;
+  #heardAt = Date.now();
 
   /** @param {LiveOptions} options */
   constructor(options) {
     this.#options = options;
-    for (const name of ["online", "pageshow", "focus"]) window.addEventListener(name, () => this.#wake());
-    document.addEventListener("visibilitychange", () => this.#wake());
+    for (const name of ["online", "pageshow", "focus"]) window.addEventListener(name, () => this.#look());
+    document.addEventListener("visibilitychange", () => this.#look());
     window.addEventListener("pagehide", () => this.#close()); // an open stream would keep the page out of the back-forward cache
-    this.#open();
+    this.open();
   }
 
-  #open() {
+  /** Opens the stream, anew if there is one: another chat is on screen. */
+  open() {
     this.#close();
     const source = (this.#source = new EventSource(this.#options.url()));
     this.#watch(FIRST_ANSWER_LIMIT_MS);
-    source.onopen = () => this.#watch(SILENCE_LIMIT_MS);
+    source.onopen = () => this.#heard();
     source.onerror = () => this.#lost();
     source.onmessage = (event) => {
-      this.#watch(SILENCE_LIMIT_MS);
-      const data = JSON.parse(event.data);
-      if (data.type === "state") this.#settled();
-      this.#options.onEvent(data);
+      this.#heard();
+      if (!this.#settled) this.#options.onOpen();
+      this.#settled = true;
+      this.#backoff.reset();
+      this.#options.onEvent(JSON.parse(event.data));
     };
-    source.addEventListener("ping", () => this.#watch(SILENCE_LIMIT_MS));
+    source.addEventListener("ping", () => this.#heard());
     source.addEventListener("close", (event) => this.#ended(JSON.parse(event.data)));
   }
 
-  #settled() {
-    this.#backoff.reset();
-    this.#options.onStatus(true);
+  /** Tries at once, if there is no stream. */
+  wake() {
+    this.#backoff.wake();
+    if (!this.#source) this.open();
   }
 
   /** The server said why it ends the stream. @param {{ reconnect: boolean }} close */
   #ended({ reconnect }) {
     if (reconnect) return this.#lost();
     this.#close();
-    this.#options.onStatus(false); // somebody has to look at this page again: see #wake
+    this.#options.onLost(this.#heardAt); // somebody has to look at this page again: see #look
   }
 
   #lost() {
     this.#close();
-    this.#options.onStatus(false);
-    void this.#backoff.wait(this.#backoff.next()).then(() => this.#source ?? this.#open());
+    this.#options.onLost(this.#heardAt);
+    void this.#backoff.wait(this.#backoff.next()).then(() => this.#source ?? this.open());
   }
 
   #close() {
     clearTimeout(this.#watchdog);
     this.#source?.close();
     this.#source = null;
+    this.#settled = false;
+  }
+
+  #heard() {
+    this.#heardAt = Date.now();
+    this.#watch(SILENCE_LIMIT_MS);
   }
 
   /** @param {number} limit milliseconds of silence that are allowed */
   #watch(limit) {
-    this.#lastByteAt = performance.now();
     clearTimeout(this.#watchdog);
     this.#watchdog = window.setTimeout(() => this.#lost(), limit);
   }
 
-  #wake() {
+  #look() {
     if (document.visibilityState !== "visible") return;
-    this.#backoff.wake();
-    if (!this.#source || performance.now() - this.#lastByteAt > SILENCE_LIMIT_MS) this.#open();
+    if (this.#source && Date.now() - this.#heardAt > SILENCE_LIMIT_MS) this.#close(); // slept
+    this.wake();
   }
 }

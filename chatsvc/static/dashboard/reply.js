@@ -1,62 +1,97 @@
 // @ts-check
 /** The reply form: keeps what is typed, sends it once, and gives the text back with the reason when it could not be sent. */
 import { draft, keepDraft } from "../widget/drafts.js";
-import { post } from "./fragments.js";
+import { MAX_CHARACTERS, characters, grow, sends } from "../widget/typing.js";
+import { uuid } from "../widget/uuid.js";
+import { Refused, post } from "./fragments.js";
+import { text } from "./texts.js";
 
 export class Reply {
-  #form = /** @type {HTMLFormElement} */ (document.getElementById("reply"));
-  #input = /** @type {HTMLTextAreaElement} */ (document.getElementById("content"));
-  #button = /** @type {HTMLButtonElement} */ (this.#form.querySelector("button.primary"));
-  #problem = /** @type {HTMLElement} */ (document.getElementById("problem"));
-  #chat;
-  #sent;
-  /** The same text is the same message, however often it is tried. */
-  #attempt = { text: "", clientId: "" };
+  #chat; #sent; #form; #input; #button; #problem;
 
-  /** @param {string} chat id @param {() => void} sent */
-  constructor(chat, sent) {
+  /** @param {HTMLElement} node @param {string} chat id @param {() => void} sent */
+  constructor(node, chat, sent) {
+    const find = (/** @type {string} */ selector) => node.querySelector(selector);
     this.#chat = chat;
     this.#sent = sent;
-    this.#input.value ||= draft(this.#key);
-    this.#input.addEventListener("input", () => keepDraft(this.#key, this.#input.value));
-    this.#input.addEventListener("keydown", (event) => this.#pressed(event));
+    this.#form = /** @type {HTMLFormElement} */ (find("#reply"));
+    this.#input = /** @type {HTMLTextAreaElement} */ (find("#content"));
+    this.#button = /** @type {HTMLButtonElement} */ (this.#form.querySelector(".primary"));
+    this.#problem = /** @type {HTMLElement} */ (find("#problem"));
+    this.#input.value ||= draft(this.#key("draft"));
+    this.#input.addEventListener("input", () => this.#typed());
+    this.#input.addEventListener("keydown", (event) => {
+      if (!sends(event)) return;
+      event.preventDefault();
+      this.#form.requestSubmit();
+    });
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
       void this.#send();
     });
+    grow(this.#input);
   }
 
-  get #key() {
-    return `dashboard:draft:${this.#chat}`;
+  focus() {
+    this.#input.focus();
   }
 
-  /** @param {KeyboardEvent} event */
-  #pressed(event) {
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
-    event.preventDefault();
-    this.#form.requestSubmit();
+  /** @param {string} reason shown beside the input; empty: nothing is wrong */
+  explain(reason) {
+    this.#problem.textContent = reason;
+  }
+
+  /** An answer may have been lost: what is stored is not sent again. @param {HTMLElement[]} items messages that are stored */
+  settle(items) {
+    const attempt = this.#attempt;
+    if (attempt.clientId && items.some((item) => item.dataset["client"] === attempt.clientId)) this.#done(attempt.text);
+  }
+
+  /** @param {"draft" | "attempt"} what */
+  #key(what) {
+    return `dashboard:${what}:${this.#chat}`;
+  }
+
+  /** The same text is the same message, however often it is tried, and after a page load too. */
+  get #attempt() {
+    const [clientId = "", ...lines] = draft(this.#key("attempt")).split("\n");
+    return { clientId, text: lines.join("\n") };
+  }
+
+  #typed() {
+    keepDraft(this.#key("draft"), this.#input.value);
+    grow(this.#input);
   }
 
   async #send() {
-    const text = this.#input.value.trim();
-    if (!text || this.#button.disabled) return;
-    if (this.#attempt.text !== text) this.#attempt = { text, clientId: crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}` };
+    const content = this.#input.value.trim();
+    if (!content || this.#button.disabled) return;
+    if (characters(content) > MAX_CHARACTERS) return this.explain(text("too_long", { n: MAX_CHARACTERS }));
+    const clientId = this.#attempt.text === content ? this.#attempt.clientId : uuid();
+    keepDraft(this.#key("attempt"), `${clientId}\n${content}`);
     this.#button.disabled = true;
-    this.#problem.textContent = "";
+    this.explain("");
     try {
-      await post(`/admin/chats/${this.#chat}/messages`, { content: text, client_id: this.#attempt.clientId });
-      this.#done(text);
+      await post(`/admin/chats/${this.#chat}/messages`, { content, client_id: clientId });
+      this.#done(content);
+      this.#sent();
     } catch (error) {
-      this.#problem.textContent = error instanceof Error ? error.message : String(error);
+      this.#failed(/** @type {Error} */ (error));
     }
     this.#button.disabled = false;
   }
 
-  /** @param {string} text */
-  #done(text) {
-    this.#attempt = { text: "", clientId: "" };
-    if (this.#input.value.trim() === text) this.#input.value = ""; // what was typed on meanwhile stays
-    keepDraft(this.#key, this.#input.value);
-    this.#sent();
+  /** @param {Error} error */
+  #failed(error) {
+    if (error instanceof Refused && error.status === 409) keepDraft(this.#key("attempt"), ""); // never sent under this id again
+    this.explain(`${error.message} ${text("kept")}`);
+  }
+
+  /** @param {string} content */
+  #done(content) {
+    keepDraft(this.#key("attempt"), "");
+    this.explain("");
+    if (this.#input.value.trim() === content) this.#input.value = ""; // what was typed on meanwhile stays
+    this.#typed();
   }
 }

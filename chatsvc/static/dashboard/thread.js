@@ -3,25 +3,35 @@
 import { h } from "../widget/dom.js";
 import { linked } from "../widget/links.js";
 import { dayOf } from "../widget/message-view.js";
+import { text } from "./texts.js";
 import { day, localise } from "./times.js";
 
-const AT_END_PX = 60;
+const AT_END_PX = 60; // about two lines: who is this near to the end is reading the end
 
 export class Thread {
-  node = /** @type {HTMLElement} */ (document.getElementById("messages"));
-  scroll = /** @type {HTMLElement} */ (document.querySelector(".scroll"));
-  #jump = /** @type {HTMLElement} */ (document.getElementById("jump"));
-  #empty = /** @type {HTMLElement} */ (this.scroll.querySelector(".empty"));
+  scroll;
+  /** There are newer messages between these and the end of the chat. */
+  apart;
+  #list; #jump; #empty; #announcer; #person;
+  #unseen = 0;
 
-  constructor() {
-    this.#dress(this.items);
-    this.toEnd();
-    this.#jump.addEventListener("click", () => this.toEnd());
-    this.scroll.addEventListener("scroll", () => this.atEnd && (this.#jump.hidden = true), { passive: true });
+  /** @param {HTMLElement} chat */
+  constructor(chat) {
+    const find = (/** @type {string} */ selector) => /** @type {HTMLElement} */ (chat.querySelector(selector));
+    this.apart = chat.hasAttribute("data-apart");
+    this.scroll = find(".scroll");
+    this.#list = find("#messages");
+    this.#jump = find("#jump");
+    this.#empty = find(".scroll .empty");
+    this.#announcer = find("#announcer");
+    this.#person = chat.dataset["person"] ?? "";
+    this.items.forEach(dress);
+    this.#divide();
+    this.scroll.addEventListener("scroll", () => this.atEnd && !this.apart && this.#count(0), { passive: true });
   }
 
   get items() {
-    return /** @type {HTMLElement[]} */ ([...this.node.querySelectorAll(".message")]);
+    return /** @type {HTMLElement[]} */ ([...this.#list.querySelectorAll(".message")]);
   }
 
   /** @returns {number} the newest seq on screen, 0 without one */
@@ -33,30 +43,38 @@ export class Thread {
     return seqOf(this.items[0]);
   }
 
+  /** @returns {number} the oldest staff message here that the user has not read, 0 without one */
+  get firstUnread() {
+    return seqOf(this.items.find((item) => item.matches(".own:not([data-read])")));
+  }
+
+  /** The list is laid out from its end (column-reverse in style.css): scrollTop is 0 there and negative above. */
   get atEnd() {
-    return this.scroll.scrollHeight - this.scroll.scrollTop - this.scroll.clientHeight <= AT_END_PX;
+    return this.scroll.scrollTop >= -AT_END_PX;
   }
 
   toEnd() {
-    this.scroll.scrollTop = this.scroll.scrollHeight;
-    this.#jump.hidden = true;
+    this.scroll.scrollTop = 0;
+    this.#count(0);
   }
 
-  /** @param {Document} fetched a fragment with messages @returns {boolean} there are more of them */
+  /** @param {Document} fetched a fragment with messages @returns {HTMLElement[]} those that are new below, in order */
   insert(fetched) {
     const list = /** @type {HTMLElement} */ (fetched.getElementById("messages"));
-    const fresh = /** @type {HTMLElement[]} */ ([...list.querySelectorAll(".message")])
-      .filter((item) => !document.getElementById(item.id))
-      .map((item) => document.importNode(item, true));
-    const follow = this.atEnd;
-    const fromEnd = this.scroll.scrollHeight - this.scroll.scrollTop;
-    const newer = seqOf(fresh.at(-1)) > this.lastSeq;
-    for (const item of fresh) this.node.insertBefore(item, this.items.find((other) => seqOf(other) > seqOf(item)) ?? null);
-    this.#dress(fresh);
-    if (follow && newer) this.toEnd();
-    else if (newer) this.#jump.hidden = false;
-    else this.scroll.scrollTop = this.scroll.scrollHeight - fromEnd; // older ones came in above: what was read stays in place
-    return list.hasAttribute("data-more");
+    const items = [...list.querySelectorAll(".message")].map((item) => document.importNode(/** @type {HTMLElement} */ (item), true));
+    const [last, follow, height] = [this.lastSeq, this.atEnd && !this.apart, this.scroll.scrollHeight];
+    for (const item of items) this.#put(dress(item));
+    this.#divide();
+    const below = items.filter((item) => seqOf(item) > last);
+    if (below.length && follow) this.toEnd();
+    else if (below.length) this.scroll.scrollTop -= this.scroll.scrollHeight - height; // what somebody reads stays where it is
+    if (!this.apart) this.#tell(below, follow);
+    return below;
+  }
+
+  /** More has arrived than is loaded. */
+  missed() {
+    this.#count(this.#unseen + 1);
   }
 
   /** @param {number} upTo the user has read so far */
@@ -64,19 +82,16 @@ export class Thread {
     for (const item of this.items) if (item.classList.contains("own") && seqOf(item) <= upTo) item.toggleAttribute("data-read", true);
   }
 
-  /** What the server cannot know: the reader's time zone. And links, which are a comfort. @param {HTMLElement[]} items */
-  #dress(items) {
-    for (const item of items) {
-      const bubble = /** @type {HTMLElement} */ (item.querySelector(".bubble"));
-      bubble.replaceChildren(...linked(bubble.textContent ?? ""));
-      localise(item);
-    }
-    this.#empty.hidden = this.items.length > 0;
-    this.#divide();
+  /** A message that is there already may have changed in what stands below it. @param {HTMLElement} item */
+  #put(item) {
+    const shown = document.getElementById(item.id);
+    if (!shown) this.#list.insertBefore(item, this.items.find((other) => seqOf(other) > seqOf(item)) ?? null);
+    else if (!shown.isEqualNode(item) && !shown.contains(document.activeElement)) shown.replaceWith(item);
   }
 
   #divide() {
-    for (const divider of this.node.querySelectorAll(".day")) divider.remove();
+    this.#empty.hidden = this.items.length > 0;
+    for (const divider of this.#list.querySelectorAll(".day")) divider.remove();
     let before = "";
     for (const item of this.items) {
       const at = new Date(item.querySelector("time")?.getAttribute("datetime") ?? "");
@@ -84,6 +99,28 @@ export class Thread {
       before = dayOf(at);
     }
   }
+
+  /** Says what came, to those who cannot see it come. @param {HTMLElement[]} below @param {boolean} followed */
+  #tell(below, followed) {
+    if (!followed) this.#count(this.#unseen + below.length);
+    const last = below.findLast((item) => item.classList.contains("theirs"))?.querySelector(".bubble")?.textContent;
+    if (last) this.#announcer.textContent = `${this.#person}: ${last}`;
+  }
+
+  /** @param {number} unseen messages that arrived below while somebody was reading further up */
+  #count(unseen) {
+    this.#unseen = unseen;
+    this.#jump.hidden = unseen === 0;
+    this.#jump.textContent = `${text(unseen === 1 ? "new_message" : "new_messages", { n: unseen })} ↓`;
+  }
+}
+
+/** What the server cannot know: the reader's time zone. And links, which are a comfort. @param {HTMLElement} item */
+function dress(item) {
+  const bubble = /** @type {HTMLElement} */ (item.querySelector(".bubble"));
+  bubble.replaceChildren(...linked(bubble.textContent ?? ""));
+  localise(item);
+  return item;
 }
 
 /** @param {HTMLElement | undefined} item */

@@ -1,5 +1,6 @@
 // @ts-check
 /** Times in the reader's own time zone. Relative ones keep themselves right. */
+import { text } from "./texts.js";
 
 const REFRESH_MS = 20_000; // a "1 minute ago" is wrong by a third of a minute at most
 /** @type {[Intl.RelativeTimeFormatUnit, number][]} seconds in each unit */
@@ -11,11 +12,18 @@ const date = new Intl.DateTimeFormat(LANGUAGE, { weekday: "long", month: "long",
 const dateAndYear = new Intl.DateTimeFormat(LANGUAGE, { weekday: "long", year: "numeric", month: "long", day: "numeric" });
 const relative = new Intl.RelativeTimeFormat(LANGUAGE, { numeric: "auto" });
 
-/** @param {Date} at @param {Date} [now] */
+/** @param {Date} at @param {Date} [now] such as "2 minutes ago" */
 export function ago(at, now = new Date()) {
   const seconds = Math.min(0, (at.getTime() - now.getTime()) / 1000); // clocks differ: nothing is in the future
   const [unit, length] = UNITS.find(([, length]) => -seconds >= length) ?? ["second", 1];
-  return unit === "second" ? "just now" : relative.format(Math.ceil(seconds / length), unit);
+  return unit === "second" ? text("just_now") : relative.format(Math.ceil(seconds / length), unit);
+}
+
+/** @param {number} ms such as "2 minutes" */
+export function age(ms) {
+  const [unit, length] = UNITS.find(([unit, length]) => unit !== "week" && ms >= length * 1000) ?? ["second", 0];
+  if (unit === "second") return text("moment");
+  return new Intl.NumberFormat(LANGUAGE, { style: "unit", unit, unitDisplay: "long" }).format(Math.floor(ms / length / 1000));
 }
 
 /** @param {Date} at @param {Date} [now] */
@@ -27,9 +35,10 @@ export function day(at, now = new Date()) {
 export function localise(root) {
   for (const time of root.querySelectorAll("time[data-clock], time[data-relative]")) {
     const at = new Date(time.getAttribute("datetime") ?? "");
-    time.setAttribute("title", whole.format(at));
-    const text = time.hasAttribute("data-relative") ? ago(at) : clock.format(at);
-    if (time.textContent !== text) time.textContent = text;
+    const title = whole.format(at);
+    if (time.getAttribute("title") !== title) time.setAttribute("title", title);
+    const shown = time.hasAttribute("data-relative") ? ago(at) : clock.format(at);
+    if (time.textContent !== shown) time.textContent = shown;
   }
 }
 

@@ -1,9 +1,9 @@
 // @ts-check
 /** Where people write: grows with the text, sends with Enter, says what is too long. */
 import { h, icon } from "./dom.js";
-import { fill } from "./strings.js";
+import { fill } from "./fill.js";
+import { MAX_CHARACTERS, characters, grow, sends } from "./typing.js";
 
-const MAX_CHARACTERS = 10_000; // as the server counts them: code points
 const SEND_ICON = "M3 20.5 21.5 12 3 3.5v6.6L15 12 3 13.9z";
 
 export class Composer {
@@ -42,8 +42,7 @@ export class Composer {
   }
 
   grow() {
-    this.#input.style.blockSize = "auto";
-    if (this.#input.scrollHeight) this.#input.style.blockSize = `${this.#input.scrollHeight + 2}px`; // 2 px: its borders
+    grow(this.#input);
   }
 
   #listen() {
@@ -53,8 +52,7 @@ export class Composer {
     });
     this.#input.addEventListener("input", () => this.#changed());
     this.#input.addEventListener("keydown", (event) => {
-      const composing = event.isComposing || event.keyCode === 229; // Safari ends the composition before this event
-      if (event.key !== "Enter" || event.shiftKey || composing) return;
+      if (!sends(event)) return;
       event.preventDefault();
       this.#submit();
     });
@@ -62,7 +60,7 @@ export class Composer {
 
   #submit() {
     const text = this.text.trim();
-    const length = [...text].length;
+    const length = characters(text);
     this.#error.textContent = length > MAX_CHARACTERS ? fill(this.#strings.tooLong, { n: length, max: MAX_CHARACTERS }) : "";
     if (!text || length > MAX_CHARACTERS || !this.#send(text)) return;
     this.text = "";

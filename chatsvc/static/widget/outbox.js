@@ -3,6 +3,7 @@
 import { Backoff } from "./backoff.js";
 import { HttpError } from "./chat-client.js";
 import { recall, remember } from "./storage.js";
+import { uuid } from "./uuid.js";
 
 const SHOWN_AFTER = 2; // attempts; one lost request is repeated without worrying anybody
 
@@ -136,10 +137,4 @@ export class Outbox {
     }
     if (!this.#stopped) await this.#backoff.wait(delay);
   }
-}
-
-/** `crypto.randomUUID` exists on secure pages only. */
-function uuid() {
-  if (crypto.randomUUID) return crypto.randomUUID();
-  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }

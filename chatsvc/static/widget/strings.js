@@ -99,8 +99,3 @@ export function acceptLanguage(...wishes) {
 export function strings(tag) {
   return LANGUAGES[tag.slice(0, 2).toLowerCase()];
 }
-
-/** @param {string} text @param {Record<string, string | number>} values for `{name}` in the text */
-export function fill(text, values) {
-  return text.replace(/\{(\w+)\}/g, (whole, name) => String(values[name] ?? whole));
-}

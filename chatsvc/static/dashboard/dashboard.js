@@ -1,0 +1,91 @@
+// @ts-check
+/** The dashboard, put together: the list, the chat that is open, one stream for both, and what calls staff. */
+import { h, icon } from "../widget/dom.js";
+import { Alerts } from "./alerts.js";
+import { Chat } from "./chat.js";
+import { help } from "./help.js";
+import { List } from "./list.js";
+import { Live } from "./live.js";
+import { Pages } from "./pages.js";
+import { shortcuts } from "./shortcuts.js";
+import { Status } from "./status.js";
+import { settingButton } from "./switches.js";
+import { text } from "./texts.js";
+import { keepTimesRight, localise } from "./times.js";
+
+const QUESTION = "M11 16.6h2v2.1h-2zM12 5.2c-2.5 0-4.2 1.5-4.3 3.9h2.1c.1-1.3.9-2 2.1-2s2 .7 2 1.8c0 .9-.5 1.4-1.4 2.1-1.1.8-1.6 1.5-1.5 3v.5h2v-.4c0-1 .4-1.4 1.4-2.2 1-.8 1.7-1.6 1.7-3 0-2.2-1.6-3.7-4.1-3.7z";
+
+const status = new Status(() => live.wake());
+const list = new List(status);
+/** @type {Chat | null} */ let chat = null;
+
+/** The chat that is in the page, if there is one. */
+function take() {
+  chat?.leave();
+  const node = /** @type {HTMLElement} */ (document.getElementById("chat"));
+  const url = `/dashboard/chats/${node.dataset["chat"]}`;
+  chat = node.dataset["chat"] ? new Chat(node, status, { archived: () => void close(), latest: () => void pages.go(url) }) : null;
+  list.mark(chat?.id ?? "");
+}
+
+/** Back to the list, to the place in it where one was. */
+async function close() {
+  const place = list.place;
+  await pages.go(list.page);
+  await list.refresh();
+  list.place = place;
+}
+
+/** @param {import("./live.js").StreamEvent} event */
+function heard(event) {
+  chat?.heard(event);
+  if (event["chat"] || event.type === "new_user_message" || "unread_chats" in event) void list.refresh();
+  if (event.type === "new_user_message") void alerts.heard(event);
+}
+
+const pages = new Pages({
+  shown: () => {
+    status.title(document.title);
+    take();
+    localise(document);
+    live.open();
+    /** @type {HTMLElement | null} */ (document.querySelector("#chat h1"))?.focus();
+  },
+  failed: () => void list.refresh(), // says that there is no connection
+  resized: () => void list.refresh(),
+});
+const alerts = new Alerts((id) => void pages.go(`/dashboard/chats/${id}`));
+take();
+const live = new Live({
+  url: () => `/admin/notifications/stream${chat?.query ?? ""}`,
+  onEvent: heard,
+  onOpen: () => {
+    status.streaming();
+    list.wake();
+    chat?.wake();
+  },
+  onLost: (heardAt) => { // without a stream, attempts to open one are the occasions to look for news
+    status.lost(heardAt);
+    void list.refresh();
+    chat?.poll();
+  },
+});
+
+const showHelp = help();
+const find = () => /** @type {HTMLElement | null} */ (document.querySelector("input[type=search]"));
+shortcuts({
+  j: () => list.move(1),
+  k: () => list.move(-1),
+  r: () => chat?.write(),
+  e: () => chat?.archive(),
+  u: () => { if (chat) void close(); },
+  "/": () => find()?.focus(),
+  "?": showHelp,
+});
+const hint = h("p", { class: "hint", role: "status" });
+const explain = (/** @type {string} */ problem) => { hint.textContent = problem; };
+const question = h("button", { type: "button", class: "icon keys", "aria-label": text("keys"), title: text("keys") }, icon(QUESTION));
+question.addEventListener("click", showHelp);
+document.getElementById("tools")?.append(settingButton("notifications", explain), settingButton("sound", explain), question);
+document.getElementById("stale")?.after(hint);
+keepTimesRight();

@@ -1,0 +1,55 @@
+// @ts-check
+/** Where the list stays beside the chat, a chat is opened without leaving the page; elsewhere links are links. */
+import { Refused, fetchDocument } from "./fragments.js";
+
+const WIDE = matchMedia("(min-width: 1100px)"); // as in style.css
+const LINKS = ".card a, .back, #latest";
+
+export class Pages {
+  #shown; #failed;
+  #turn = 0;
+
+  /** @param {{ shown: () => void, failed: () => void, resized: () => void }} actions shown: another chat, or none, is in the page now */
+  constructor({ shown, failed, resized }) {
+    this.#shown = shown;
+    this.#failed = failed;
+    document.addEventListener("click", (event) => this.#clicked(event));
+    window.addEventListener("popstate", () => (WIDE.matches ? void this.#show(location.href, false) : location.reload()));
+    WIDE.addEventListener("change", resized);
+  }
+
+  /** @param {string} url */
+  async go(url) {
+    if (!WIDE.matches) location.assign(url);
+    else await this.#show(url, true);
+  }
+
+  /** @param {MouseEvent} event */
+  #clicked(event) {
+    const link = event.target instanceof Element ? /** @type {HTMLAnchorElement | null} */ (event.target.closest(LINKS)) : null;
+    const plain = event.button === 0 && !(event.ctrlKey || event.metaKey || event.shiftKey || event.altKey || event.defaultPrevented);
+    if (!link || !plain || !WIDE.matches) return;
+    event.preventDefault();
+    void this.go(link.href);
+  }
+
+  /** @param {string} url @param {boolean} push whether it is a new entry of the history */
+  async #show(url, push) {
+    const turn = ++this.#turn;
+    const fetched = await fetchDocument(url).catch((error) => turn === this.#turn && this.#refused(url, error));
+    const fresh = fetched && fetched.getElementById("chat");
+    if (turn !== this.#turn || !fresh) return; // somebody has clicked on
+    if (push) history.pushState(null, "", url);
+    document.getElementById("chat")?.replaceWith(document.importNode(fresh, true));
+    document.body.className = fetched.body.className;
+    document.title = fetched.title;
+    this.#shown();
+  }
+
+  /** @param {string} url @param {Error} error @returns {null} */
+  #refused(url, error) {
+    if (error instanceof Refused) location.assign(url); // its page says what is wrong
+    else this.#failed();
+    return null;
+  }
+}

@@ -1,0 +1,53 @@
+// @ts-check
+/** Fetches a part of the screen again whenever something was announced for it: one fetch at a time, again until none is wanted. */
+import { Backoff } from "../widget/backoff.js";
+
+/** @typedef {import("./status.js").Part} Part */
+
+export class Refresh {
+  #part; #status; #task;
+  #backoff = new Backoff();
+  #wanted = false;
+  #running = false;
+  #stopped = false;
+
+  /** @param {Part} part @param {import("./status.js").Status} status @param {() => Promise<boolean | void>} task true: there is more to fetch */
+  constructor(part, status, task) {
+    this.#part = part;
+    this.#status = status;
+    this.#task = task;
+  }
+
+  /** Ends when what is on screen is not older than the last call. */
+  async run() {
+    this.#wanted = true;
+    if (this.#running) return;
+    this.#running = true;
+    while (this.#wanted && !this.#stopped) await this.#once();
+    this.#running = false;
+    if (!this.#stopped) this.#status.current(this.#part);
+  }
+
+  /** Tries at once what waits for its next attempt. */
+  wake() {
+    this.#backoff.wake();
+  }
+
+  stop() {
+    this.#stopped = true;
+    this.#backoff.wake();
+  }
+
+  async #once() {
+    this.#wanted = false;
+    try {
+      if (await this.#task()) this.#wanted = true;
+      this.#backoff.reset();
+    } catch {
+      if (this.#stopped) return;
+      this.#wanted = true;
+      this.#status.behind(this.#part);
+      await this.#backoff.wait(this.#backoff.next());
+    }
+  }
+}

@@ -1,0 +1,30 @@
+// @ts-check
+/** The small forms on a chat's page, sent without leaving it: archive, restore, what is to happen with an e-mail. */
+import { submit } from "./fragments.js";
+
+export class SmallForms {
+  #archive; #restore;
+
+  /** @param {HTMLElement} node the chat @param {{ done: (form: HTMLFormElement) => void, failed: (reason: string) => void }} actions */
+  constructor(node, { done, failed }) {
+    this.#archive = /** @type {HTMLFormElement} */ (node.querySelector("#archive"));
+    this.#restore = /** @type {HTMLFormElement} */ (node.querySelector("#unarchive"));
+    node.addEventListener("submit", (event) => {
+      const form = /** @type {HTMLFormElement} */ (event.target);
+      if (event.defaultPrevented) return; // the reply has its own way
+      event.preventDefault();
+      failed("");
+      submit(form).then(() => done(form), (error) => failed(error.message));
+    });
+  }
+
+  archive() {
+    if (!this.#archive.hidden) this.#archive.requestSubmit();
+  }
+
+  /** @param {boolean} archived */
+  show(archived) {
+    this.#archive.hidden = archived;
+    this.#restore.hidden = !archived;
+  }
+}

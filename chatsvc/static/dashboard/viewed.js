@@ -1,0 +1,35 @@
+// @ts-check
+/** Marks viewed what a person could see: page visible, window focused, and the end of the messages on screen. */
+import { post } from "./fragments.js";
+
+export class Viewed {
+  #chat; #upTo; #shown; #thread;
+
+  /**
+   * @param {string} chat id
+   * @param {number} upTo what the page itself showed: the server has marked it
+   * @param {{ thread: import("./thread.js").Thread, signal: AbortSignal }} options signal: another chat takes its place
+   */
+  constructor(chat, upTo, { thread, signal }) {
+    this.#chat = chat;
+    this.#upTo = this.#shown = upTo;
+    this.#thread = thread;
+    const look = () => void this.#look();
+    for (const name of ["focus", "pageshow"]) window.addEventListener(name, look, { signal });
+    document.addEventListener("visibilitychange", look, { signal });
+    thread.scroll.addEventListener("scroll", look, { passive: true, signal });
+  }
+
+  /** @param {number} upTo seq of the newest message on screen */
+  shown(upTo) {
+    this.#shown = upTo;
+    void this.#look();
+  }
+
+  async #look() {
+    if (this.#upTo >= this.#shown || document.visibilityState !== "visible" || !document.hasFocus() || !this.#thread.atEnd) return;
+    const before = this.#upTo;
+    this.#upTo = this.#shown;
+    await post(`/admin/chats/${this.#chat}/mark_viewed`, { up_to: this.#shown }).catch(() => { this.#upTo = before; }); // the next look tries again
+  }
+}
