@@ -1,13 +1,13 @@
 """What staff can do with the dashboard: live with JavaScript, whole without it."""
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
 import pytest
-from playwright.sync_api import Error, Locator, Page, expect
+from playwright.sync_api import Error, Page, expect
 
+from .desk import bubbles, card, no_connection, open_chat, unread
 from .hosting import NewContext, person
 from .serving import STAFF_EMAIL, STAFF_PASSWORD, Server
 
@@ -22,19 +22,6 @@ PAYLOADS = [
     "javascript:alert(1)",
     "\u202egnp.exe \u2066x\u2069 👩\u200d👩\u200d👧 &lt;b&gt;",
 ]
-
-
-def card(page: Page, chat_id: str) -> Locator:
-    return page.locator(f"#chat-{chat_id}")
-
-
-def open_chat(page: Page, server: Server, chat_id: str) -> None:
-    page.goto(f"{server.url}/dashboard/chats/{chat_id}")
-    expect(page.locator("body[data-live=yes]")).to_be_visible()
-
-
-def bubbles(page: Page) -> Locator:
-    return page.locator(".message .bubble")
 
 
 def test_login_refuses_and_lets_in_and_leads_back(server: Server, new_context: NewContext) -> None:
@@ -112,24 +99,20 @@ def test_a_chat_is_live_both_ways(server: Server, staff_page: Page) -> None:
     assert [message["content"] for message in server.stored(token)] == ["hello", "are you there?", "Yes."]
 
 
-def _unread(server: Server, chat_id: str) -> bool:
-    return any(item["id"] == chat_id and item["unread"] for item in server.staff("GET", "/admin/chats?limit=200"))
-
-
 def test_viewed_is_what_was_shown_to_somebody(server: Server, staff_page: Page) -> None:
     token = server.token(person())
     server.say(token, "one")
     chat_id = server.chat_of(token)
-    assert _unread(server, chat_id)
+    assert unread(server, chat_id)
     open_chat(staff_page, server, chat_id)
-    assert not _unread(server, chat_id)
+    assert not unread(server, chat_id)
     staff_page.evaluate("Object.defineProperty(document, 'visibilityState', {value: 'hidden', configurable: true})")
     server.say(token, "two")
     expect(bubbles(staff_page)).to_have_text(["one", "two"])
-    assert _unread(server, chat_id)
+    assert unread(server, chat_id)
     with staff_page.expect_response("**/mark_viewed"):
         staff_page.evaluate("delete document.visibilityState; document.dispatchEvent(new Event('visibilitychange'))")
-    assert not _unread(server, chat_id)
+    assert not unread(server, chat_id)
 
 
 def test_archiving_and_restoring(server: Server, staff_page: Page) -> None:
@@ -183,22 +166,12 @@ def test_it_says_when_it_is_not_live_and_catches_up(server: Server, staff_page: 
     token = server.token(person())
     server.say(token, "before")
     open_chat(staff_page, server, server.chat_of(token))
-    with _no_connection(staff_page):
+    with no_connection(staff_page):
         expect(staff_page.locator("#stale")).to_be_visible()
         expect(staff_page.locator("#stale")).to_contain_text("Not live. What you see is")
         server.say(token, "during")
     expect(bubbles(staff_page)).to_have_text(["before", "during"])
     expect(staff_page.locator("#stale")).to_be_hidden()
-
-
-@contextmanager
-def _no_connection(page: Page) -> Iterator[None]:
-    """Cuts the page's stream, and refuses new ones for a while."""
-    page.route("**/admin/notifications/stream*", lambda route: route.fulfill(status=503))
-    page.evaluate("window.dispatchEvent(new Event('pagehide')); window.dispatchEvent(new Event('focus'))")
-    yield
-    page.unroute("**/admin/notifications/stream*")
-    page.evaluate("window.dispatchEvent(new Event('online'))")
 
 
 def test_times_are_in_the_readers_time_zone(server: Server, staff_cookies: Any, new_context: NewContext) -> None:

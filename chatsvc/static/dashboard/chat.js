@@ -100,10 +100,8 @@ export class Chat {
 
   /** What stands below staff messages that were unread may have changed. @param {() => void} [change] what has changed */
   #changed(change) {
-    const unread = this.#thread.firstUnread;
+    this.#changedFrom = Math.min(this.#changedFrom, this.#thread.firstUnread || this.#cursor + 1);
     change?.();
-    if (!unread) return;
-    this.#changedFrom = Math.min(this.#changedFrom, unread);
     void this.#refresh.run();
   }
 
@@ -122,10 +120,13 @@ export class Chat {
 
   /** What is behind the newest message on screen. @returns {Promise<boolean>} there is more */
   async #fetch() {
-    const after = Math.min(this.#cursor, this.#changedFrom - 1);
-    const fetched = await fetchDocument(`/dashboard/chats/${this.id}/messages?after=${after}`);
-    if (this.#left.signal.aborted) return false;
+    const from = Math.min(this.#cursor + 1, this.#changedFrom);
     this.#changedFrom = Infinity;
+    const fetched = await fetchDocument(`/dashboard/chats/${this.id}/messages?after=${from - 1}`).catch((error) => {
+      this.#changedFrom = Math.min(this.#changedFrom, from);
+      throw error;
+    });
+    if (this.#left.signal.aborted) return false;
     this.#reply.settle(this.#thread.insert(fetched));
     this.#cursor = Math.max(this.#cursor, this.#thread.lastSeq);
     this.#viewed.shown(this.#cursor);

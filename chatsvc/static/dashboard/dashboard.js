@@ -1,21 +1,20 @@
 // @ts-check
 /** The dashboard, put together: the list, the chat that is open, one stream for both, and what calls staff. */
-import { h, icon } from "../widget/dom.js";
 import { Alerts } from "./alerts.js";
 import { Chat } from "./chat.js";
-import { help } from "./help.js";
 import { List } from "./list.js";
 import { Live } from "./live.js";
 import { Pages } from "./pages.js";
 import { shortcuts } from "./shortcuts.js";
 import { Status } from "./status.js";
-import { settingButton } from "./switches.js";
-import { text } from "./texts.js";
 import { keepTimesRight, localise } from "./times.js";
+import { tools } from "./tools.js";
 
-const QUESTION = "M11 16.6h2v2.1h-2zM12 5.2c-2.5 0-4.2 1.5-4.3 3.9h2.1c.1-1.3.9-2 2.1-2s2 .7 2 1.8c0 .9-.5 1.4-1.4 2.1-1.1.8-1.6 1.5-1.5 3v.5h2v-.4c0-1 .4-1.4 1.4-2.2 1-.8 1.7-1.6 1.7-3 0-2.2-1.6-3.7-4.1-3.7z";
-
-const status = new Status(() => live.wake());
+const status = new Status(() => {
+  live.wake();
+  list.wake();
+  chat?.wake();
+});
 const list = new List(status);
 /** @type {Chat | null} */ let chat = null;
 
@@ -71,21 +70,12 @@ const live = new Live({
   },
 });
 
-const showHelp = help();
-const find = () => /** @type {HTMLElement | null} */ (document.querySelector("input[type=search]"));
 shortcuts({
+  ...tools(),
   j: () => list.move(1),
   k: () => list.move(-1),
   r: () => chat?.write(),
   e: () => chat?.archive(),
   u: () => { if (chat) void close(); },
-  "/": () => find()?.focus(),
-  "?": showHelp,
 });
-const hint = h("p", { class: "hint", role: "status" });
-const explain = (/** @type {string} */ problem) => { hint.textContent = problem; };
-const question = h("button", { type: "button", class: "icon keys", "aria-label": text("keys"), title: text("keys") }, icon(QUESTION));
-question.addEventListener("click", showHelp);
-document.getElementById("tools")?.append(settingButton("notifications", explain), settingButton("sound", explain), question);
-document.getElementById("stale")?.after(hint);
 keepTimesRight();

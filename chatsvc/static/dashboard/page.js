@@ -1,5 +1,12 @@
 // @ts-check
-/** Pages that do not change while they are open: times in the reader's own time zone. */
+/** Staff pages beside the list and the chats: the search, and the account with what only this browser knows. */
+import { shortcuts } from "./shortcuts.js";
+import { settingSwitch } from "./switches.js";
 import { keepTimesRight } from "./times.js";
+import { tools } from "./tools.js";
 
+const fieldset = document.getElementById("browser-settings");
+for (const setting of /** @type {const} */ (["notifications", "sound", "shortcuts"])) fieldset?.append(settingSwitch(setting));
+if (fieldset) fieldset.hidden = false;
+shortcuts({ ...tools(), u: () => location.assign("/dashboard") });
 keepTimesRight();

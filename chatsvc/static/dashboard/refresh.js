@@ -8,7 +8,7 @@ export class Refresh {
   #part; #status; #task;
   #backoff = new Backoff();
   #wanted = false;
-  #running = false;
+  /** @type {Promise<void> | null} */ #running = null;
   #stopped = false;
 
   /** @param {Part} part @param {import("./status.js").Status} status @param {() => Promise<boolean | void>} task true: there is more to fetch */
@@ -19,13 +19,9 @@ export class Refresh {
   }
 
   /** Ends when what is on screen is not older than the last call. */
-  async run() {
+  run() {
     this.#wanted = true;
-    if (this.#running) return;
-    this.#running = true;
-    while (this.#wanted && !this.#stopped) await this.#once();
-    this.#running = false;
-    if (!this.#stopped) this.#status.current(this.#part);
+    return (this.#running ??= this.#loop());
   }
 
   /** Tries at once what waits for its next attempt. */
@@ -36,6 +32,12 @@ export class Refresh {
   stop() {
     this.#stopped = true;
     this.#backoff.wake();
+  }
+
+  async #loop() {
+    while (this.#wanted && !this.#stopped) await this.#once();
+    this.#running = null;
+    if (!this.#stopped) this.#status.current(this.#part);
   }
 
   async #once() {

@@ -91,7 +91,8 @@ export class Reply {
   #done(content) {
     keepDraft(this.#key("attempt"), "");
     this.explain("");
-    if (this.#input.value.trim() === content) this.#input.value = ""; // what was typed on meanwhile stays
+    const value = this.#input.value.trimStart();
+    if (value.startsWith(content)) this.#input.value = value.slice(content.length).trimStart(); // what was typed on meanwhile stays
     this.#typed();
   }
 }
