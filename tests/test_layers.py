@@ -19,7 +19,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("openapi", "accesslog", "handlers.*"),
     ("services",),
     ("catchup",),
-    ("account",),
+    ("account", "chips"),
     ("chats", "search", "notices", "identity", "streams", "subscriber", "readiness", "cursor"),
     ("store.*",),
     ("db", "bus", "redis_*", "mailer", "smtp", "letters", "schema", "tokens", "passwords", "profile",

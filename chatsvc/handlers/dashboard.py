@@ -4,10 +4,11 @@ from uuid import uuid4
 
 from chatsvc import presentation
 from chatsvc.chats import Sender
+from chatsvc.chips import Chip, chips
 from chatsvc.errors import DomainError, TooManyRequests, Unauthorized, Unprocessable
 from chatsvc.handlers.page import PageHandler
 from chatsvc.limits import address_key
-from chatsvc.wire import AdminSupportChat, MessagePage, SupportChatListItem
+from chatsvc.wire import AdminSupportChat, MessagePage, SupportChatListItem, SupportMessage
 
 CARDS = 50  # on one page of the list
 MESSAGES = 50  # on one page of a chat, as docs/api.md has it for clients
@@ -68,7 +69,18 @@ class DashboardHandler(PageHandler):
 
     def dashboard_page(self, template: str, counts: presentation.TabCounts, **context: object) -> None:
         title = presentation.unread_title(counts.unread)
-        self.page(template, staff=self.caller.email, counts=counts, unread_title=title, **context)
+        paused = self.services.notices.paused
+        self.page(template, staff=self.caller.email, counts=counts, unread_title=title, paused=paused, **context)
+
+    async def chips(
+        self, chat: AdminSupportChat | SupportChatListItem, messages: list[SupportMessage]
+    ) -> dict[int, Chip]:
+        """What stands below the staff's messages, by seq."""
+        first = next((message.seq for message in messages if message.sender_type == "admin"), None)
+        if first is None:
+            return {}
+        notices = await self.services.notices.notices_of(chat.id, first)
+        return chips(messages, notices, chat.user_email is not None, self.texts)
 
 
 class ListHandler(DashboardHandler):
@@ -121,8 +133,8 @@ class ChatHandler(DashboardHandler):
         cursor = shown.messages[-1].seq if shown.messages else 0
         await chats.mark_viewed(chat_id, cursor)
         self.dashboard_page(
-            "dashboard/chat.html", await self.counts(), chat=chat, person=self.person(chat),
-            messages=shown.messages, has_more=shown.has_more, cursor=cursor, at_end=cursor >= chat.last_seq,
+            "dashboard/chat.html", await self.counts(), chat=chat, person=self.person(chat), messages=shown.messages,
+            chips=await self.chips(chat, shown.messages), has_more=shown.has_more, cursor=cursor, at_end=cursor >= chat.last_seq,
             client_id=str(uuid4()), draft=draft, problem=self.explain(problem) if problem else "",
         )  # fmt: skip
 
@@ -139,8 +151,10 @@ class MessagesHandler(DashboardHandler):
             page = await chats.messages_before(chat_id, before, MESSAGES)
         else:
             page = await chats.messages_after(chat_id, after or 0, MESSAGES)
-        context = {"messages": page.messages, "has_more": page.has_more, "person": self.person(chat)}
-        self.page("partials/messages.html", **context)
+        self.page(
+            "partials/messages.html", messages=page.messages, chips=await self.chips(chat, page.messages),
+            has_more=page.has_more, person=self.person(chat),
+        )  # fmt: skip
 
 
 class ArchiveHandler(DashboardHandler):
@@ -148,6 +162,15 @@ class ArchiveHandler(DashboardHandler):
         chats = self.services.chats
         await (chats.archive(chat_id) if action == "archive" else chats.unarchive(chat_id))
         self.redirect("/dashboard" if action == "archive" else f"/dashboard/chats/{chat_id}", status=303)
+
+
+class NoticeHandler(DashboardHandler):
+    """Whether the e-mail about what is unread in a chat is sent now, or not at all."""
+
+    async def post(self, chat_id: str, action: str) -> None:
+        notices = self.services.notices
+        await (notices.send_now(chat_id) if action == "send" else notices.do_not_send(chat_id))
+        self.redirect(f"/dashboard/chats/{chat_id}", status=303)
 
 
 def _around(seq: int | None, last_seq: int) -> int | None:
@@ -165,4 +188,5 @@ ROUTES = [
     (rf"/dashboard/chats/({UUID})", ChatHandler),
     (rf"/dashboard/chats/({UUID})/messages", MessagesHandler),
     (rf"/dashboard/chats/({UUID})/(archive|unarchive)", ArchiveHandler),
+    (rf"/dashboard/chats/({UUID})/e-mail/(send|cancel)", NoticeHandler),
 ]

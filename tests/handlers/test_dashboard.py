@@ -198,6 +198,51 @@ async def test_archiving_by_form(service: Service) -> None:
     assert chats(await get(service, "/dashboard/cards", cookies)) == [chat_id]
 
 
+async def test_staff_see_and_decide_what_becomes_of_an_e_mail(service: Service) -> None:
+    """Below the message that is unread, in the page and in the fragment; by forms that need no JavaScript."""
+    await service.create_staff()
+    user, cookies = service.user_token(), await service.login()
+    await service.send(user, "hello")
+    path = f"/dashboard/chats/{await service.chat_id(user)}"
+    await submit(service, path, cookies, content="hi there")
+    page = await get(service, path, cookies)
+    fragment = await get(service, f"{path}/messages?after=1", cookies)
+    for shown in (page, fragment):
+        assert re.search(r"E-mail at <time datetime=\"[0-9TZ:.-]+\" data-clock>[^<]+ UTC</time>", shown.text)
+        assert 'form="e-mail-send"' in shown.text and 'form="e-mail-cancel"' in shown.text
+    for action, expected in (
+        ("cancel", "Not e-mailed: as you decided"),
+        ("send", "E-mail at "),
+        ("cancel", "Not e-mailed"),
+    ):
+        assert f'action="{path}/e-mail/{action}"' in page.text
+        for _ in range(2):  # repeating changes nothing
+            answer = await submit(service, f"{path}/e-mail/{action}", cookies)
+            assert (answer.status, answer.headers["Location"]) == (303, path)
+        assert expected in (await get(service, path, cookies)).text, action
+    await service.request("PATCH", "/support_chat/mark_read", token=user, body={})
+    assert "e-mailed" not in (await get(service, path, cookies)).text
+
+
+async def test_whoever_has_no_address_gets_no_e_mail_and_staff_know(service: Service) -> None:
+    await service.create_staff()
+    user, cookies = await service.visitor_token(), await service.login()
+    path = f"/dashboard/chats/{await service.chat_id(user)}"
+    await submit(service, path, cookies, content="hi there")
+    page = await get(service, path, cookies)
+    assert "No e-mail: no address" in page.text and 'form="e-mail-send"' not in page.text
+
+
+async def test_staff_are_told_that_no_e_mail_is_sent_at_all(service: Service) -> None:
+    await service.create_staff()
+    cookies = await service.login()
+    assert "No e-mails are being sent" not in (await get(service, "/dashboard", cookies)).text
+    service.app.notices.paused = "the mail server refused <our> login"
+    for path in ("/dashboard", "/dashboard/search", "/dashboard/account"):
+        page = (await get(service, path, cookies)).text
+        assert "No e-mails are being sent:" in page and "refused &lt;our&gt; login" in page
+
+
 async def test_what_does_not_exist_is_a_page_that_says_so(service: Service) -> None:
     await service.create_staff()
     cookies = await service.login()

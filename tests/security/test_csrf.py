@@ -76,7 +76,7 @@ async def unchanged(actors: Actors) -> list[Any]:
 
 
 def test_the_routes_are_those_that_a_cookie_opens() -> None:
-    assert len(BY_COOKIE) == 6 + 8 and ("/login", "POST") in BY_COOKIE
+    assert len(BY_COOKIE) == 15 and ("/login", "POST") in BY_COOKIE
 
 
 async def test_another_site_gets_403_though_the_cookies_travel(actors: Actors) -> None:

@@ -84,6 +84,7 @@ TABLE: dict[tuple[str, str], Row] = {
     (_PAGES, "POST"): Row(FORM, 303, PAGES, {"form": {"content": "a reply"}}),
     (f"{_PAGES}/messages", "GET"): Row(PAGE, 200, f"{PAGES}/messages"),
     (f"{_PAGES}/(archive|unarchive)", "POST"): Row(FORM, 303, f"{PAGES}/archive"),
+    (f"{_PAGES}/e-mail/(send|cancel)", "POST"): Row(FORM, 303, f"{PAGES}/e-mail/cancel"),
     ("/demo", "GET"): Row(PUBLIC, 404, "/demo"),
     ("/demo/token", "GET"): Row(PUBLIC, 404, "/demo/token"),
     ("/notices/unsubscribe", "GET"): Row(PUBLIC, 404, "/notices/unsubscribe"),
