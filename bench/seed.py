@@ -5,11 +5,16 @@ from bench.postgres import connected
 LONG_EVERY = 100  # every hundredth chat has more than a page of messages …
 LONG_MESSAGES = 203
 SHORT_MESSAGES = 3  # … the others three: five a chat in the mean
+RARE_WORD = (
+    "rarity"  # in the texts of the first RARE_CHATS chats and the names of RARE_USERS users, whatever the size …
+)
+RARE_CHATS, RARE_USERS = 200, 20  # … so 1,000 messages and some people are found by it
 TABLES = ("users", "support_chats", "support_messages")
 
 USERS = """
 INSERT INTO users (id, kind, external_id, email, name, created_at, updated_at)
-SELECT {user}, 'host', 'bench-' || n, 'bench-' || n || '@example.com', 'User ' || n, {began}, {began}
+SELECT {user}, 'host', 'bench-' || n, 'bench-' || n || '@example.com',
+       'User ' || n || CASE WHEN n < {rare_users} THEN ' {rare_word}' ELSE '' END, {began}, {began}
 FROM generate_series(0, %(chats)s - 1) AS n
 """
 CHATS = """
@@ -23,7 +28,8 @@ MESSAGES = """
 INSERT INTO support_messages (id, chat_id, seq, client_id, content, sender_type, sender_id, read_at,
                               created_at, updated_at)
 SELECT {message}, {chat}, seq, 'bm-' || lpad((n * 1000 + seq)::text, 10, '0'),
-       'Message ' || seq || ' of chat ' || n || ', of an ordinary length, as people write.',
+       'Message ' || seq || ' of chat ' || n || ', of an ordinary length, as people write.'
+           || CASE WHEN n < {rare_chats} THEN ' A {rare_word}.' ELSE '' END,
        CASE WHEN seq %% 2 = 0 THEN 'admin' ELSE 'user' END, {user},
        CASE WHEN seq %% 2 = 0 AND seq <= {size} - 3 THEN {last} END, {at}, {at}
 FROM generate_series(0, %(chats)s - 1) AS n, generate_series(1, {size}) AS seq
@@ -42,6 +48,7 @@ PARTS = {
 def seed(url: str, chats: int) -> None:
     """Fill empty tables: users `bench-0` … with one chat each, five messages a chat in the mean."""
     parts = {name: f"({sql})" for name, sql in PARTS.items()}
+    parts |= {"rare_word": RARE_WORD, "rare_chats": str(RARE_CHATS), "rare_users": str(RARE_USERS)}
     parts["at"] = "({last} - ({size} - seq) * interval '1 s')".format(**parts)
     with connected(url) as connection, connection.cursor() as cursor:
         cursor.execute("SET synchronous_commit = off")
