@@ -5,7 +5,7 @@ PY := .venv/bin/python
 TSC := node_modules/.installed
 DEV := .venv/.installed-dev .venv/chromium .venv/programs $(TSC)
 
-.PHONY: install run test check bench lock clean lint
+.PHONY: install run test check bench lock clean lint try-install
 .DELETE_ON_ERROR:
 
 install: .venv/.installed
@@ -30,6 +30,10 @@ lint: $(DEV)
 
 bench: $(DEV)
 	$(PY) -m bench
+
+# every command of docs/install.md under a systemd of its own; says so where it cannot
+try-install:
+	@bash tools/try_install.sh
 
 # newest versions that pyproject.toml and package.json allow; the two Python locks agree with each other
 lock: .venv/.installed-dev

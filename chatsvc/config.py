@@ -74,7 +74,7 @@ def load(environ: Mapping[str, str]) -> Config:
             problems += error.problems
             values[option.field] = _default(option, values)
     if problems:
-        raise ConfigError(*problems)
+        raise ConfigError(*dict.fromkeys(problems))
     return Config(**values)
 
 
@@ -118,8 +118,18 @@ def _sources(option: Option, environ: Mapping[str, str]) -> dict[str, str | Path
         sources[f"{file_variable}={file}"] = Path(file)
     if folder := environ.get("CREDENTIALS_DIRECTORY"):
         files = (Path(folder, name) for name in (option.field, option.name))
-        sources |= {f"{variable} in {file}": file for file in files if file.is_file()}
+        sources |= {f"{variable} in {file}": file for file in files if _is_file(file)}
     return sources
+
+
+def _is_file(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except OSError as error:
+        raise ConfigError(
+            f"CREDENTIALS_DIRECTORY: {str(file.parent)!r} given, which cannot be used "
+            f"({error.strerror}); right would be a folder that this account may read"
+        ) from None
 
 
 def _read(door: str, file: Path) -> str:

@@ -14,6 +14,7 @@ def load_templates(loaded: Assets) -> jinja2.Environment:
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=jinja2.select_autoescape(disabled_extensions=("subject", "txt"), default=True),
         undefined=jinja2.StrictUndefined,
+        auto_reload=False,  # an upgrade that replaces the files does not change what is still running
         trim_blocks=True,
         lstrip_blocks=True,
     )

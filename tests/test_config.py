@@ -343,3 +343,14 @@ def test_a_damaged_secret_is_refused(tmp_path: Path) -> None:
     (tmp_path / "secret_key").write_text("short\n")
     with pytest.raises(ConfigError, match=f"secret_key: 5 bytes found; right would be {SECRET}"):
         load_or_create_secret(tmp_path)
+
+
+def test_a_folder_of_credentials_that_cannot_be_used_is_one_problem(tmp_path: Path) -> None:
+    """systemd once handed over one that the account could not enter: every option failed with a trace."""
+    folder = tmp_path / ("x" * 300)
+    with pytest.raises(ConfigError) as caught:
+        load({"CREDENTIALS_DIRECTORY": str(folder)})
+    assert caught.value.problems == (
+        f"CREDENTIALS_DIRECTORY: {str(folder)!r} given, which cannot be used (File name too long); "
+        "right would be a folder that this account may read",
+    )

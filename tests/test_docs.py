@@ -97,6 +97,11 @@ def test_links_inside_the_repository_lead_somewhere(document: Path) -> None:
         assert not fragment or fragment in anchors(target.read_text()), link
 
 
+def test_the_guide_to_proxies_shows_the_configurations_that_are_tested() -> None:
+    for path in (ROOT / "proxies").iterdir():
+        assert f"\n{path.read_text()}```\n" in read("docs/proxies.md"), path.name
+
+
 def test_the_settings_for_email_are_ones_that_are_taken() -> None:
     """Each provider's address fits with a real key in it, and each variable that is named exists."""
     text = read("docs/email.md")

@@ -46,7 +46,10 @@ def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.skipif(ANALYZE is None, reason="needs systemd-analyze")
 def test_the_units_have_no_mistake(tmp_path: Path) -> None:
     """Programs and files that only an installation has are replaced by some that are here."""
-    here = {"/opt/chatsvc/bin/chatsvc": "/bin/true", "file:///opt/chatsvc/README.md": "https://example.com"}
+    here = {
+        "/opt/chatsvc/bin/chatsvc": "/bin/true",
+        "file:///opt/chatsvc/source/docs/install.md": "https://example.com",
+    }
     for unit in [*UNITS.glob("*.service"), *UNITS.glob("*.socket")]:
         text = unit.read_text()
         for there, instead in here.items():

@@ -1,4 +1,4 @@
-"""The configurations of docs/proxies.md, run by a real nginx and a real Caddy: TLS, HTTP/2, streams at once, whom they ask for."""
+"""The configurations in proxies/, run by a real nginx and a real Caddy: TLS, HTTP/2, streams at once, whom they ask for."""
 
 import asyncio
 import contextlib
@@ -24,8 +24,7 @@ pytestmark = [pytest.mark.fault, pytest.mark.timeout(60)]
 
 CURL = shutil.which("curl")
 CLIENT = "127.0.0.9"  # on loopback everybody has many addresses
-GUIDE = (ROOT / "docs" / "proxies.md").read_text()
-BLOCKS = dict(reversed(re.findall(r"^```(\w+)\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)))  # the first of each kind
+PROXIES = ROOT / "proxies"
 
 
 @contextlib.contextmanager
@@ -33,7 +32,7 @@ def nginx(server_port: int, folder: Path) -> Iterator[int]:
     assert NGINX is not None
     port, user = free_port(), "user root;" if os.geteuid() == 0 else ""
     site = replaced(
-        BLOCKS["nginx"],
+        (PROXIES / "nginx.conf").read_text(),
         {
             "127.0.0.1:8888": f"127.0.0.1:{server_port}",
             "listen 443 ssl": f"listen 127.0.0.1:{port} ssl",
@@ -53,7 +52,10 @@ def caddy(server_port: int, folder: Path) -> Iterator[int]:
     assert CADDY is not None
     port = free_port()
     address = f"https://localhost:{port} {{\n    bind 127.0.0.1\n    tls {folder}/certificate {folder}/key\n"
-    site = replaced(BLOCKS["caddy"], {"chat.example.com {\n": address, "127.0.0.1:8888": f"127.0.0.1:{server_port}"})
+    site = replaced(
+        (PROXIES / "Caddyfile").read_text(),
+        {"chat.example.com {\n": address, "127.0.0.1:8888": f"127.0.0.1:{server_port}"},
+    )
     options = (
         "{\n    admin off\n    grace_period 1ms\n    auto_https disable_redirects\n    storage file_system "
         + str(folder)
@@ -99,7 +101,7 @@ http {{
     {site}
 }}
 """
-PROXIES = [
+FRONTS = [
     pytest.param(nginx, marks=pytest.mark.skipif(NGINX is None, reason="needs nginx")),
     pytest.param(caddy, marks=pytest.mark.skipif(CADDY is None, reason="needs Caddy")),
 ]
@@ -122,7 +124,7 @@ def trusting(
     yield make_service(trusted_proxies=("127.0.0.1",))
 
 
-@pytest.mark.parametrize("front", PROXIES)
+@pytest.mark.parametrize("front", FRONTS)
 async def test_streams_come_through_at_once_with_the_clients_address(
     trusting: Service, tmp_path: Path, front: Front
 ) -> None:
@@ -153,7 +155,7 @@ async def open_stream(port: int, path: str, token: str) -> tuple[asyncio.StreamR
     return reader, writer
 
 
-@pytest.mark.parametrize("front", PROXIES)
+@pytest.mark.parametrize("front", FRONTS)
 async def test_the_doctor_finds_nothing_wrong(trusting: Service, tmp_path: Path, front: Front) -> None:
     with front(port_of(trusting), tmp_path) as port:
         await until(lambda: is_listening(port), "the proxy answers")
@@ -166,7 +168,7 @@ async def test_the_doctor_finds_nothing_wrong(trusting: Service, tmp_path: Path,
 
 
 @pytest.mark.skipif(CURL is None, reason="needs curl")
-@pytest.mark.parametrize("front", PROXIES)
+@pytest.mark.parametrize("front", FRONTS)
 async def test_browsers_get_http_2(trusting: Service, tmp_path: Path, front: Front) -> None:
     """A stream and a message over it, which come back to back on one connection."""
     token = trusting.user_token()

@@ -1,0 +1,11 @@
+#!/bin/sh
+# /usr/local/bin/chatsvc: a command of chatsvc with the service's configuration, under its account.
+set -eu
+[ "$(id -u)" = 0 ] || exec sudo "$0" "$@"
+set -a
+. /etc/chatsvc/chatsvc.env
+CHATSVC_DATA_DIR=${CHATSVC_DATA_DIR:-/var/lib/chatsvc}
+CREDENTIALS_DIRECTORY=/etc/chatsvc/credentials
+set +a
+cd /
+exec runuser -u chatsvc -- /opt/chatsvc/bin/chatsvc "$@"
