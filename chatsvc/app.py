@@ -83,7 +83,7 @@ class App:
         self.metrics = Metrics()
         self.languages = Languages()
         self.db = Database(database_url, on_commit=self.metrics.committed)
-        self.bus: Bus = LocalBus() if config.bus_url is None else _redis_bus(config.bus_url, secret_key)
+        self.bus: Bus = make_bus(config, secret_key)
         self.chats = ChatService(
             self.db,
             self.bus.publish,
@@ -232,9 +232,9 @@ class App:
     def _deliver(self, event: Event) -> None:
         """What comes from the bus: for streams, or that somebody's access was ended."""
         if event.topic == ACCESS_TOPIC:
-            access_id = event.frame.decode()
+            access_id = event.frame.decode() or None
             self.identity.forget_access(access_id)
-            self.streams.close_access(access_id)
+            self.streams.end_access(access_id)
         else:
             self.streams.deliver(event)
 
@@ -246,11 +246,13 @@ class App:
         log.info("stream closed: %s after %.0f s %s", subscriber.reason, age_s, subscriber.subscription.request_id)
 
 
-def _redis_bus(url: str, secret_key: bytes) -> Bus:
-    """Imported only where it is wanted: the client takes memory. Installations that share a Redis differ in their secret key."""
-    from chatsvc.redis_bus import RedisBus
+def make_bus(config: Config, secret_key: bytes) -> Bus:
+    """The bus that the options ask for. Installations that share a Redis differ in their secret key."""
+    if config.bus_url is None:
+        return LocalBus()
+    from chatsvc.redis_bus import RedisBus  # here, because the client of Redis takes 10 MiB
 
-    return RedisBus(url, hmac.new(secret_key, b"bus", "sha256").hexdigest()[:16])
+    return RedisBus(config.bus_url, hmac.new(secret_key, b"bus", "sha256").hexdigest()[:16])
 
 
 def _raise_descriptor_limit() -> int:

@@ -20,7 +20,7 @@ from chatsvc.errors import DomainError
 from chatsvc.listening import ListenError
 from chatsvc.passwords import MAX_CHARS, MIN_CHARS, hash_password
 from chatsvc.profile import clean_email, clean_name
-from chatsvc.run import StartError, database, first_line, serve
+from chatsvc.run import StartError, database, first_line, serve, tell_servers
 from chatsvc.schema import SchemaError, migrate
 from chatsvc.session import Session
 from chatsvc.store import accounts
@@ -130,6 +130,7 @@ def _create_admin(config: Config, arguments: argparse.Namespace) -> None:
     password_hash = hash_password(password)
     with _transaction(config) as session:
         created = accounts.save_staff(session, str(uuid7()), email, name, password_hash)
+    tell_servers(config)
     print(f"{'created' if created else 'updated'} the staff account {email}", file=sys.stderr)
     if generated:
         print(password)
@@ -159,6 +160,7 @@ def _staff_token(config: Config, arguments: argparse.Namespace) -> None:
     if arguments.revoke:
         with _transaction(config) as session:
             revoked = accounts.revoke_staff_tokens(session, arguments.email)
+        tell_servers(config)
         print(f"revoked {revoked} staff token{'' if revoked == 1 else 's'} of {arguments.email}", file=sys.stderr)
         return
     token = tokens.new_secret(tokens.STAFF_PREFIX)

@@ -3,7 +3,9 @@
 import msgspec
 
 STAFF_TOPIC = "staff"
-ACCESS_TOPIC = "access"  # between processes: the frame is the id of a staff session or token that was ended
+ACCESS_TOPIC = (
+    "access"  # between processes: the frame is the id of a staff session or token that was ended, or empty: any of them
+)
 _CHAT_PREFIX = "chat:"
 
 _encoder = msgspec.json.Encoder()

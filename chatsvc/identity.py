@@ -229,10 +229,11 @@ class IdentityService:
         for proof in [proof for proof, (_, caller) in self._remembered.items() if caller.user_id == user_id]:
             del self._remembered[proof]
 
-    def forget_access(self, access_id: str) -> None:
-        """Drops what is remembered of a staff session or token that was ended, by whichever process."""
-        for proof in [proof for proof, (_, caller) in self._remembered.items() if caller.access_id == access_id]:
-            del self._remembered[proof]
+    def forget_access(self, access_id: str | None) -> None:
+        """Drops what is remembered of a staff session or token that was ended, by whichever process. None: of all of them."""
+        for proof, (_, caller) in list(self._remembered.items()):
+            if caller.access_id is not None and access_id in (None, caller.access_id):
+                del self._remembered[proof]
 
     def _remember(self, proof: bytes, caller: Caller, for_s: float) -> None:
         until = self._now() + for_s

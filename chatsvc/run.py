@@ -17,9 +17,11 @@ import uvloop
 from uuid_utils import uuid7
 
 from chatsvc import logs
-from chatsvc.app import App
+from chatsvc.app import App, make_bus
+from chatsvc.bus import Bus
 from chatsvc.config import Config, load_or_create_secret
 from chatsvc.embedded import EmbeddedPostgres
+from chatsvc.events import ACCESS_TOPIC, Event
 from chatsvc.listening import inherited, listen
 from chatsvc.passwords import hash_password
 from chatsvc.schema import migrate
@@ -61,6 +63,20 @@ def serve(config: Config, _: argparse.Namespace) -> None:
                 config = _with_port(config, sockets[0].getsockname()[1])
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(_serve(App(config, url, secret_key), url, sockets, signals))
+
+
+def tell_servers(config: Config) -> None:
+    """Has servers on a bus look at once which sessions and tokens of staff still hold; one without a bus does so every few seconds."""
+    if config.bus_url is None:
+        return
+    secret_key = config.secret_key or load_or_create_secret(config.data_dir)
+    asyncio.run(_publish_once(make_bus(config, secret_key), Event(ACCESS_TOPIC, b"")))
+
+
+async def _publish_once(bus: Bus, event: Event) -> None:
+    await bus.start(lambda event: None, lambda: None)
+    bus.publish(event)
+    await bus.close()
 
 
 @contextmanager

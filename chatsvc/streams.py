@@ -1,6 +1,7 @@
 """Streams: the registry of open streams. Topic → subscribers, heartbeats, caps, drain."""
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
@@ -114,6 +115,7 @@ class Streams:
         self._wheel: list[set[Subscriber]] = [set() for _ in range(PING_INTERVAL_S)]
         self._tick = 0
         self._draining = False
+        self._doubted = asyncio.Event()  # whether all that staff opened is still theirs
         self._tasks: list[asyncio.Task[None]] = []
 
     def __len__(self) -> int:
@@ -166,6 +168,13 @@ class Streams:
         for subscriber in list(self._open):
             if subscriber.subscription.access_id == access_id:
                 subscriber.close("revoked")
+
+    def end_access(self, access_id: str | None) -> None:
+        """The same, or with None: looks which sessions and tokens still hold."""
+        if access_id is None:
+            self._doubted.set()
+        else:
+            self.close_access(access_id)
 
     async def drain(self) -> None:
         """Ends all streams as `shutdown`, spread over DRAIN_S at most. New ones are refused."""
@@ -262,7 +271,9 @@ class Streams:
 
     async def _revalidations(self) -> None:
         while True:
-            await asyncio.sleep(REVALIDATE_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._doubted.wait(), REVALIDATE_S)
+            self._doubted.clear()
             access_ids = {one.subscription.access_id for one in self._open} - {None}
             if access_ids:
                 await self._revalidate([access_id for access_id in access_ids if access_id])

@@ -17,7 +17,7 @@ from chatsvc.store.chats import chat_states
 from tests.conftest import ServiceFactory
 from tests.faults.client import running
 from tests.faults.proxy import Proxy
-from tests.support.process import ROOT
+from tests.support.process import ROOT, ServerProcess
 from tests.support.redis import RedisServer
 from tests.support.service import Service, make_config
 from tests.support.sse import StreamClient
@@ -132,6 +132,30 @@ async def test_a_session_that_ends_at_one_is_over_at_the_other_and_its_streams_t
     assert (await there.get("/admin/chats", cookies=elsewhere)).status == 200
     assert len(there.app.streams) == 1
     other.close()
+
+
+@pytest.mark.parametrize("command", ["a new password", "tokens revoked"])
+async def test_a_command_that_ends_access_ends_streams_at_every_server(
+    command: str, pair: tuple[Service, Service], redis_server: RedisServer, tmp_path: Path
+) -> None:
+    here = pair[0]
+    token, colleague = await here.staff_token(), await here.staff_token("colleague@example.com")
+    cookies = await here.login()
+    by_cookie = [
+        await opened(await at.stream(None, NOTIFICATIONS, Cookie=f"chatsvc={cookies['chatsvc']}")) for at in pair
+    ]
+    by_token = [await opened(await at.stream(token, NOTIFICATIONS)) for at in pair]
+    others = [await opened(await at.stream(colleague, NOTIFICATIONS)) for at in pair]
+    beside = ServerProcess(tmp_path, here.database_url, bus_url=redis_server.url)
+    arguments = {"a new password": ("create-admin", "--password-stdin"), "tokens revoked": ("staff-token", "--revoke")}
+    done = await asyncio.to_thread(beside.command, *arguments[command], "staff@example.com", stdin="a new password\n")
+    assert done.returncode == 0, done.stderr
+    ended = by_cookie if command == "a new password" else by_token
+    for stream in ended:
+        assert (await stream.next("close", timeout=SOON_S)).data["reason"] == "revoked"
+    await until(lambda: [len(at.app.streams) for at in pair] == [2, 2])
+    for stream in others:
+        stream.close()
 
 
 async def test_while_redis_is_away_streams_are_brought_up_to_date_from_the_database(
