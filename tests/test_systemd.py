@@ -54,7 +54,7 @@ def test_the_units_have_no_mistake(tmp_path: Path) -> None:
         text = unit.read_text()
         for there, instead in here.items():
             text = text.replace(there, instead)
-        (tmp_path / unit.name).write_text(text)
+        (tmp_path / unit.name.replace("@", "@8881")).write_text(text)
     units = sorted(map(str, tmp_path.iterdir()))
     done = analyze("verify", *units)
     assert units and (done.returncode, done.stderr) == (0, "")
@@ -65,9 +65,19 @@ def test_the_units_have_no_mistake(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(ANALYZE is None, reason="needs systemd-analyze")
 def test_the_service_is_exposed_little() -> None:
-    units = [str(unit) for unit in UNITS.glob("*.service")]
+    units = [str(UNITS / "chatsvc.service")]
     done = analyze("security", "--no-pager", "--offline=true", f"--threshold={EXPOSURE_MAX}", *units)
     assert units and done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("kind", ["service", "socket"])
+def test_one_of_several_servers_runs_as_the_only_one_does(kind: str) -> None:
+    """But for its name, its port, and that it begins after Redis."""
+    one, several = ((UNITS / f"{name}.{kind}").read_text().splitlines() for name in ("chatsvc", "chatsvc@"))
+    assert len(one) == len(several)
+    different = {a.partition("=")[0]: b for a, b in zip(one, several, strict=True) if a != b and not a.startswith("#")}
+    expected = {"service": ["Description", "Requires", "After"], "socket": ["Description", "ListenStream"]}
+    assert list(different) == expected[kind] and all("%i" in line for line in different.values())
 
 
 def test_every_restriction_has_its_reason() -> None:
