@@ -103,7 +103,9 @@ def rows(fleets: list[Fleet]) -> list[Row]:
     cost = median(one.cpu) - median(alone.cpu)
     spread = median(fleets[-1].cpu) - median(alone.cpu)
     found.append(Row("the bus per message: publishing", microseconds(cost)))
-    found.append(Row(f"… publishing and receiving, {len(fleets[-1].servers)} servers", microseconds(spread)))
+    found.append(
+        Row(f"… and receiving, and smaller commits, with {len(fleets[-1].servers)} servers", microseconds(spread))
+    )
     found.append(Row("… of Redis itself", microseconds(median(fleets[-1].redis_cpu))))
     found.append(Row(f"what limits: {limit(fleets)}", "–"))
     return found
