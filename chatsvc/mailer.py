@@ -81,7 +81,7 @@ class SmtpMailer:
         self._smtp: smtplib.SMTP | None = None
         self._wire: socket.socket | None = None  # the connection below any TLS, to cut it from the loop
         self._is_cut = False
-        self._recipient = ""
+        self._sender = self._recipient = ""  # of the last e-mail
 
     @property
     def where(self) -> str:
@@ -91,7 +91,7 @@ class SmtpMailer:
         return await self._run(lambda: self._send(compose()))
 
     async def check(self) -> None:
-        await self._run(self._connected)
+        await self._run(self._try)
 
     async def rest(self) -> None:
         await self._run(self._hang_up)
@@ -139,15 +139,29 @@ class SmtpMailer:
                     raise
         return self._hand_over(self._connected(), message)
 
+    def _try(self) -> None:
+        """As far as an e-mail goes before its recipient is named."""
+        smtp = self._connected()
+        try:
+            if self._sender:
+                self._check(*smtp.mail(self._sender), about="sender")
+        except OSError as error:
+            self._drop()
+            raise NotNow(self._said(reason(error))) from error
+        finally:
+            self._reset()
+
     def _hand_over(self, smtp: smtplib.SMTP, message: EmailMessage) -> str:
         begun = False
         (sender,), (recipient,) = message["From"].addresses, message["To"].addresses
-        self._recipient = recipient.addr_spec
+        self._sender, self._recipient = sender.addr_spec, recipient.addr_spec
         try:
-            self._check(*smtp.mail(sender.addr_spec), about="sender")
-            self._check(*smtp.rcpt(recipient.addr_spec), about="recipient")
+            self._check(*smtp.mail(self._sender), about="sender")
+            self._check(*smtp.rcpt(self._recipient), about="recipient")
             begun = True
-            return self._check(*_data(smtp, message.as_bytes()), about="content")
+            return self._check(
+                *_data(smtp, message.as_bytes(policy=message.policy.clone(linesep="\r\n"))), about="content"
+            )
         except OSError as error:  # smtplib's exceptions too
             self._drop()
             raise NotNow(self._said(reason(error)), may_be_out=begun) from error

@@ -149,6 +149,7 @@ class NoticeService:
     async def sweep(self) -> float:
         """Sends all that is due. Returns in how many seconds something is due again."""
         if self._trouble is not None and not await self._is_usable_again():
+            await self._mailer.rest()
             return math.inf
         if (due_in_s := await self._due_in_s()) > 0:
             return due_in_s

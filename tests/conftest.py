@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from tornado.ioloop import IOLoop
 
 from chatsvc.embedded import EmbeddedPostgres
+from tests.support.mail import make_certificate
 from tests.support.postgres import Cluster
 from tests.support.process import ServerProcess
 from tests.support.redis import REDIS_SERVER, RedisCluster, RedisServer
@@ -86,6 +88,12 @@ def make_service(io_loop: IOLoop, database_url: str, tmp_path: Path) -> Iterator
 def service(make_service: ServiceFactory) -> Service:
     """A running service with the default options and no rate limits."""
     return make_service()
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> ssl.SSLContext:
+    """A mail server's, in the file `certificate` of tmp_path."""
+    return make_certificate(tmp_path)
 
 
 @pytest.fixture

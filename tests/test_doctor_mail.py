@@ -1,59 +1,16 @@
 """The doctor and mail servers: real ones on sockets, each with something wrong."""
 
-import logging
-import shutil
 import ssl
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import AuthResult
 
 from chatsvc import doctor_mail
 from chatsvc.doctor_finding import Finding
+from tests.support.mail import mail_server
 from tests.support.process import free_port
 from tests.support.service import make_config
-
-
-@pytest.fixture(autouse=True)
-def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """aiosmtpd warns about what it is sent, which is not ours to prevent, and about classes of its own."""
-    monkeypatch.setattr(logging.getLogger("mail.log"), "disabled", True)
-
-
-@contextmanager
-def mail_server(**options: Any) -> Iterator[int]:
-    """The port of a mail server that knows me:right."""
-
-    def authenticate(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
-        return AuthResult(success=(data.login, data.password) == (b"me", b"right"), handled=False)
-
-    controller = Controller(object(), hostname="127.0.0.1", port=free_port(), authenticator=authenticate, **options)
-    controller.start()
-    try:
-        yield controller.port
-    finally:
-        controller.stop()
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> ssl.SSLContext:
-    """A certificate for 127.0.0.1 that nobody vouches for; it is in the file `certificate` of tmp_path."""
-    if shutil.which("openssl") is None:
-        pytest.skip("needs openssl")
-    key, file = tmp_path / "key", tmp_path / "certificate"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1",
-         "-keyout", key, "-out", file, "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(file, key)
-    return context
 
 
 def mail_finding(tmp_path: Path, smtp_url: str | None, **changes: Any) -> Finding:
@@ -67,7 +24,8 @@ def test_without_a_mail_server_it_says_where_e_mails_go(tmp_path: Path) -> None:
 
 
 def test_a_mail_server_without_tls_is_used_only_when_told_so(tmp_path: Path) -> None:
-    with mail_server(auth_require_tls=False) as port:
+    with mail_server() as server:
+        port = server.port
         refused = mail_finding(tmp_path, f"smtp://me:right@127.0.0.1:{port}")
         assert refused.level == "FAIL" and "offers no STARTTLS" in refused.found and "tls=off" in refused.advice
         plain = mail_finding(tmp_path, f"smtp://me:right@127.0.0.1:{port}?tls=off")
@@ -85,7 +43,8 @@ def test_a_mail_server_without_tls_is_used_only_when_told_so(tmp_path: Path) -> 
 def test_a_mail_servers_certificate_is_checked(
     tmp_path: Path, certificate: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch, scheme: str, door: str, how: str,
 ) -> None:  # fmt: skip
-    with mail_server(**{door: certificate}, auth_require_tls=scheme == "smtp") as port:
+    with mail_server(**{door: certificate}, auth_require_tls=scheme == "smtp") as server:
+        port = server.port
         url = f"{scheme}://me:right@127.0.0.1:{port}"
         unknown = mail_finding(tmp_path, url)
         assert unknown.level == "FAIL" and "CERTIFICATE_VERIFY_FAILED" in unknown.found

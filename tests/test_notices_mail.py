@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import ServiceFactory
 from tests.support.desk import DELAY_S, INTERVAL_S, Desk
-from tests.support.mail import MailServer, mail_server
+from tests.support.mail import MailServer, mail_server, told
 from tests.support.postgres import execute
 from tests.support.service import Service
 from tests.support.waiting import until
@@ -23,13 +23,6 @@ def server() -> Iterator[MailServer]:
 @pytest.fixture
 def service(make_service: ServiceFactory, server: MailServer) -> Service:
     return make_service(email_delay_s=DELAY_S, email_min_interval_s=INTERVAL_S, smtp_url=server.url)
-
-
-def told(server: MailServer, number: int = -1) -> list[str]:
-    """Which of the contents "m1", "m2", … an e-mail tells."""
-    body = server.mails[number].get_body(("plain",))
-    assert body is not None
-    return [word for word in body.get_content().split() if word[0] == "m" and word[1:].isdigit()]
 
 
 def has_told(server: MailServer, content: str) -> bool:

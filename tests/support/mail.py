@@ -2,15 +2,20 @@
 
 import asyncio
 import logging
+import shutil
+import ssl
+import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
+from pathlib import Path
 from typing import Any
 
+import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult
 
@@ -49,6 +54,7 @@ class MailServer(Controller):
         self.hangs_up = False  # after DATA, without an answer, having taken the e-mail
         self.drips = False
         self.connections = 0
+        self.open: list[_Smtp] = []
         self.go_on = threading.Event()
         self.go_on.set()  # clear it to hold the answer to DATA back
         options.setdefault("auth_require_tls", False)
@@ -62,6 +68,7 @@ class MailServer(Controller):
         server = _Smtp(self.handler, **self.SMTP_kwargs)
         server.owner = self
         self.connections += 1
+        self.open.append(server)
         return server
 
     def _authenticate(self, server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
@@ -95,6 +102,16 @@ class MailServer(Controller):
             server.transport.abort()
         return answer
 
+    def close_all(self) -> None:
+        """Hangs up on everybody."""
+        asyncio.run_coroutine_threadsafe(self._abort_all(), self.loop).result(5)
+
+    async def _abort_all(self) -> None:
+        for smtp in self.open:
+            if smtp.transport is not None:
+                smtp.transport.close()
+        await asyncio.sleep(0)
+
     @property
     def message_ids(self) -> list[str]:
         """Of what it took, in the order of taking."""
@@ -102,17 +119,39 @@ class MailServer(Controller):
 
 
 @contextmanager
-def mail_server(set_up: Callable[[MailServer], None] = lambda server: None, **options: Any) -> Iterator[MailServer]:
+def mail_server(**options: Any) -> Iterator[MailServer]:
     """A running one. aiosmtpd's own log is off: it complains about what clients do."""
     logger = logging.getLogger("mail.log")
     was_disabled, logger.disabled = logger.disabled, True
     server = MailServer(**options)
-    set_up(server)
     server.start()
     server.connections = 0  # the controller tries it out
     try:
         yield server
     finally:
         server.go_on.set()
+        server.close_all()
         server.stop()
         logger.disabled = was_disabled
+
+
+def told(server: MailServer, number: int = -1) -> list[str]:
+    """Which of the contents "m1", "m2", … an e-mail tells."""
+    body = server.mails[number].get_body(("plain",))
+    assert body is not None
+    return [word for word in body.get_content().split() if word[0] == "m" and word[1:].isdigit()]
+
+
+def make_certificate(folder: Path) -> ssl.SSLContext:
+    """For 127.0.0.1; nobody vouches for it, unless SSL_CERT_FILE names the file `certificate` in the folder."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl")
+    key, file = folder / "key", folder / "certificate"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1",
+         "-keyout", key, "-out", file, "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file, key)
+    return context

@@ -1,0 +1,356 @@
+"""Mail servers in every bad role: e-mails are delayed or fail visibly, and nothing else notices (reliability: section e-mail)."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
+
+import pytest
+from tornado.ioloop import IOLoop
+
+from chatsvc import notices
+from tests.conftest import ServiceFactory
+from tests.support.desk import DELAY_S, INTERVAL_S, Desk
+from tests.support.mail import MailServer, mail_server, told
+from tests.support.postgres import execute
+from tests.support.service import Service
+from tests.support.waiting import until
+
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(60)]
+
+ROW = "state, attempts, extract(epoch FROM next_try_at - now())::float8, reason, up_to_seq"
+
+
+@pytest.fixture
+def server() -> Iterator[MailServer]:
+    with mail_server() as server:
+        yield server
+
+
+@pytest.fixture
+def service(make_service: ServiceFactory, server: MailServer) -> Service:
+    url = server.url.replace("//", "//me:right@")
+    return make_service(email_delay_s=DELAY_S, email_min_interval_s=INTERVAL_S, smtp_url=url)
+
+
+def row(desk: Desk, number: int = 0) -> tuple[object, ...]:
+    return execute(desk.service.database_url, f"SELECT {ROW} FROM support_notices ORDER BY created_at")[number]  # noqa: S608
+
+
+async def answered(service: Service, sub: str = "alice") -> Desk:
+    desk = await Desk(service, sub).set_up()
+    await desk.answer("m1")
+    desk.passes(DELAY_S)
+    return desk
+
+
+async def tried(desk: Desk, times: int) -> None:
+    await until(lambda: row(desk)[1] == times and row(desk)[0] != "claimed")
+
+
+async def test_a_temporary_refusal_is_tried_again_with_growing_pauses_and_then_given_up(
+    service: Service, server: MailServer, expected_log: list[str]
+) -> None:
+    expected_log.append("failed for good")
+    server.answers["RCPT"] = "451 4.3.0 later"
+    desk = await answered(service)
+    total = 0.0
+    for times, pause_s in enumerate([60, 300, 900, 3600, *[14_400] * 5], 1):
+        await tried(desk, times)
+        state, _, waits_s, _, up_to_seq = row(desk)
+        assert (state, up_to_seq) == ("pending", None)
+        assert isinstance(waits_s, float) and 0.9 * pause_s - 5 < waits_s <= 1.1 * pause_s
+        total += waits_s
+        desk.passes(waits_s + 0.01)
+    await desk.ends("failed")
+    assert 20 * 3600 < total < 24 * 3600
+    assert row(desk)[3] == f"127.0.0.1 port {server.port}: 451 4.3.0 later" and server.seen == []
+    assert execute(service.database_url, "SELECT email_refused FROM users WHERE external_id = 'alice'") == [(None,)]
+
+
+async def test_what_comes_meanwhile_joins_the_one_that_was_certainly_not_taken(
+    service: Service, server: MailServer
+) -> None:
+    """The one for m2 was pending beside the claim; the e-mail that goes out in the end tells both."""
+    server.go_on.clear()
+    server.answers["DATA"] = "451 4.3.0 later"
+    desk = await answered(service)
+    await until(lambda: server.seen)
+    await desk.answer("m2")
+    assert desk.states() == ["claimed", "pending"]
+    server.go_on.set()
+    await desk.ends("pending")
+    await desk.answer("m3")
+    server.answers.clear()
+    desk.passes(70)
+    await desk.ends("sent")
+    assert await desk.seen() == [("sent", 1, 3, None)]
+    assert [mail["Message-ID"] for mail in server.seen] == server.message_ids * 2
+
+
+async def test_one_that_may_be_out_is_repeated_as_it_was(service: Service, server: MailServer) -> None:
+    """Under the same Message-ID nothing may be told that was not told the first time: who knows the first drops the second."""
+    server.hangs_up = True
+    desk = await answered(service)
+    await until(lambda: row(desk)[2] is not None)
+    await desk.answer("m2")
+    assert desk.states() == ["claimed", "pending"]
+    server.hangs_up = False
+    desk.passes(70)
+    await desk.ends("sent", "pending")
+    first, second = server.mails
+    assert first["Message-ID"] == second["Message-ID"]
+    assert [told(server, number) for number in range(2)] == [["m1"], ["m1"]]
+    desk.passes(INTERVAL_S)
+    await desk.ends("sent", "sent")
+    assert len(server.mails) == 3 and server.mails[2]["Message-ID"] != first["Message-ID"]
+
+
+@pytest.mark.parametrize("how", ["read", "archive", "decline"])
+async def test_one_that_waits_for_another_try_is_cancelled(service: Service, server: MailServer, how: str) -> None:
+    server.hangs_up = True
+    desk = await answered(service)
+    await until(lambda: row(desk)[2] is not None)
+    server.hangs_up = False
+    if how == "read":
+        await desk.read()
+    elif how == "archive":
+        await desk.staff_do("archive")
+    else:
+        await desk.notices.do_not_send(desk.chat_id)
+    assert desk.states() == ["cancelled"]
+    desk.passes(70)
+    await desk.notices.sweep()
+    assert len(server.mails) == 1
+
+
+@pytest.mark.parametrize("how", ["read", "archive"])
+async def test_one_that_is_read_or_archived_while_it_is_refused_is_not_tried_again(
+    service: Service, server: MailServer, how: str
+) -> None:
+    server.go_on.clear()
+    server.answers["DATA"] = "451 4.3.0 later"
+    desk = await answered(service)
+    await until(lambda: server.seen)
+    if how == "read":
+        await desk.read()
+    else:
+        await desk.staff_do("archive")
+        await desk.staff_do("unarchive")
+    server.go_on.set()
+    await desk.ends("cancelled")
+
+
+async def test_an_address_that_is_refused_is_not_tried_until_it_changes(
+    service: Service, server: MailServer, expected_log: list[str]
+) -> None:
+    expected_log.append("failed for good")
+    server.answers["alice@example.com"] = "550 5.1.1 <alice@example.com> unknown"
+    desk = await answered(service)
+    await desk.ends("failed")
+    assert row(desk)[3] == f"127.0.0.1 port {server.port}: 550 5.1.1 <…> unknown"
+    await desk.answer("m2")
+    desk.passes(DELAY_S)
+    await desk.ends("failed", "cancelled")
+    assert row(desk, 1)[3] == "refused"
+    await service.get("/support_chat", service.user_token("alice", email="new@example.com"))
+    await desk.answer("m3")
+    desk.passes(DELAY_S)
+    await desk.ends("failed", "cancelled", "sent")
+    assert server.mails[0]["To"].addresses[0].addr_spec == "new@example.com"
+
+
+@pytest.mark.parametrize("trouble", ["login", "sender"])
+async def test_a_server_that_cannot_be_used_pauses_the_queue_and_says_so(
+    service: Service, server: MailServer, expected_log: list[str], monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    expected_log.append("e-mail is paused")
+    if trouble == "login":
+        server.password = b"changed"
+    else:
+        server.answers["MAIL"] = "553 5.7.1 not this sender"
+    notices_ = service.app.notices
+    desks = [await answered(service, "alice")]
+    await until(lambda: notices_.paused and row(desks[0])[:2] == ("pending", 0))
+    desks.append(await answered(service, "bob"))
+    headline = "refuses user and password" if trouble == "login" else "refuses the sender"
+    said = "535 " if trouble == "login" else "553 "
+    assert notices_.paused and headline in notices_.paused and said in notices_.paused
+    ready = await service.get("/readyz")
+    assert ready.status == 200 and headline in ready.text and said not in ready.text
+    assert "chatsvc_email_paused 1.0" in (await service.get("/metrics")).text
+    connections = server.connections
+    desks[0].passes(0)
+    await desks[0].notices.sweep()
+    assert [row(desks[0], number)[:2] for number in range(2)] == [("pending", 0)] * 2
+    assert server.connections > connections and server.seen == []
+    server.password = b"right"
+    server.answers.clear()
+    desks[0].passes(0)
+    await desks[0].ends("sent", "sent")
+    assert notices_.paused is None and (await service.get("/readyz")).text == "ready\n"
+    assert "chatsvc_email_paused 0.0" in (await service.get("/metrics")).text
+
+
+async def test_the_log_says_once_that_it_is_paused(
+    service: Service, server: MailServer, expected_log: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    expected_log.append("e-mail is paused")
+    server.password = b"changed"
+    desk = await answered(service)
+    await until(lambda: desk.notices.paused)
+    for _ in range(3):
+        await desk.notices.sweep()
+    assert sum("e-mail is paused" in record.getMessage() for record in caplog.records) == 1
+
+
+BAD_ROLES: dict[str, Callable[[MailServer], None]] = {
+    "holds": lambda server: server.go_on.clear(),
+    "drips": lambda server: setattr(server, "drips", True),
+    "refuses": lambda server: server.answers.update(DATA="451 later"),
+    "hangs up": lambda server: setattr(server, "hangs_up", True),
+}
+SENT = 60
+
+
+@pytest.mark.parametrize("role", BAD_ROLES)
+async def test_sending_messages_is_not_slowed_by_it(service: Service, server: MailServer, role: str) -> None:
+    BAD_ROLES[role](server)
+    desks = [await answered(service, f"user{number}") for number in range(3)]
+    await until(lambda: server.connections)
+    seconds = []
+    for number in range(SENT):
+        began = time.monotonic()
+        await desks[number % 3].answer(f"m{number}")
+        seconds.append(time.monotonic() - began)
+    assert sorted(seconds)[SENT * 95 // 100] < 0.2, seconds
+
+
+async def test_while_the_database_is_away_a_sent_e_mail_is_remembered(
+    service: Service, server: MailServer, expected_log: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end of an e-mail is recorded when the database is back; it is not sent again."""
+    monkeypatch.setattr(notices, "RECORD_PAUSE_S", 0.05)
+    expected_log.append("the database could not do it")
+    server.go_on.clear()
+    desk = await answered(service)
+    await until(lambda: server.seen)
+    name = urlsplit(service.database_url).path.removeprefix("/")
+    elsewhere = service.database_url.replace(name, "postgres")
+    execute(elsewhere, f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+    execute(elsewhere, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", name)
+    server.go_on.set()
+    await until(lambda: server.mails)
+    await asyncio.sleep(0.2)
+    execute(elsewhere, f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+    await desk.ends("sent")
+    assert len(server.seen) == 1
+
+
+# ---- start and stop ----
+
+
+def test_at_stop_the_e_mail_under_way_is_finished(io_loop: IOLoop, service: Service, server: MailServer) -> None:
+    async def stop_in_the_middle() -> Desk:
+        server.go_on.clear()
+        desk = await answered(service)
+        await until(lambda: server.seen)
+        stopping = asyncio.create_task(service.app.notices.stop())
+        await asyncio.sleep(0.1)
+        server.go_on.set()
+        await stopping
+        return desk
+
+    desk = io_loop.run_sync(stop_in_the_middle)
+    assert desk.states() == ["sent"] and len(server.mails) == 1
+
+
+async def test_at_stop_nobody_waits_for_a_mail_server(
+    service: Service, server: MailServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cut off in the middle, it may be out: the row says when it is repeated."""
+    monkeypatch.setattr(notices, "STOP_LIMIT_S", 0.2)
+    server.go_on.clear()
+    desk = await answered(service)
+    await until(lambda: server.seen)
+    began = time.monotonic()
+    await service.app.notices.stop()
+    assert time.monotonic() - began < 2
+    state, attempts, waits_s, _, up_to_seq = row(desk)
+    assert (state, attempts, up_to_seq) == ("claimed", 1, 1) and waits_s
+
+
+PENDING = 100_000
+FILL = """
+SET session_replication_role = replica; -- their chats are left out: nobody looks at them
+INSERT INTO support_notices (id, chat_id, first_seq, due_at)
+    SELECT gen_random_uuid(), gen_random_uuid(), 1, now() + interval '1 hour' FROM generate_series(1, %s)
+"""
+
+
+def test_a_hundred_thousand_pending_notices_cost_one_timer(
+    io_loop: IOLoop, database_url: str, make_service: ServiceFactory, server: MailServer
+) -> None:
+    """And the one that is due before them is found at once."""
+    execute(database_url, FILL, PENDING)
+    service = make_service(smtp_url=server.url, email_delay_s=30)
+
+    async def idle() -> None:
+        desk = await Desk(service).set_up()
+        await desk.answer("m1")
+        assert desk.notices._alarm
+        timers = [handle for handle in asyncio.get_running_loop()._scheduled if not handle.cancelled()]  # type: ignore[attr-defined]
+        assert len(timers) < 50, timers
+        execute(database_url, "UPDATE support_notices SET due_at = now() WHERE chat_id = %s", desk.chat_id)
+        began = time.monotonic()
+        desk.notices._awake.set()
+        await until(lambda: server.mails)
+        assert time.monotonic() - began < 1
+
+    io_loop.run_sync(idle)
+
+
+STEPS_S = (3600, -3600)
+
+
+@pytest.mark.parametrize("step_s", STEPS_S)
+async def test_when_the_databases_clock_is_stepped_nothing_is_lost_or_sent_twice(
+    service: Service, server: MailServer, step_s: int
+) -> None:
+    """Forward, what is due sooner goes sooner; back, it waits. The loop asks no more often than it must."""
+    desk = await Desk(service).set_up()
+    await desk.answer("m1")
+    sweeps = []
+    sweep = service.app.notices.sweep
+
+    async def counted() -> float:
+        sweeps.append(time.monotonic())
+        return await sweep()
+
+    service.app.notices.sweep = counted  # type: ignore[method-assign]
+    desk.passes(step_s)
+    if step_s < 0:
+        await until(lambda: sweeps)
+        assert server.seen == []
+        desk.passes(-step_s + DELAY_S)
+    await desk.ends("sent")
+    desk.passes(-step_s)
+    await desk.notices.sweep()
+    await asyncio.sleep(0.3)
+    assert len(server.seen) == 1 and len(sweeps) < 8
+
+
+async def test_the_wall_clock_of_the_process_decides_nothing(
+    make_service: ServiceFactory, service: Service, server: MailServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The alarm counts seconds that the database named, on a clock that is never stepped."""
+    desk = await Desk(service).set_up()
+    wall = time.time
+    monkeypatch.setattr(time, "time", lambda: wall() - 3600)
+    await desk.answer("m1")
+    assert desk.notices._alarm is None  # due in more than a minute: the sweep finds it
+    desk.passes(DELAY_S - 0.5)
+    await until(lambda: desk.notices._alarm)
+    monkeypatch.setattr(time, "time", lambda: wall() + 3600)
+    assert server.seen == []
+    await desk.ends("sent")
