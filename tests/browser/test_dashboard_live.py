@@ -171,7 +171,7 @@ def test_beside_the_list_chats_open_without_leaving_the_page(
     expect(card(page, berta)).to_have_count(0)
     expect(page).to_have_url(f"{server.url}/dashboard?")
     assert page.evaluate("window.neverReloaded")
-    page.set_viewport_size(PHONE)
+    page.set_viewport_size({"width": 390, "height": 844})
     card(page, anna).locator("a").click()
     expect(heading).to_have_text("Anna")
     assert page.evaluate("window.neverReloaded") is None  # on a phone each chat is a page

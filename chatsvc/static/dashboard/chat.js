@@ -51,7 +51,7 @@ export class Chat {
     else if (event.type === "new_message") this.#announced(event["message"].seq);
     else if (event.type === "messages_read") this.#changed(() => this.#thread.markRead(event["read_up_to"]));
     else if (event.type === "chat_updated" && !event["chat"]) this.#changed(() => this.#forms.show(event["archived"]));
-    else if (event.type.startsWith("notice")) this.#changed();
+    else if (event["chat"]?.id === this.id && this.#thread.firstUnread) this.#changed(); // an e-mail may have been sent
     else if (event.type === "state" && "last_seq" in event) this.#resume(event);
   }
 
