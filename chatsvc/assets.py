@@ -1,6 +1,6 @@
 """The package's static files: read once at start, kept plain and compressed, addressed by their hash.
 
-The widget's modules are sent as two files (bundle.py): the loader, and the panel.
+Modules that belong together are sent as one file (bundle.py): the widget's loader, its panel, the dashboard, its other pages.
 """
 
 import gzip
@@ -16,6 +16,7 @@ from chatsvc.bundle import bundle
 STATIC_DIR = Path(__file__).parent / "static"
 LOADER = "widget.js"
 PANEL = "widget/element.js"  # what the loader fetches when somebody opens the panel
+ENTRIES = (PANEL, "dashboard/dashboard.js", "dashboard/page.js")
 DEV_PREFIX = "static/v/dev/"  # what the loader's source says; works too, but nothing caches it
 VERSION_CHARS = 12  # 48 bits: two versions of one installation never meet
 GZIP_LEVEL = 9  # compressed once per start, sent for ever
@@ -47,8 +48,7 @@ class Assets:
     def __init__(self, directory: Path = STATIC_DIR) -> None:
         bodies = _read_tree(directory)
         loader = bundle(bodies, LOADER)
-        if PANEL in bodies:
-            bodies[PANEL] = bundle(bodies, PANEL)
+        bodies |= {entry: bundle(bodies, entry) for entry in ENTRIES if entry in bodies}
         self.version = _hash_tree(bodies)
         self.loader = _asset(LOADER, self._versioned(loader))
         self._assets = {name: _asset(name, body) for name, body in bodies.items()}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from chatsvc.assets import PANEL, Assets, slim
+from chatsvc.assets import ENTRIES, PANEL, Assets, slim
 
 LOADER_SOURCE = b'const MODULES = new URL("static/v/dev/widget/", BASE);'
 
@@ -47,6 +47,13 @@ def test_the_panel_is_one_file_too_and_a_change_of_any_module_changes_its_addres
     assert b"const a = 1;" in panel.body
     changed = Assets(_tree(tmp_path / "b", **{**modules, "widget/a.js": b"export const a = 2;"}))
     assert changed.version != assets.version
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_what_a_page_names_is_all_that_it_fetches(entry: str) -> None:
+    asset = Assets().find(entry)
+    assert asset is not None
+    assert b"import {" not in asset.body
 
 
 def test_a_script_loses_its_comments_and_nothing_else() -> None:

@@ -73,6 +73,40 @@ def test_a_hidden_tab_keeps_it_unread_and_reading_in_one_clears_the_other(
         expect(page).to_have_title(re.compile(rf"^\({fewer}\) " if fewer else r"^[^(]"))
 
 
+def test_what_becomes_of_an_e_mail_is_live_and_can_be_decided(
+    server: Server, staff_cookies: Any, new_context: NewContext
+) -> None:
+    token = server.token(person(), email="gone@example.com")
+    server.say(token, "hello")
+    context = new_context(storage_state=staff_cookies, viewport=WIDE)
+    page, other = context.new_page(), context.new_page()
+    for each in (page, other):
+        open_chat(each, server, server.chat_of(token))
+        each.evaluate("window.neverReloaded = true")
+    chip = ".message .chip"
+    reply_box(page).fill("are you still there?")
+    reply_box(page).press("Enter")
+    for each in (page, other):
+        expect(each.locator(chip)).to_contain_text(re.compile(r"^\s*E-mail at \d+:\d\d [AP]M"))
+    page.get_by_role("button", name="Do not send").click()
+    for each in (page, other):
+        expect(each.locator(chip)).not_to_contain_text("E-mail at")
+        expect(each.get_by_role("button", name="Do not send")).to_have_count(0)
+    page.get_by_role("button", name="Send now").click()
+    for each in (page, other):
+        expect(each.locator(chip)).to_contain_text(re.compile(r"E-mailed \d+:\d\d"))
+    server.reply(token, "and one more")
+    expect(page.locator("#message-3 .chip")).to_contain_text("E-mail at")
+    server.user(token, "PATCH", "/support_chat/mark_read", {})
+    expect(page.locator("#message-3 .chip")).to_have_count(0)
+    expect(page.locator("#message-3 .seen")).to_be_visible()
+    page.route("**/e-mail/*", lambda route: route.abort())
+    server.reply(token, "again")
+    page.get_by_role("button", name="Send now").click()
+    expect(page.get_by_role("alert")).to_have_text("The server does not answer.")
+    assert all(each.evaluate("window.neverReloaded") for each in (page, other))
+
+
 def _long_chat(server: Server, count: int) -> tuple[str, str]:
     token = server.token(person())
     for number in range(1, count + 1):

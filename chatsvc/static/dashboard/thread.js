@@ -89,7 +89,10 @@ export class Thread {
   #put(item) {
     const shown = document.getElementById(item.id);
     if (!shown) this.#list.insertBefore(item, this.items.find((other) => seqOf(other) > seqOf(item)) ?? null);
-    else if (!shown.isEqualNode(item) && !shown.contains(document.activeElement)) shown.replaceWith(item);
+    if (!shown || shown.isEqualNode(item)) return;
+    const focused = shown.contains(document.activeElement);
+    shown.replaceWith(item);
+    if (focused) /** @type {HTMLElement} */ (item.querySelector("button") ?? this.scroll).focus();
   }
 
   #divide() {
