@@ -3,6 +3,7 @@
 import re
 from contextlib import suppress
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from playwright.sync_api import Error, Page, expect
@@ -188,7 +189,8 @@ def test_times_are_in_the_readers_time_zone(server: Server, staff_cookies: Any, 
 
 
 def test_it_works_without_javascript(server: Server, new_context: NewContext) -> None:
-    token = server.token(person(), name="Nora")
+    name = f"Nora {person()[-8:]}"
+    token = server.token(person(), name=name)
     for number in range(1, 61):
         server.say(token, f"message {number}")
     chat_id = server.chat_of(token)
@@ -198,7 +200,7 @@ def test_it_works_without_javascript(server: Server, new_context: NewContext) ->
     page.get_by_label("Password").fill(STAFF_PASSWORD)
     page.get_by_role("button", name="Log in").click()
     card(page, chat_id).locator("a").click()
-    expect(page.get_by_role("heading", name="Nora")).to_be_visible()
+    expect(page.get_by_role("heading", name=name)).to_be_visible()
     expect(bubbles(page)).to_have_count(50)
     page.get_by_role("link", name="Older messages").click()
     expect(bubbles(page)).to_have_text([f"message {number}" for number in range(1, 11)])
@@ -206,7 +208,19 @@ def test_it_works_without_javascript(server: Server, new_context: NewContext) ->
     page.get_by_label("Reply").fill("An answer\nin two lines")
     page.get_by_role("button", name="Send").click()
     expect(bubbles(page).last).to_have_text("An answer\nin two lines")
-    assert server.stored(token)[-1]["content"] == "An answer\nin two lines"
+    page.get_by_label("Reply").fill("界" * 10_000)  # 90,000 bytes if it were encoded as most forms are
+    page.get_by_role("button", name="Send").click()
+    expect(bubbles(page)).to_have_count(50)
+    assert [message["content"] for message in server.stored(token)[-2:]] == ["An answer\nin two lines", "界" * 10_000]
+    page.get_by_label("Reply").fill("x" * 10_001)
+    page.get_by_role("button", name="Send").click()
+    expect(page.get_by_role("alert")).to_have_text("Too long: 10000 characters are allowed.")
+    expect(page.get_by_label("Reply")).to_have_value("x" * 10_001)
+    page.get_by_role("searchbox").fill(name)
+    page.get_by_role("searchbox").press("Enter")
+    expect(page.get_by_role("heading", name="People")).to_be_visible()
+    page.locator(".card a").first.click()
+    expect(page).to_have_url(re.compile(chat_id))
     page.get_by_role("button", name="Archive").click()
     expect(card(page, chat_id)).to_have_count(0)
     page.get_by_role("link", name="Archived").click()
@@ -227,11 +241,30 @@ def test_what_users_write_is_text_everywhere(server: Server, staff_page: Page, p
     expect(bubbles(staff_page)).to_have_text([payload, payload])
     expect(staff_page.get_by_role("heading", level=1)).to_have_text(payload)
     assert staff_page.locator("main :is(script, img, svg, iframe, b)").count() == 0
+    staff_page.reload()
+    expect(staff_page.locator("#announcer")).to_be_empty()
+    server.say(named, payload)
+    expect(staff_page.locator("#announcer")).to_contain_text(payload.strip()[-4:])
+    for query in (payload, "<script>"):
+        staff_page.goto(f"{server.url}/dashboard/search?{urlencode({'q': query})}")
+        expect(staff_page.get_by_role("searchbox")).to_have_value(query)
+        assert staff_page.locator("main :is(script, img, svg, iframe, b)").count() == 0
 
 
 def test_all_pages_keep_the_content_security_policy(server: Server, staff_page: Page) -> None:
     """The fixture fails any test for a report; this walks through what the other tests leave out."""
-    for path in ("/demo", "/demo?as=visitor", "/dashboard?archived=true", "/dashboard/nothing", "/login"):
+    token = server.token(person(), name="Walker")
+    server.say(token, "walking through all pages")
+    chat = f"/dashboard/chats/{server.chat_of(token)}"
+    staff = ("?archived=true", "/nothing", "/account", "/search", "/search?q=walking")
+    for path in (
+        "/demo",
+        "/demo?as=visitor",
+        *(f"/dashboard{one}" for one in staff),
+        chat,
+        f"{chat}?message=1",
+        "/login",
+    ):
         response = staff_page.goto(server.url + path)
         assert response is not None
         policy = response.headers["content-security-policy"].split("; ")
@@ -239,6 +272,10 @@ def test_all_pages_keep_the_content_security_policy(server: Server, staff_page: 
         if path.startswith("/demo"):
             staff_page.locator("support-chat .launcher").click()
             expect(staff_page.locator("support-chat textarea")).to_be_focused()
+        elif path.startswith(chat):
+            expect(staff_page.locator("body[data-live=yes]")).to_be_visible()
+            staff_page.get_by_role("button", name="Keyboard shortcuts").click()
+            staff_page.get_by_role("button", name="Close").click()
 
 
 def test_the_policy_would_be_noticed(server: Server, new_context: NewContext) -> None:

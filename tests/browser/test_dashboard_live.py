@@ -170,6 +170,23 @@ def test_apart_from_the_end_nothing_jumps_and_one_can_read_on(server: Server, st
     expect(bubbles(staff_page)).to_have_count(50)
 
 
+def test_what_was_found_is_shown_in_its_place(server: Server, staff_page: Page) -> None:
+    token, chat = _long_chat(server, 60)
+    word = f"needle{person()[-12:].replace('-', '')}"
+    server.say(token, word)
+    for number in range(60):
+        server.say(token, f"later {number}")
+    staff_page.get_by_role("searchbox").fill(word)
+    staff_page.get_by_role("searchbox").press("Enter")
+    staff_page.get_by_role("link", name=word).click()
+    live(staff_page)
+    expect(staff_page.locator("#message-61")).to_be_in_viewport()
+    assert staff_page.evaluate("document.querySelector(':target').id") == "message-61"
+    server.say(token, "news")
+    expect(staff_page.locator("#jump")).to_have_text("1 new message ↓")
+    expect(staff_page.locator("#message-61")).to_be_in_viewport()
+
+
 def test_beside_the_list_chats_open_without_leaving_the_page(
     server: Server, staff_cookies: Any, new_context: NewContext
 ) -> None:
