@@ -171,7 +171,7 @@ def test_apart_from_the_end_nothing_jumps_and_one_can_read_on(server: Server, st
 
 
 def test_what_was_found_is_shown_in_its_place(server: Server, staff_page: Page) -> None:
-    token, chat = _long_chat(server, 60)
+    token, _ = _long_chat(server, 60)
     word = f"needle{person()[-12:].replace('-', '')}"
     server.say(token, word)
     for number in range(60):
@@ -209,6 +209,8 @@ def test_beside_the_list_chats_open_without_leaving_the_page(
     expect(card(page, anna).locator(".mark")).to_be_visible()
     server.say(tokens[1], "to the one that is")
     expect(bubbles(page)).to_have_text(["hello", "to the one that is"])
+    expect(card(page, berta).locator(".preview")).to_have_text("to the one that is")
+    expect(card(page, berta).locator(".mark")).to_have_count(0)
     assert unread(server, anna)
     assert not unread(server, berta)
     page.go_back()
