@@ -7,7 +7,7 @@ from msgspec import Struct
 from chatsvc.excerpts import cut, one_line
 from chatsvc.store.notices import REASONS, Notice
 from chatsvc.texts import Texts
-from chatsvc.wire import SupportMessage
+from chatsvc.wire import SupportMessage, Time
 
 REASON_MAX_CHARS = 200  # of what a mail server said
 _HERE = "\x00"  # stands for the time while the text is put together: the page shows it as an element
@@ -24,16 +24,22 @@ class Chip(Struct, frozen=True):
     may_cancel: bool = False
 
 
-def chips(
-    messages: Sequence[SupportMessage], notices: Sequence[Notice], has_address: bool, texts: Texts
-) -> dict[int, Chip]:
+class Reader(Struct, frozen=True):
+    """For whom and when the chips are made."""
+
+    texts: Texts
+    has_address: bool  # of the user: whether an e-mail can be sent at all
+    now: Time
+
+
+def chips(messages: Sequence[SupportMessage], notices: Sequence[Notice], reader: Reader) -> dict[int, Chip]:
     """By seq, for the staff's messages among these. `notices` are those about them, oldest first."""
     found: dict[int, Chip] = {}
     last_of: dict[int, int] = {}  # by the notice's place: the newest message that it is about
     for message in messages:
         place = _place(message, notices)
         if place is not None and not (message.read_at and notices[place].state != "sent"):
-            found[message.seq] = _chip(notices[place], has_address, texts)
+            found[message.seq] = _chip(notices[place], reader)
             last_of[place] = message.seq
     ends = set(last_of.values())
     return {seq: chip if seq in ends else _without_actions(chip) for seq, chip in found.items()}
@@ -49,7 +55,8 @@ def _place(message: SupportMessage, notices: Sequence[Notice]) -> int | None:
     return about[-1] if about else None
 
 
-def _chip(notice: Notice, has_address: bool, texts: Texts) -> Chip:
+def _chip(notice: Notice, reader: Reader) -> Chip:
+    texts = reader.texts
     if notice.state == "sent":
         return _with_time(texts("email_state.sent", at=_HERE), notice.sent_at, kind="done")
     if notice.state == "failed":
@@ -61,9 +68,9 @@ def _chip(notice: Notice, has_address: bool, texts: Texts) -> Chip:
     if notice.state == "cancelled":
         reason = notice.reason if notice.reason in REASONS else "staff"
         return Chip(texts(f"email_reasons.{reason}"), may_send=reason == "staff")
-    if not has_address:  # what will come of it: nothing
+    if not reader.has_address:  # what will come of it: nothing
         return Chip(texts("email_reasons.no_address"))
-    if notice.state == "claimed":
+    if notice.state == "claimed" or notice.due_at <= reader.now:
         return Chip(texts("email_state.sending"), kind="due")
     text = texts("email_state.due", at=_HERE)
     return _with_time(text, notice.due_at, kind="due", may_send=True, may_cancel=True)

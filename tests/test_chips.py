@@ -2,13 +2,14 @@
 
 import pytest
 
-from chatsvc.chips import Chip, chips
+from chatsvc.chips import Chip, Reader, chips
 from chatsvc.store.notices import REASONS, Notice, State
 from chatsvc.texts import Languages
 from chatsvc.wire import SupportMessage
 
 TEXTS = Languages().texts("en")
 AT, DUE = "2026-01-29T10:30:00.000000Z", "2026-01-29T10:35:00.000000Z"
+READER = Reader(TEXTS, has_address=True, now=AT)
 
 
 def message(seq: int, *, by: str = "admin", read: bool = False) -> SupportMessage:
@@ -19,13 +20,14 @@ def notice(state: State, first: int = 1, up_to: int | None = None, reason: str |
     return Notice(state, DUE, AT if state == "sent" else None, first, up_to, reason)
 
 
-def one(found: Notice, *, read: bool = False, has_address: bool = True) -> Chip | None:
-    return chips([message(1, read=read)], [found], has_address, TEXTS).get(1)
+def one(found: Notice, *, read: bool = False, has_address: bool = True, now: str = AT) -> Chip | None:
+    return chips([message(1, read=read)], [found], Reader(TEXTS, has_address, now)).get(1)
 
 
 def test_what_is_to_come_has_its_time_and_can_be_decided() -> None:
     assert one(notice("pending")) == Chip("E-mail at ", DUE, "", "due", may_send=True, may_cancel=True)
     assert one(notice("claimed", up_to=1)) == Chip("E-mail is being sent", kind="due")
+    assert one(notice("pending"), now=DUE) == Chip("E-mail is being sent", kind="due")
     assert one(notice("pending"), has_address=False) == Chip("No e-mail: no address")
 
 
@@ -53,16 +55,16 @@ def test_every_message_has_its_own_and_the_last_of_a_notice_has_the_buttons() ->
     """Two were told at once, then the user wrote, then staff wrote twice more; the newest notice about a message counts."""
     thread = [message(1), message(2), message(3, by="user"), message(4), message(5)]
     notices = [notice("cancelled", 1, 2, "staff"), notice("sent", 1, 2), notice("pending", 4)]
-    found = chips(thread, notices, True, TEXTS)
+    found = chips(thread, notices, READER)
     assert {seq: (chip.kind, chip.may_send, chip.may_cancel) for seq, chip in found.items()} == {
         1: ("done", False, False),
         2: ("done", False, False),
         4: ("due", False, False),
         5: ("due", True, True),
     }
-    assert chips(thread, [], True, TEXTS) == {}
+    assert chips(thread, [], READER) == {}
 
 
 def test_a_german_chip_is_german() -> None:
-    german = Languages().texts("de")
-    assert chips([message(1)], [notice("pending")], True, german)[1].before == "E-Mail um "
+    german = Reader(Languages().texts("de"), has_address=True, now=AT)
+    assert chips([message(1)], [notice("pending")], german)[1].before == "E-Mail um "

@@ -1,14 +1,15 @@
 """The staff's pages: login, list, chat; and the fragments with which static/dashboard/ makes them live."""
 
+from datetime import UTC, datetime
 from uuid import uuid4
 
 from chatsvc import presentation
 from chatsvc.chats import Sender
-from chatsvc.chips import Chip, chips
+from chatsvc.chips import Chip, Reader, chips
 from chatsvc.errors import DomainError, TooManyRequests, Unauthorized, Unprocessable
 from chatsvc.handlers.page import PageHandler
 from chatsvc.limits import address_key
-from chatsvc.wire import AdminSupportChat, MessagePage, SupportChatListItem, SupportMessage
+from chatsvc.wire import AdminSupportChat, MessagePage, SupportChatListItem, SupportMessage, format_time
 
 CARDS = 50  # on one page of the list
 MESSAGES = 50  # on one page of a chat, as docs/api.md has it for clients
@@ -80,7 +81,8 @@ class DashboardHandler(PageHandler):
         if first is None:
             return {}
         notices = await self.services.notices.notices_of(chat.id, first)
-        return chips(messages, notices, chat.user_email is not None, self.texts)
+        reader = Reader(self.texts, chat.user_email is not None, format_time(datetime.now(UTC)))
+        return chips(messages, notices, reader)
 
 
 class ListHandler(DashboardHandler):

@@ -92,7 +92,7 @@ export class Thread {
     if (!shown || shown.isEqualNode(item)) return;
     const focused = shown.contains(document.activeElement);
     shown.replaceWith(item);
-    if (focused) /** @type {HTMLElement} */ (item.querySelector("button") ?? this.scroll).focus();
+    if (focused) /** @type {HTMLElement} */ (item.querySelector("button") ?? this.scroll).focus({ preventScroll: true });
   }
 
   #divide() {
