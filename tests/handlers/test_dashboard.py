@@ -217,14 +217,10 @@ async def test_staff_see_and_decide_what_becomes_of_an_e_mail(service: Service) 
         for _ in range(2):  # repeating changes nothing
             answer = await submit(service, f"{path}/e-mail/{action}", cookies)
             assert (answer.status, answer.headers["Location"]) == (303, path)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(10):  # an e-mail takes its time
             while expected not in (await get(service, path, cookies)).text:
                 pass
-    assert len(list((service.app.config.data_dir / "mail").glob("*.eml"))) == 1
-    await submit(service, path, cookies, content="one thing more")
-    assert "E-mail at " in (await get(service, path, cookies)).text
-    await service.request("PATCH", "/support_chat/mark_read", token=user, body={})
-    assert "E-mail at " not in (await get(service, path, cookies)).text
+    assert 'form="e-mail-' not in (await get(service, path, cookies)).text
 
 
 async def test_whoever_has_no_address_gets_no_e_mail_and_staff_know(service: Service) -> None:
@@ -240,10 +236,10 @@ async def test_staff_are_told_that_no_e_mail_is_sent_at_all(service: Service) ->
     await service.create_staff()
     cookies = await service.login()
     assert "No e-mails are being sent" not in (await get(service, "/dashboard", cookies)).text
-    service.app.notices._trouble = Unusable("the mail server refuses the login", "535 refused <our> login")
+    service.app.notices._trouble = Unusable("the mail server refused the login", "535 <b>no</b>")
     for path in ("/dashboard", "/dashboard/search", "/dashboard/account"):
         page = (await get(service, path, cookies)).text
-        assert "No e-mails are being sent:" in page and "refused &lt;our&gt; login" in page
+        assert "No e-mails are being sent:" in page and "refused the login (535 &lt;b&gt;no&lt;/b&gt;)" in page
 
 
 async def test_what_does_not_exist_is_a_page_that_says_so(service: Service) -> None:
