@@ -19,7 +19,7 @@ class Chip(Struct, frozen=True):
     before: str
     at: str | None = None
     after: str = ""
-    kind: str = "plain"  # or "due", "done", "problem": how it looks
+    kind: str = "plain"  # or "due", "sent", "problem": how it looks
     may_send: bool = False
     may_cancel: bool = False
 
@@ -58,7 +58,7 @@ def _place(message: SupportMessage, notices: Sequence[Notice]) -> int | None:
 def _chip(notice: Notice, reader: Reader) -> Chip:
     texts = reader.texts
     if notice.state == "sent":
-        return _with_time(texts("email_state.sent", at=_HERE), notice.sent_at, kind="done")
+        return _with_time(texts("email_state.sent", at=_HERE), notice.sent_at, kind="sent")
     if notice.state == "failed":
         return Chip(
             texts("email_state.failed", reason=cut(one_line(notice.reason or "?"), REASON_MAX_CHARS)),

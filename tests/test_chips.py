@@ -32,7 +32,7 @@ def test_what_is_to_come_has_its_time_and_can_be_decided() -> None:
 
 
 def test_what_was_sent_or_failed_says_so() -> None:
-    assert one(notice("sent", up_to=1)) == Chip("E-mailed ", AT, "", "done")
+    assert one(notice("sent", up_to=1)) == Chip("E-mailed ", AT, "", "sent")
     failed = one(notice("failed", up_to=1, reason="550 no such user\n\u202e<b>"))
     assert failed == Chip("E-mail failed: 550 no such user <b>", kind="problem", may_send=True)
     assert len(str(one(notice("failed", up_to=1, reason="x" * 5000)))) < 400
@@ -57,8 +57,8 @@ def test_every_message_has_its_own_and_the_last_of_a_notice_has_the_buttons() ->
     notices = [notice("cancelled", 1, 2, "staff"), notice("sent", 1, 2), notice("pending", 4)]
     found = chips(thread, notices, READER)
     assert {seq: (chip.kind, chip.may_send, chip.may_cancel) for seq, chip in found.items()} == {
-        1: ("done", False, False),
-        2: ("done", False, False),
+        1: ("sent", False, False),
+        2: ("sent", False, False),
         4: ("due", False, False),
         5: ("due", True, True),
     }
