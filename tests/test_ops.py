@@ -127,8 +127,9 @@ async def test_metrics_count_what_happened(service: Service) -> None:
     posted = [key for key in after if key[0] == "chatsvc_requests_total" and ("status", "201") in key[1]]
     assert sum(after[key] for key in posted) == 2 and all(("method", "POST") in key[1] for key in posted)
     assert rise("chatsvc_request_seconds_count") >= 3 and value("chatsvc_request_seconds_sum") > 0
-    assert rise("chatsvc_commit_batch_size_count") == 2 == rise("chatsvc_commit_batch_size_sum")
-    assert rise("chatsvc_commit_seconds_count") == 2 and rise("chatsvc_commit_seconds_sum") > 0
+    commits = rise("chatsvc_commit_batch_size_count")  # of the two messages, and when the staff token was used
+    assert 2 <= commits <= rise("chatsvc_commit_batch_size_sum") <= 3
+    assert rise("chatsvc_commit_seconds_count") == commits and rise("chatsvc_commit_seconds_sum") > 0
     assert value("chatsvc_open_streams") == 1
     assert value("chatsvc_database_queue") == 0
     assert value("chatsvc_loop_lag_seconds") >= 0
