@@ -8,7 +8,15 @@ import msgspec
 import peewee
 import psycopg2
 
-from chatsvc import doctor_config, doctor_database, doctor_mail, doctor_notices, doctor_secrets, doctor_stream
+from chatsvc import (
+    doctor_bus,
+    doctor_config,
+    doctor_database,
+    doctor_mail,
+    doctor_notices,
+    doctor_secrets,
+    doctor_stream,
+)
 from chatsvc.config import Config
 from chatsvc.doctor_finding import Finding, fail, warn
 from chatsvc.embedded import EmbeddedError, EmbeddedPostgres
@@ -41,6 +49,7 @@ def findings(config: Config) -> Iterator[Finding]:
     yield from doctor_secrets.check(config, os.environ)
     yield doctor_config.descriptors()
     yield doctor_mail.check(config)
+    yield from doctor_bus.check(config)
     if config.database_url is not None:
         yield from _with_database(config, config.database_url)
     else:

@@ -3,14 +3,18 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from tornado.ioloop import IOLoop
 
-from chatsvc import redis_bus, redis_nodes
+from chatsvc import doctor_bus, redis_bus, redis_nodes
+from chatsvc.doctor_finding import Finding, ok
 from chatsvc.events import Event
 from chatsvc.redis_bus import RedisBus
+from tests.support.process import free_port
 from tests.support.redis import RedisCluster, RedisServer
+from tests.support.service import make_config
 from tests.support.waiting import until
 from tests.test_bus import event, subscribed
 
@@ -218,3 +222,32 @@ async def test_a_slot_that_moves_to_another_node_takes_its_channels_along(
     here.bus.publish(event(2))
     await until(lambda: there.missed > before and here.bus.trouble is None and there.bus.trouble is None)
     await arrives(here, there, 3)
+
+
+async def bus_finding(data_dir: Path, url: str) -> Finding:
+    (finding,) = await asyncio.to_thread(lambda: list(doctor_bus.check(make_config(data_dir, bus_url=url))))
+    return finding
+
+
+async def test_the_doctor_sends_an_event_there_and_back(
+    tmp_path: Path, redis_server: RedisServer, redis_cluster: RedisCluster
+) -> None:
+    for url in (redis_server.url, redis_cluster.url):
+        assert await bus_finding(tmp_path, url) == ok("bus", "Redis takes events and brings them")
+    assert list(doctor_bus.check(make_config(tmp_path))) == []
+
+
+async def test_the_doctor_names_what_is_wrong_with_the_bus(
+    tmp_path: Path, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody there, nobody who answers, somebody who may not listen."""
+    monkeypatch.setattr(doctor_bus, "LIMIT_S", 1)
+    monkeypatch.setattr(redis_nodes, "CONNECT_LIMIT_S", 0.5)
+    redis_server.command("ACL", "SETUSER", "deaf", "on", ">hunter2", "~*", "+@all", "resetchannels")
+    deaf = redis_server.url.replace("redis://", "redis://deaf:hunter2@")
+    found = await bus_finding(tmp_path, deaf)
+    assert found.level == "FAIL" and "channels" in found.found and "hunter2" not in str(found)
+    nobody = await bus_finding(tmp_path, f"redis://127.0.0.1:{free_port()}")
+    assert nobody.level == "FAIL" and "Connect call failed" in nobody.found
+    with redis_server.frozen():
+        assert (await bus_finding(tmp_path, redis_server.url)).level == "FAIL"

@@ -258,5 +258,5 @@ async def test_after_the_database_was_away_too_nothing_is_forgotten(
 
 
 def test_the_client_of_redis_is_loaded_only_where_it_is_wanted() -> None:
-    code = "import sys, server, chatsvc.run; sys.exit('redis' in sys.modules)"
+    code = "import sys, server, chatsvc.cli; sys.exit('redis' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
