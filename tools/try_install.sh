@@ -1,5 +1,5 @@
 #!/bin/bash
-# Runs every command of docs/install.md, in its order, under a systemd of its own: on a copy of this machine's files that lasts
+# Runs every command of docs/install.md, then those of docs/scaling.md, in their order, under a systemd of its own: on a copy of this machine's files that lasts
 # as long as the run, in a network of its own. For root on a Debian or Ubuntu that has the guide's packages; says what is missing.
 # Three things are not real: the repository is this checkout, packages come from a folder that is filled before (there is no network
 # inside), and certbot makes a certificate that nobody else trusts.
@@ -15,6 +15,7 @@ cd "$(dirname "$0")/.."
 for program in /usr/bin/python3 /lib/systemd/systemd nginx runuser adduser curl openssl git unshare; do
     PATH=$PATH:/usr/sbin command -v "$program" >/dev/null || missing "$program is not installed"
 done
+[ -f /lib/systemd/system/redis-server.service ] || missing "Redis is not installed (apt-get install redis-server)"
 [ -d /etc/postgresql ] || missing "PostgreSQL is not installed (apt-get install postgresql)"
 unshare --mount --pid --uts --ipc --net --cgroup --fork true 2>/dev/null || missing "this account may not make namespaces"
 cgroups=$(findmnt --noheadings --first-only --types cgroup2 --output TARGET) || missing "there is no cgroup2 here"
@@ -39,9 +40,9 @@ download --no-deps "setuptools>=77,<82" wheel
 git clone --quiet --no-hardlinks . "$work/share/repository"
 
 # The guide's commands, with what stands for itself in them.
-/usr/bin/python3 - docs/install.md >"$work/share/guide.sh" <<'PYTHON'
+/usr/bin/python3 - docs/install.md docs/scaling.md >"$work/share/guide.sh" <<'PYTHON'
 import re, sys
-text = open(sys.argv[1]).read()
+text = "\n".join(open(name).read() for name in sys.argv[1:])
 print("set -eux\n" + "\n".join(re.findall(r"^```sh\n(.*?)^```$", text, re.M | re.S)).replace("REPOSITORY", "/try/repository"))
 PYTHON
 
@@ -127,4 +128,4 @@ if [ "$(cat "$work/share/status" 2>/dev/null)" != 0 ]; then
     echo "chatsvc: the install guide does not work"
     exit 1
 fi
-echo "chatsvc: every command of docs/install.md works"
+echo "chatsvc: every command of docs/install.md and docs/scaling.md works"
