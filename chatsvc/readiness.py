@@ -6,7 +6,6 @@ from chatsvc.db import Database
 from chatsvc.errors import DomainError
 from chatsvc.schema import current_check
 
-
 WITHOUT_BUS = "without the bus: what happens at other servers is seen here up to 5 s later"
 
 

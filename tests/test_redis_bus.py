@@ -1,6 +1,7 @@
 """RedisBus when Redis goes, or is somebody else's: what may be lost is said, and all is live again by itself. Collected where there is a Redis."""
 
 import asyncio
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -222,6 +223,38 @@ async def test_a_slot_that_moves_to_another_node_takes_its_channels_along(
     here.bus.publish(event(2))
     await until(lambda: there.missed > before and here.bus.trouble is None and there.bus.trouble is None)
     await arrives(here, there, 3)
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """One for localhost, signed by itself; its key lies beside it as `key`."""
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1",
+         "-keyout", tmp_path / "key", "-out", tmp_path / "certificate", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=DNS:localhost"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return tmp_path / "certificate"
+
+
+async def test_rediss_is_tls_and_trusts_whom_it_is_told_to(tmp_path: Path, certificate: Path) -> None:
+    port = free_port()
+    files = (
+        "--tls-cert-file",
+        str(certificate),
+        "--tls-key-file",
+        str(tmp_path / "key"),
+        "--tls-ca-cert-file",
+        str(certificate),
+    )
+    server = RedisServer(tmp_path, "--tls-port", str(port), "--tls-auth-clients", "no", *files)
+    await asyncio.to_thread(server.start)
+    try:
+        url = f"rediss://localhost:{port}"
+        assert (await bus_finding(tmp_path, f"{url}?ssl_ca_certs={certificate}")).level == "ok"
+        assert "certificate" in (await bus_finding(tmp_path, url)).found
+    finally:
+        server.kill()
 
 
 async def bus_finding(data_dir: Path, url: str) -> Finding:
