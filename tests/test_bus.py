@@ -13,32 +13,37 @@ from tornado.ioloop import IOLoop
 
 from chatsvc.bus import Bus, LocalBus
 from chatsvc.events import Event
-from tests.support.redis import REDIS_SERVER
+from tests.support.redis import REDIS_SERVER, RedisCluster, RedisServer
 from tests.support.waiting import until
 
 
 class Pair(NamedTuple):
+    """`disturb` cuts whatever is between them."""
+
     here: Bus
     there: Bus
+    disturb: Callable[[], None]
 
 
 def local_bus(request: pytest.FixtureRequest) -> Pair:
     bus = LocalBus()
-    return Pair(bus, bus)
+    return Pair(bus, bus, lambda: None)
 
 
 def redis_bus(request: pytest.FixtureRequest) -> Pair:
-    return _redis_pair(request.getfixturevalue("redis_server").url)
+    server: RedisServer = request.getfixturevalue("redis_server")
+    return _redis_pair(server.url, server.cut)
 
 
 def redis_bus_on_a_cluster(request: pytest.FixtureRequest) -> Pair:
-    return _redis_pair(request.getfixturevalue("redis_cluster").url)
+    cluster: RedisCluster = request.getfixturevalue("redis_cluster")
+    return _redis_pair(cluster.url, cluster.cut)
 
 
-def _redis_pair(url: str) -> Pair:
+def _redis_pair(url: str, disturb: Callable[[], None]) -> Pair:
     from chatsvc.redis_bus import RedisBus
 
-    return Pair(RedisBus(url, "contract"), RedisBus(url, "contract"))
+    return Pair(RedisBus(url, "contract"), RedisBus(url, "contract"), disturb)
 
 
 BUSES: list[Callable[[pytest.FixtureRequest], Pair]] = [local_bus]
@@ -51,7 +56,7 @@ TOPICS = [f"chat:{n}" for n in range(3)]
 def pair(request: pytest.FixtureRequest, io_loop: IOLoop) -> Iterator[Pair]:
     made: Pair = request.param(request)
     yield made
-    for bus in made:
+    for bus in made[:2]:
         io_loop.run_sync(bus.close)
 
 
@@ -59,10 +64,12 @@ def event(n: int, topic: str = "chat:1") -> Event:
     return Event(topic, b"data: %d\n\n" % n, n)
 
 
-async def start(pair: Pair, deliver: Callable[[Event], None], *topics: str) -> None:
+async def start(
+    pair: Pair, deliver: Callable[[Event], None], *topics: str, missed: Callable[[], None] = lambda: None
+) -> None:
     """Both; what is published `here` on these topics from now on is delivered `there`."""
     for bus in dict.fromkeys([pair.there, pair.here]):
-        await bus.start(deliver if bus is pair.there else lambda event: None, lambda: None)
+        await bus.start(deliver if bus is pair.there else lambda event: None, missed)
     for topic in topics:
         await subscribed(pair.there, topic)
 
@@ -191,3 +198,23 @@ async def test_publishing_takes_no_time(pair: Pair) -> None:
         pair.here.publish(event(n))
     assert time.perf_counter() - began < 0.5
     assert pair.here.trouble is None
+
+
+async def test_after_a_disturbance_it_is_live_again_by_itself_and_what_was_lost_is_told(
+    pair: Pair, expected_log: list[str]
+) -> None:
+    expected_log.append("the bus is away")
+    delivered: list[int] = []
+    told: list[int] = []  # how many were published when `missed` was called
+    published = 0
+    await start(pair, lambda one: delivered.append(one.seq or 0), *TOPICS, missed=lambda: told.append(published))
+    await asyncio.to_thread(pair.disturb)
+    is_live = False
+    while not is_live and published < 2000:
+        published += 1
+        pair.here.publish(event(published))
+        await asyncio.sleep(0.005)
+        is_live = published in delivered and pair.here.trouble is None and pair.there.trouble is None
+    assert is_live and delivered == sorted(set(delivered))
+    lost = set(range(1, published + 1)) - set(delivered)
+    assert not lost or max(told) >= max(lost)

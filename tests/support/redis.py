@@ -111,6 +111,10 @@ class RedisCluster:
         for node in self.nodes:
             node.kill()
 
+    def cut(self) -> None:
+        for node in self.nodes:
+            node.cut()
+
     def move(self, channel: str) -> None:
         """Gives the channel's slot to another node."""
         slot = key_slot(channel.encode())
