@@ -1,29 +1,38 @@
-"""The command line: serve (default), migrate, create-admin, staff-token, identity-token, doctor."""
+"""The command line: serve (default), migrate, create-admin, staff-token, identity-token, test-email, doctor."""
 
 import argparse
+import asyncio
 import getpass
 import os
 import secrets
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from functools import partial
 
 import peewee
 import psycopg2
 from uuid_utils import uuid7
 
 from chatsvc import __version__, tokens
+from chatsvc.assets import Assets
 from chatsvc.config import Config, ConfigError, load, load_or_create_secret
+from chatsvc.delivery import DeliveryError, Unusable
 from chatsvc.doctor import findings, report, wrong_options
 from chatsvc.embedded import EmbeddedError
 from chatsvc.errors import DomainError
+from chatsvc.letters import LetterError, Letters
 from chatsvc.listening import ListenError
+from chatsvc.mailer import mailer_of
 from chatsvc.passwords import MAX_CHARS, MIN_CHARS, hash_password
 from chatsvc.profile import clean_email, clean_name
+from chatsvc.rendering import load_templates
 from chatsvc.run import StartError, database, first_line, serve, tell_servers
 from chatsvc.schema import SchemaError, migrate
 from chatsvc.session import Session
 from chatsvc.store import accounts
+from chatsvc.texts import Languages
 
 INTERRUPTED = 130  # as shells have it: 128 and the number of SIGINT
 
@@ -46,6 +55,9 @@ def build_parser() -> argparse.ArgumentParser:
     add("migrate", help="bring the schema up to date and end").set_defaults(run=_migrate)
     _add_staff_commands(add)
     _add_identity_token(add)
+    test = add("test-email", help="send an e-mail to see whether that works, and say what the mail server answers")
+    test.add_argument("email", metavar="EMAIL", type=_text)
+    test.set_defaults(run=_test_email)
     doctor = add("doctor", help="check configuration, database, secrets, mail and streams")
     doctor.add_argument("--json", action="store_true", help="print all findings as one JSON array")
     doctor.set_defaults(run=_doctor)
@@ -189,6 +201,29 @@ def _identity_token(config: Config, arguments: argparse.Namespace) -> None:
     if len(token) > tokens.MAX_TOKEN_BYTES:
         raise CommandError(f"identity-token: the token has {len(token)} bytes; {tokens.MAX_TOKEN_BYTES} are accepted")
     print(token)
+
+
+def _test_email(config: Config, arguments: argparse.Namespace) -> None:
+    email = clean_email(arguments.email)
+    if email is None:
+        raise CommandError("test-email: EMAIL is empty")
+    try:
+        print(asyncio.run(_send_test(config, email)))
+    except (DeliveryError, LetterError) as error:
+        headline = f"{error.headline}: " if isinstance(error, Unusable) else ""
+        raise CommandError(f"test-email: {headline}{error}") from error
+
+
+async def _send_test(config: Config, email: str) -> str:
+    """What the mail server answered."""
+    secret_key = config.secret_key or load_or_create_secret(config.data_dir)
+    letters = Letters(config, secret_key, load_templates(Assets()), Languages())
+    mailer = mailer_of(config)
+    try:
+        return await mailer.send(partial(letters.test_message, email, datetime.now(UTC)))
+    finally:
+        await mailer.rest()
+        await mailer.close()
 
 
 def _doctor(config: Config, arguments: argparse.Namespace) -> int:

@@ -16,11 +16,12 @@ from chatsvc import tokens
 from chatsvc.passwords import MIN_CHARS
 from chatsvc.schema import MIGRATIONS
 from tests.support.command import Command, Done
+from tests.support.mail import mail_server
 from tests.support.postgres import Cluster, execute, with_database
 from tests.support.process import ROOT, ServerProcess
 from tests.support.service import IDENTITY_SECRET, SECRET_KEY, Service
 
-COMMANDS = {"serve", "migrate", "create-admin", "staff-token", "identity-token", "doctor"}
+COMMANDS = {"serve", "migrate", "create-admin", "staff-token", "identity-token", "test-email", "doctor"}
 READ_LIMIT_BYTES = 65_536
 
 
@@ -258,3 +259,29 @@ def test_commands_work_beside_a_running_server_and_without_one(tmp_path: Path) -
         server.close()
     with pytest.raises(psycopg2.OperationalError):  # the command stopped what it started
         psycopg2.connect(host=str(tmp_path / "postgres" / "cluster"), dbname="chatsvc", user="chatsvc")
+
+
+# ---- test-email ----
+
+
+async def test_a_test_e_mail_says_what_the_mail_server_answered(server: ServerProcess) -> None:
+    with mail_server() as mails:
+        server.environment |= {"CHATSVC_SMTP_URL": mails.url, "CHATSVC_NAME": "Example"}
+        done = await process(server, "test-email", "me@example.com")
+        assert done == Done(0, f"127.0.0.1 port {mails.port}: 250 2.0.0 taken\n", "")
+        [mail] = mails.mails
+        assert mail["To"] == "me@example.com" and "Example Support" in mail["Subject"]
+        mails.answers["RCPT"] = "550 5.1.1 unknown"
+        refused = (await process(server, "test-email", "me@example.com")).refusal()
+        assert refused == f"test-email: 127.0.0.1 port {mails.port}: 550 5.1.1 unknown"
+        server.environment["CHATSVC_SMTP_URL"] = mails.url.replace("//", "//me:wrong@")
+        refused = (await process(server, "test-email", "me@example.com")).refusal()
+        assert refused.startswith("test-email: the mail server refuses user and password: 127.0.0.1 port ")
+        assert "535" in refused and "wrong" not in refused
+
+
+async def test_without_a_mail_server_a_test_e_mail_is_a_file(server: ServerProcess, tmp_path: Path) -> None:
+    done = await process(server, "test-email", "me@example.com")
+    [file] = (tmp_path / "mail").iterdir()
+    assert done == Done(0, f"written to {file}\n", "")
+    assert "is no e-mail address" in (await process(server, "test-email", "a@b.example, c@d.example")).refusal()

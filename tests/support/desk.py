@@ -22,9 +22,16 @@ TIMES = {
 def pass_time(database_url: str, seconds: float) -> None:
     """As if it were so much later (or earlier): all times in the tables move the other way."""
     with closing(psycopg2.connect(database_url)) as connection, connection, connection.cursor() as cursor:
-        for table, columns in TIMES.items():
-            moves = ", ".join(f"{column} = {column} - {float(seconds)} * interval '1 second'" for column in columns)
-            cursor.execute(f"UPDATE {table} SET {moves}")  # noqa: S608
+        for statement in moves(seconds):
+            cursor.execute(statement)
+
+
+def moves(seconds: float) -> list[str]:
+    by = f"{float(seconds)} * interval '1 second'"
+    return [
+        f"UPDATE {table} SET {', '.join(f'{column} = {column} - {by}' for column in columns)}"  # noqa: S608
+        for table, columns in TIMES.items()
+    ]
 
 
 class Desk:

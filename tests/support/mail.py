@@ -137,9 +137,13 @@ def mail_server(**options: Any) -> Iterator[MailServer]:
 
 def told(server: MailServer, number: int = -1) -> list[str]:
     """Which of the contents "m1", "m2", … an e-mail tells."""
-    body = server.mails[number].get_body(("plain",))
+    return [f"m{seq}" for seq in told_in(server.mails[number])]
+
+
+def told_in(message: EmailMessage) -> list[int]:
+    body = message.get_body(("plain",))
     assert body is not None
-    return [word for word in body.get_content().split() if word[0] == "m" and word[1:].isdigit()]
+    return [int(word[1:]) for word in body.get_content().split() if word[0] == "m" and word[1:].isdigit()]
 
 
 def make_certificate(folder: Path) -> ssl.SSLContext:
