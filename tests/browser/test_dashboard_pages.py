@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from .desk import card, live, open_chat
-from .hosting import NewContext, person
+from .hosting import person
 from .serving import STAFF_EMAIL, STAFF_PASSWORD, Server
 
 pytestmark = pytest.mark.browser
