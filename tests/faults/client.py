@@ -44,11 +44,11 @@ class Reply(NamedTuple):
         return json.loads(self.body)
 
 
-def head_of(method: str, path: str, token: str | None, *lines: str) -> bytes:
+def head_of(method: str, path: str, token: str | None, *lines: str, version: str = "1.1") -> bytes:
     """A request's head, for a connection of its own."""
     proof = [] if token is None else [f"Authorization: Bearer {token}"]
     return "\r\n".join(
-        [f"{method} {path} HTTP/1.1", "Host: chat", "Connection: close", *proof, *lines, "", ""]
+        [f"{method} {path} HTTP/{version}", "Host: chat", "Connection: close", *proof, *lines, "", ""]
     ).encode()
 
 
@@ -143,8 +143,11 @@ class Sender:
 class Follower:
     """Keeps a stream open, comes back with its cursor, and notes every message.
 
+    `version` is HTTP's; a proxy cuts an answer in 1.1 into chunks, which this client does not put together.
     Gives a connection up that is silent for `silence_limit_s`. Without `keeps_cursor` it comes back as if it were new: a broken client.
     """
+
+    version = "1.1"
 
     def __init__(
         self,
@@ -181,7 +184,7 @@ class Follower:
         try:
             resumes = self.seen.chat_id is not None and (self.keeps_cursor or not self.connections)
             cursor = [f"Last-Event-ID: {self.seen.newest}"] if resumes else []
-            self._writer.write(head_of("GET", self.path, self.token, *cursor))
+            self._writer.write(head_of("GET", self.path, self.token, *cursor, version=self.version))
             async with asyncio.timeout(REQUEST_LIMIT_S):
                 status = int((await reader.readuntil(b"\r\n\r\n")).split(b" ")[1])
             if status != 200:

@@ -14,44 +14,51 @@ import pytest
 
 from chatsvc import streams
 from chatsvc.doctor import findings
-from tests.faults.client import head_of, port_of, until
+from tests.faults.client import Follower, head_of, port_of, until
 from tests.faults.conftest import CADDY, NGINX
+from tests.faults.storm import Storm
 from tests.faults.test_network import FIRST_BYTES_LIMIT_S, is_listening
 from tests.support.process import ROOT, free_port
 from tests.support.service import Service, make_config
+from tests.support.systemd import SupervisedServer
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(60)]
 
 CURL = shutil.which("curl")
+RESTARTS = 3
 CLIENT = "127.0.0.9"  # on loopback everybody has many addresses
 PROXIES = ROOT / "proxies"
 
 
 @contextlib.contextmanager
-def nginx(server_port: int, folder: Path) -> Iterator[int]:
+def nginx(server_port: int, folder: Path, *, tls: bool = True) -> Iterator[int]:
+    """Its port, with our configuration; without TLS for clients that have none."""
     assert NGINX is not None
     port, user = free_port(), "user root;" if os.geteuid() == 0 else ""
     site = replaced(
         (PROXIES / "nginx.conf").read_text(),
         {
             "127.0.0.1:8888": f"127.0.0.1:{server_port}",
-            "listen 443 ssl": f"listen 127.0.0.1:{port} ssl",
+            "listen 443 ssl http2": f"listen 127.0.0.1:{port}{' ssl http2' if tls else ''}",
             "listen 80;": f"listen 127.0.0.1:{free_port()};",
             "/etc/letsencrypt/live/chat.example.com/fullchain.pem": str(folder / "certificate"),
             "/etc/letsencrypt/live/chat.example.com/privkey.pem": str(folder / "key"),
         },
     )
-    site = re.sub(r"^ *listen \[::\].*\n", "", site, flags=re.MULTILINE)
+    site = re.sub(r"^ *listen \[::\].*\n" if tls else r"^ *(listen \[::\]|ssl_cert).*\n", "", site, flags=re.MULTILINE)
     (folder / "nginx.conf").write_text(NGINX_CONFIG.format(folder=folder, user=user, site=site))
     with running([NGINX, "-c", f"{folder}/nginx.conf", "-p", str(folder), "-e", f"{folder}/error.log"], folder):
         yield port
 
 
 @contextlib.contextmanager
-def caddy(server_port: int, folder: Path) -> Iterator[int]:
+def caddy(server_port: int, folder: Path, *, tls: bool = True) -> Iterator[int]:
+    """The same of Caddy."""
     assert CADDY is not None
     port = free_port()
     address = f"https://localhost:{port} {{\n    bind 127.0.0.1\n    tls {folder}/certificate {folder}/key\n"
+    if not tls:
+        address = f"http://:{port} {{\n    bind 127.0.0.1\n"
     site = replaced(
         (PROXIES / "Caddyfile").read_text(),
         {"chat.example.com {\n": address, "127.0.0.1:8888": f"127.0.0.1:{server_port}"},
@@ -105,7 +112,7 @@ FRONTS = [
     pytest.param(nginx, marks=pytest.mark.skipif(NGINX is None, reason="needs nginx")),
     pytest.param(caddy, marks=pytest.mark.skipif(CADDY is None, reason="needs Caddy")),
 ]
-Front = Callable[[int, Path], contextlib.AbstractContextManager[int]]
+Front = Callable[..., contextlib.AbstractContextManager[int]]
 
 
 @pytest.fixture
@@ -191,3 +198,33 @@ async def test_browsers_get_http_2(trusting: Service, tmp_path: Path, front: Fro
         finally:
             curl.kill()
             await curl.wait()
+
+
+def start_supervised(folder: Path, database_url: str) -> SupervisedServer:
+    server = SupervisedServer(folder, database_url, trusted_proxies="127.0.0.1")
+    server.start()
+    return server
+
+
+@pytest.mark.gen_test(timeout=60)
+@pytest.mark.parametrize("front", FRONTS)
+async def test_a_restart_behind_it_is_an_error_to_nobody(
+    durable_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, front: Front
+) -> None:
+    """Requests wait for the new process. Once the proxies kept connections to chatsvc open: those that it closed were answered 502."""
+    monkeypatch.setattr(Follower, "version", "1.0")
+    server = await asyncio.to_thread(start_supervised, tmp_path, durable_url)
+    try:
+        with front(server.port, tmp_path, tls=False) as port:
+            await until(lambda: is_listening(port), "the proxy answers")
+            async with Storm([port], durable_url, chats=2) as storm:
+                for _ in range(RESTARTS):
+                    await storm.more(50)
+                    assert await asyncio.to_thread(server.stop) == 0
+                    await asyncio.to_thread(server.start)
+                await storm.more(50)
+                await storm.finish()
+                print(storm.outcomes)
+                assert set(storm.outcomes) == {201}
+    finally:
+        server.close()
