@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Connection
+from redis.exceptions import ConnectionError
 from tornado.ioloop import IOLoop
 
 from chatsvc import doctor_bus, redis_bus, redis_nodes
@@ -210,6 +212,18 @@ async def test_redis_carries_only_what_somebody_listens_to(
         one.bus.unsubscribe(f"chat:{n}")
     await subscribed(one.bus, "chat:20")
     assert redis_server.listeners("chatsvc:counted:chat:*") == 1
+
+
+async def test_only_the_answer_to_the_last_command_says_that_a_channel_is_heard() -> None:
+    """A stream that comes, goes and comes again: between the first answer and the last Redis may send nothing."""
+    unused = Connection()
+    node = redis_nodes._Node(unused, unused, is_cluster=False)
+    for verb in ("SUBSCRIBE", "UNSUBSCRIBE", "SUBSCRIBE"):
+        node.ask(verb, "chat:1")
+    answers = (b"subscribe", b"unsubscribe", b"subscribe")
+    assert [node._settle(kind, b"chat:1") for kind in answers] == [False, False, True]
+    with pytest.raises(ConnectionError, match="a slot was moved"):
+        node._settle(b"unsubscribe", b"chat:1")
 
 
 async def test_a_slot_that_moves_to_another_node_takes_its_channels_along(
