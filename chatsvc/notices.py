@@ -185,7 +185,7 @@ class NoticeService:
             await self._fail(claim, error, refused_address=isinstance(error, LetterError) or error.address)
         elif isinstance(error, Unusable):
             self._pause(error)
-            await self._retry(claim, 0, may_be_out=False, counts=False)
+            await self._retry(claim, error, 0, may_be_out=False, counts=False)
         elif claim.attempts >= TRIES_MAX:
             await self._fail(claim, error, refused_address=False)
         else:
@@ -194,19 +194,16 @@ class NoticeService:
             pause_s = PAUSES_S[claim.attempts - 1] * random.uniform(*JITTER)  # noqa: S311
             log.info("notice %s is tried again in %.0f s: %s", claim.notice_id, pause_s, error)
             may_be_out = not isinstance(error, NotNow) or error.may_be_out
-            await self._retry(claim, pause_s, may_be_out=may_be_out, counts=True)
+            await self._retry(claim, error, pause_s, may_be_out=may_be_out, counts=True)
 
     async def _fail(self, claim: Claim, error: Exception, *, refused_address: bool) -> None:
         log.warning("notice %s failed for good: %s", claim.notice_id, error)
-        reason = (
-            str(error) if isinstance(error, DeliveryError | LetterError) else "an error of chatsvc; its log says more"
-        )
-        await self._record(claims.record_failed, claim, reason, refused_address)
+        await self._record(claims.record_failed, claim, _reason(error), refused_address)
 
-    async def _retry(self, claim: Claim, pause_s: float, *, may_be_out: bool, counts: bool) -> None:
+    async def _retry(self, claim: Claim, error: Exception, pause_s: float, *, may_be_out: bool, counts: bool) -> None:
         self._on_end("retried")
         stays = may_be_out or claim.may_be_out
-        await self._record(claims.record_retry, claim, pause_s, stays, counts, self._email_delay_s)
+        await self._record(claims.record_retry, claim, _reason(error), pause_s, stays, counts, self._email_delay_s)
 
     async def _record(self, fn: Callable[..., Step], *args: object) -> None:
         """The e-mail is out, or is not: without the row it would be sent again, so this waits for the database."""
@@ -256,6 +253,11 @@ class NoticeService:
         self._changed(result)
         if result.changed:
             self.arm(0)
+
+
+def _reason(error: Exception) -> str:
+    """For the row, and so for staff."""
+    return str(error) if isinstance(error, DeliveryError | LetterError) else "an error of chatsvc; its log says more"
 
 
 def _send_now(session: Session, chat_id: str, notice_id: str) -> Changed:

@@ -68,7 +68,7 @@ _CLAIM = Statement(
     f"""
     UPDATE support_notices n SET
         state = 'claimed', claimed_until = statement_timestamp() + $2 * interval '1 second', next_try_at = NULL,
-        attempts = n.attempts + 1, message_id = coalesce(n.message_id, $3), first_seq = $4, up_to_seq = $5
+        attempts = n.attempts + 1, reason = NULL, message_id = coalesce(n.message_id, $3), first_seq = $4, up_to_seq = $5
     WHERE n.id = $1 AND n.state IN ('pending', 'claimed') AND {_WAKE} <= statement_timestamp()
     RETURNING n.claimed_until, n.attempts, n.message_id
     """,
@@ -117,10 +117,10 @@ _MINE = Statement(
 _ABSORB = Statement("notice_absorb", ("uuid",), "DELETE FROM support_notices WHERE chat_id = $1 AND state = 'pending'")
 _RELEASE = Statement(
     "notice_release",
-    ("uuid", "float8", "int"),
+    ("uuid", "float8", "int", "text"),
     """
     UPDATE support_notices SET state = 'pending', next_try_at = statement_timestamp() + $2 * interval '1 second', claimed_until = NULL,
-        up_to_seq = NULL, attempts = attempts - $3
+        up_to_seq = NULL, attempts = attempts - $3, reason = $4
     WHERE id = $1
     """,
 )
@@ -216,7 +216,8 @@ def _decide(session: Session, chat_id: str, notice: _Open, terms: Terms) -> Step
     user_id, to, name, language, opted_out, is_refused, is_archived, last_seq, told, now = reader
     after, up_to = (told, last_seq) if notice.up_to_seq is None else (notice.first_seq - 1, notice.up_to_seq)
     unread = session.execute(_UNREAD, chat_id, after, up_to, CONTENT_MAX_CHARS, MESSAGES_MAX)
-    why_not = notice.reason or _why_not(unread, is_archived, to, opted_out, is_refused)
+    said = notice.reason if notice.state == "claimed" else None
+    why_not = said or _why_not(unread, is_archived, to, opted_out, is_refused)
     if why_not is not None:
         return _end(session, chat_id, notice.id, "cancelled", why_not, last_seq)
     if notice.attempts >= terms.tries_max:
@@ -270,9 +271,9 @@ def record_failed(session: Session, claim: Claim, reason: str, refused_address: 
 
 
 def record_retry(
-    session: Session, claim: Claim, pause_s: float, may_be_out: bool, counts: bool, email_delay_s: float
+    session: Session, claim: Claim, reason: str, pause_s: float, may_be_out: bool, counts: bool, email_delay_s: float
 ) -> Step:
-    """It is to be tried again after a pause; `counts`: this try was one.
+    """It is to be tried again after a pause, because of `reason`; `counts`: this try was one.
 
     If the mail server certainly has nothing of it, it is pending as before and takes the messages in that came meanwhile. If it may
     have it, it stays as it is, so that another try repeats the same e-mail.
@@ -283,9 +284,12 @@ def record_retry(
         return Step()
     if mine[0][0] is not None:
         return _end(session, claim.chat_id, claim.notice_id, "cancelled", mine[0][0])
-    if not may_be_out:
+    uncounted = 0 if counts else 1
+    if may_be_out:
+        session.execute(_KEEP, claim.notice_id, pause_s, uncounted)
+    else:
         session.execute(_ABSORB, claim.chat_id)
-    session.execute(_KEEP if may_be_out else _RELEASE, claim.notice_id, pause_s, 0 if counts else 1)
+        session.execute(_RELEASE, claim.notice_id, pause_s, uncounted, reason)
     follow_reading(session, claim.chat_id, email_delay_s)
     is_read = session.execute(_STATE_OF, claim.notice_id)[0][0] == "cancelled"
     return Step(ended="cancelled" if is_read else None, chat=list_item(session, claim.chat_id))

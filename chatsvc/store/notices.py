@@ -2,7 +2,7 @@
 
 A row's life. The chat's row is locked first, whoever changes a notice:
 
-    pending     waits until `due_at`, or until `next_try_at` after a try of which the mail server certainly took nothing.
+    pending     waits until `due_at`, or until `next_try_at` after a try of which the mail server certainly took nothing (`reason` says why).
                 Staff messages join it. It has no `up_to_seq` yet.
     claimed     an e-mail about the messages up to `up_to_seq` may be out. Until `claimed_until` somebody is sending it; after that
                 whoever finds it sends it again, under the same `message_id`. `next_try_at`: nobody is sending, it waits for that moment.
@@ -112,7 +112,9 @@ class Notice(Struct, frozen=True):
     sent_at: Time | None
     first_seq: int
     up_to_seq: int | None
-    reason: str | None  # of a cancelled one one of REASONS, of a failed one what the mail server said
+    reason: (
+        str | None
+    )  # of a cancelled one one of REASONS, of a failed one and before another try what the mail server said
 
 
 def follow_reading(session: Session, chat_id: str, email_delay_s: float) -> bool:

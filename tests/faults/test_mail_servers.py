@@ -57,8 +57,8 @@ async def test_a_temporary_refusal_is_tried_again_with_growing_pauses_and_then_g
     total = 0.0
     for times, pause_s in enumerate([60, 300, 900, 3600, *[14_400] * 5], 1):
         await tried(desk, times)
-        state, _, waits_s, _, up_to_seq = row(desk)
-        assert (state, up_to_seq) == ("pending", None)
+        state, _, waits_s, reason, up_to_seq = row(desk)
+        assert (state, up_to_seq, reason) == ("pending", None, f"127.0.0.1 port {server.port}: 451 4.3.0 later")
         assert isinstance(waits_s, float) and 0.9 * pause_s - 5 < waits_s <= 1.1 * pause_s
         total += waits_s
         desk.passes(waits_s + 0.01)
@@ -84,7 +84,7 @@ async def test_what_comes_meanwhile_joins_the_one_that_was_certainly_not_taken(
     server.answers.clear()
     desk.passes(70)
     await desk.ends("sent")
-    assert await desk.seen() == [("sent", 1, 3, None)]
+    assert await desk.seen() == [("sent", 1, 3, None)]  # what was said before is forgotten
     assert [mail["Message-ID"] for mail in server.seen] == server.message_ids * 2
 
 
