@@ -210,7 +210,7 @@ class SmtpMailer:
             return Unusable("the mail server does not offer what SMTP_URL asks for", said)
         if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
             return Unusable("the mail server cannot be trusted: TLS", said)
-        return NotNow(said) if isinstance(error, OSError) else error
+        return NotNow(said, nobody_there=True) if isinstance(error, OSError) else error
 
     def _said(self, text: str) -> str:
         """For logs and staff: no address of a user in it."""

@@ -157,8 +157,8 @@ class NoticeService:
             step = await self._db.write(claims.claim_next, self._terms, then=self._stepped)
             if step is None:
                 break
-            if step.claim is not None:
-                await self._deliver(step.claim)
+            if step.claim is not None and not await self._deliver(step.claim):
+                return math.inf  # those behind it keep their tries; the next sweep asks again
         await self._mailer.rest()
         return max(await self._due_in_s(), HELD_PAUSE_S)
 
@@ -168,7 +168,8 @@ class NoticeService:
 
     # ---- one e-mail ----
 
-    async def _deliver(self, claim: Claim) -> None:
+    async def _deliver(self, claim: Claim) -> bool:
+        """Returns False if there was no mail server at all."""
         letter = Letter(
             to=claim.to, user_id=claim.user_id, user_name=claim.user_name, language=claim.language, chat_id=claim.chat_id,
             message_id=claim.message_id, messages=[UnreadMessage(*each) for each in claim.messages], notice_id=claim.notice_id,
@@ -177,8 +178,9 @@ class NoticeService:
             await self._mailer.send(partial(self._letters.compose, letter, claim.now))
         except Exception as error:
             await self._not_sent(claim, error)
-        else:
-            await self._record(claims.record_sent, claim, self._email_min_interval_s)
+            return not (isinstance(error, NotNow) and error.nobody_there)
+        await self._record(claims.record_sent, claim, self._email_min_interval_s)
+        return True
 
     async def _not_sent(self, claim: Claim, error: Exception) -> None:
         if isinstance(error, Refused | LetterError):

@@ -13,6 +13,7 @@ from tests.conftest import ServiceFactory
 from tests.support.desk import DELAY_S, INTERVAL_S, Desk
 from tests.support.mail import MailServer, mail_server, told
 from tests.support.postgres import execute
+from tests.support.process import free_port
 from tests.support.service import Service
 from tests.support.waiting import until
 
@@ -86,6 +87,29 @@ async def test_what_comes_meanwhile_joins_the_one_that_was_certainly_not_taken(
     await desk.ends("sent")
     assert await desk.seen() == [("sent", 1, 3, None)]  # what was said before is forgotten
     assert [mail["Message-ID"] for mail in server.seen] == server.message_ids * 2
+
+
+def test_while_there_is_no_mail_server_the_queue_keeps_its_tries(io_loop: IOLoop, make_service: ServiceFactory) -> None:
+    """One notice a minute asks whether it is back; those that wait behind it do not."""
+    port = free_port()
+    service = make_service(email_delay_s=DELAY_S, smtp_url=f"smtp://127.0.0.1:{port}?tls=off")
+
+    async def outage() -> None:
+        desks = [await Desk(service, sub).set_up() for sub in ("alice", "bob")]
+        for desk in desks:
+            await desk.answer("m1")
+        desks[0].passes(DELAY_S)
+        await tried(desks[0], 1)
+        state, _, waits_s, reason, _ = row(desks[0])
+        assert state == "pending" and isinstance(waits_s, float) and 50 < waits_s < 70
+        assert reason == f"127.0.0.1 port {port}: Connection refused"
+        assert row(desks[1], 1)[:2] == ("pending", 0)
+        with mail_server(port=port) as server:
+            desks[0].passes(70)
+            await desks[0].ends("sent", "sent")
+            assert len(server.mails) == 2
+
+    io_loop.run_sync(outage)
 
 
 async def test_one_that_may_be_out_is_repeated_as_it_was(service: Service, server: MailServer) -> None:

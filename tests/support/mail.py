@@ -57,8 +57,8 @@ class MailServer(Controller):
         self.open: list[_Smtp] = []
         self.go_on = threading.Event()
         self.go_on.set()  # clear it to hold the answer to DATA back
-        options.setdefault("auth_require_tls", False)
-        super().__init__(self, hostname="127.0.0.1", port=free_port(), authenticator=self._authenticate, **options)
+        options = {"auth_require_tls": False, "port": free_port(), **options}
+        super().__init__(self, hostname="127.0.0.1", authenticator=self._authenticate, **options)
 
     @property
     def url(self) -> str:
