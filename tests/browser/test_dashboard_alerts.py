@@ -121,13 +121,15 @@ def test_once_per_browser_and_not_while_one_tab_is_looked_at(server: Server, con
     for tab in tabs:
         expect(tab.locator(".card .preview").first).to_have_text("nobody looks")
     _until_any_called(tabs)
-    set_visible(tabs[2], True)
     before = [_called(tab) for tab in tabs]
-    _say(server, "one looks")
-    for tab in tabs:
-        expect(tab.locator(".card .preview").first).to_have_text("one looks")
-    _wait_for_claim(tabs[0])
-    assert [_called(tab) for tab in tabs] == before
+    for looked_at in (tabs[0], tabs[2]):  # the first to hear, and the last
+        set_visible(looked_at, True)
+        _say(server, "one looks")
+        for tab in tabs:
+            expect(tab.locator(".card .preview").first).to_have_text("one looks")
+        _wait_for_claim(tabs[1])
+        assert [_called(tab) for tab in tabs] == before
+        set_visible(looked_at, False)
 
 
 def _until_any_called(tabs: list[Page]) -> None:

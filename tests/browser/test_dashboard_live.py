@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import APIResponse, Page, Route, expect
 
 from .desk import PHONE, WIDE, bubbles, card, live, open_chat, open_list, reply_box, unread
 from .hosting import NewContext, host_page, messages, person, set_visible, write
@@ -71,6 +71,33 @@ def test_a_hidden_tab_keeps_it_unread_and_reading_in_one_clears_the_other(
     fewer = int(before[1]) - 1
     for page in (hidden, seen):
         expect(page).to_have_title(re.compile(rf"^\({fewer}\) " if fewer else r"^[^(]"))
+
+
+def test_read_before_it_is_on_screen(server: Server, staff_cookies: Any, new_context: NewContext) -> None:
+    """The user read a reply while the page was still fetching it: the event came before its message, and "Seen" was lost."""
+    token = server.token(person())
+    server.say(token, "hello")
+    page = new_context(storage_state=staff_cookies).new_page()
+    page.add_init_script(
+        "window.heard = []; window.EventSource = class extends EventSource { constructor(url) { super(url);"
+        " this.addEventListener('message', ({ data }) => heard.push(JSON.parse(data).type)); } };"
+    )
+    open_chat(page, server, server.chat_of(token))
+    held: list[tuple[Route, APIResponse]] = []
+    page.route("**/messages?after=*", lambda route: held.append((route, route.fetch())), times=1)
+    with page.expect_response("**/admin/chats/*/messages"):
+        reply_box(page).fill("quick")
+        reply_box(page).press("Enter")
+    while not held:
+        page.evaluate("new Promise(requestAnimationFrame)")
+    server.user(token, "PATCH", "/support_chat/mark_read", {})
+    page.evaluate("new Promise((done) => setInterval(() => heard.includes('messages_read') && done(), 10))")
+    expect(bubbles(page)).to_have_text(["hello"])
+    for route, response in held:
+        route.fulfill(response=response)
+    expect(bubbles(page)).to_have_text(["hello", "quick"])
+    expect(page.locator(".seen:visible")).to_have_count(1)
+    expect(page.locator(".chip")).to_have_count(0)
 
 
 def test_what_becomes_of_an_e_mail_is_live_and_can_be_decided(

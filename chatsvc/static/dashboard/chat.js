@@ -98,7 +98,7 @@ export class Chat {
     else void this.#refresh.run();
   }
 
-  /** What stands below staff messages that were unread may have changed. @param {() => void} [change] what has changed */
+  /** What stands below staff messages that were unread may have changed, one's that is being fetched too. @param {() => void} [change] what has changed */
   #changed(change) {
     this.#changedFrom = Math.min(this.#changedFrom, this.#thread.firstUnread || this.#cursor + 1);
     change?.();
@@ -129,7 +129,7 @@ export class Chat {
     if (this.#left.signal.aborted) return false;
     this.#reply.settle(this.#thread.insert(fetched));
     this.#cursor = Math.max(this.#cursor, this.#thread.lastSeq);
-    this.#viewed.shown(this.#cursor);
+    this.#viewed.shown(this.#thread.lastTheirs);
     const more = fetched.getElementById("messages")?.hasAttribute("data-more") ?? false;
     if (this.#thread.apart && !more) this.#joined();
     return more && !this.#thread.apart;

@@ -14,7 +14,6 @@ export class Thread {
   apart;
   #list; #jump; #empty; #announcer; #person;
   #unseen = 0;
-  #readUpTo = 0;
 
   /** @param {HTMLElement} chat */
   constructor(chat) {
@@ -38,6 +37,11 @@ export class Thread {
   /** @returns {number} the newest seq on screen, 0 without one */
   get lastSeq() {
     return seqOf(this.items.at(-1));
+  }
+
+  /** @returns {number} the user's newest message on screen */
+  get lastTheirs() {
+    return seqOf(this.items.findLast((item) => item.classList.contains("theirs")));
   }
 
   get firstSeq() {
@@ -65,7 +69,6 @@ export class Thread {
     const items = [...list.querySelectorAll(".message")].map((item) => document.importNode(/** @type {HTMLElement} */ (item), true));
     const [last, follow, height] = [this.lastSeq, this.atEnd && !this.apart, this.scroll.scrollHeight];
     for (const item of items) this.#put(dress(item));
-    this.markRead(this.#readUpTo); // the event may come before the message that it is about
     this.#divide();
     const below = items.filter((item) => seqOf(item) > last);
     if (below.length && follow) this.toEnd();
@@ -81,8 +84,7 @@ export class Thread {
 
   /** @param {number} upTo the user has read so far */
   markRead(upTo) {
-    this.#readUpTo = Math.max(this.#readUpTo, upTo);
-    for (const item of this.items) if (item.classList.contains("own") && seqOf(item) <= this.#readUpTo) item.toggleAttribute("data-read", true);
+    for (const item of this.items) if (item.classList.contains("own") && seqOf(item) <= upTo) item.toggleAttribute("data-read", true);
   }
 
   /** A message that is there already may have changed in what stands below it. @param {HTMLElement} item */

@@ -20,7 +20,7 @@ export class Viewed {
     thread.scroll.addEventListener("scroll", look, { passive: true, signal });
   }
 
-  /** @param {number} upTo seq of the newest message on screen */
+  /** @param {number} upTo seq of the user's newest message on screen */
   shown(upTo) {
     this.#shown = upTo;
     void this.#look();
