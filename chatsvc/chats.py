@@ -171,12 +171,13 @@ class ChatService:
     # ---- after COMMIT, on the loop, in commit order ----
 
     def _posted(self, posted: Posted) -> None:
-        if not posted.is_new:
-            return
         message, chat = posted.message, posted.chat
         if posted.was_archived:
             self._publish(Event.of(chat_topic(chat.id), ChatUpdatedEvent(archived=False)))
+        # also when it was stored before: whoever did may have died before publishing it, and streams that have it drop it
         self._publish(Event.of(chat_topic(chat.id), NewMessageEvent(message), seq=message.seq))
+        if not posted.is_new:
+            return
         if message.sender_type == "user":
             event = NewUserMessageEvent(chat.id, chat.user_email, chat.user_name, message)
             self._publish(Event.of(STAFF_TOPIC, event))

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from chatsvc import catchup, redis_bus
+from chatsvc.bus import LocalBus
 from chatsvc.redis_bus import RedisBus
 from chatsvc.session import Session
 from chatsvc.store.chats import chat_states
@@ -231,6 +232,25 @@ async def test_an_event_that_comes_while_the_database_is_asked_is_not_undone_by_
     assert (await stream.next("chat_updated")).data["archived"] is True
     answer.set()
     assert (await stream.next("state")).data["archived"] is True
+
+
+async def test_a_message_whose_server_died_before_publishing_is_published_when_it_is_sent_again(
+    pair: tuple[Service, Service], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its sender got no answer and repeats at the other server. Streams that have the message already drop it."""
+    here, there = pair
+    alice = here.user_token()
+    await here.chat_id(alice)
+    stream, other = await opened(await there.stream(alice)), await opened(await here.stream(alice))
+    with monkeypatch.context() as dying:
+        dying.setattr(RedisBus, "publish", LocalBus.publish)
+        await here.send(alice, "hello?", client_id="one")
+    await there.send(alice, "hello?", client_id="one")
+    assert (await stream.next("new_message", timeout=SOON_S)).id == "1"
+    await there.send(alice, "anybody?")
+    for one in (stream, other):
+        await one.messages_up_to(2)
+        assert [event.id for event in one.events if event.type == "new_message"] == ["1", "2"]
 
 
 async def test_after_the_database_was_away_too_nothing_is_forgotten(
