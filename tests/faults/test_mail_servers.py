@@ -234,20 +234,26 @@ BAD_ROLES: dict[str, Callable[[MailServer], None]] = {
     "refuses": lambda server: server.answers.update(DATA="451 later"),
     "hangs up": lambda server: setattr(server, "hangs_up", True),
 }
-SENT = 60
+SENT = 40
 
 
 @pytest.mark.parametrize("role", BAD_ROLES)
 async def test_sending_messages_is_not_slowed_by_it(service: Service, server: MailServer, role: str) -> None:
+    before = await seconds_to_send(await Desk(service, "first").set_up())
     BAD_ROLES[role](server)
-    desks = [await answered(service, f"user{number}") for number in range(3)]
+    desk = await answered(service)
     await until(lambda: server.connections)
+    assert await seconds_to_send(desk) < max(0.2, 3 * before)  # the second for a machine that is busy with other things
+
+
+async def seconds_to_send(desk: Desk) -> float:
+    """The 95th percentile."""
     seconds = []
     for number in range(SENT):
         began = time.monotonic()
-        await desks[number % 3].answer(f"m{number}")
+        await desk.answer(f"m{number}")
         seconds.append(time.monotonic() - began)
-    assert sorted(seconds)[SENT * 95 // 100] < 0.2, seconds
+    return sorted(seconds)[SENT * 95 // 100]
 
 
 async def test_while_the_database_is_away_a_sent_e_mail_is_remembered(

@@ -2,12 +2,15 @@
 
 import asyncio
 import random
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.faults.client import request
+from tests.faults.storm import staff_token, user_token
 from tests.support.mail import MailServer, mail_server
 from tests.support.postgres import execute
 from tests.support.process import ROOT, ServerProcess
@@ -16,6 +19,7 @@ from tests.support.waiting import until
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(120)]
 
 NOTICES, KILLS = 200, 20
+DELAY_S = 3  # of one server: longer than a start
 SLOW_S = 0.01  # the mail server, for each e-mail: a kill meets every step of it
 FILL = """
 INSERT INTO users (id, kind, external_id, email)
@@ -122,3 +126,25 @@ async def test_without_the_claim_two_servers_send_twice(
     await both_send(servers, due)
     print(f"{len(mails.message_ids) - NOTICES} of {NOTICES} twice")
     assert len(mails.message_ids) > NOTICES * 1.1 and len(set(mails.message_ids)) == NOTICES
+
+
+@pytest.mark.gen_test(timeout=60)
+async def test_a_server_that_is_killed_before_an_e_mail_is_due_sends_it_when_it_is_back(
+    durable_url: str, servers: list[ServerProcess], mails: MailServer
+) -> None:
+    """Posted through the API; the alarm clock died with the process, the row did not."""
+    server = servers[0]
+    execute(durable_url, "UPDATE support_notices SET state = 'cancelled'")
+    server.environment["CHATSVC_EMAIL_DELAY_S"] = str(DELAY_S)
+    await asyncio.to_thread(server.start)
+    user, staff = user_token("alice"), await asyncio.to_thread(staff_token, durable_url)
+    chat_id = (await request(server.port, "GET", "/support_chat", user)).json["id"]
+    answer = await request(server.port, "POST", f"/admin/chats/{chat_id}/messages", staff, {"content": "m1"})
+    posted = time.monotonic()
+    assert answer.status == 201
+    server.kill()
+    await asyncio.to_thread(server.start)
+    await until(lambda: mails.mails)
+    assert DELAY_S - 0.1 < mails.times[0] - posted < DELAY_S + 2
+    assert server.stop() == 0
+    assert len(mails.seen) == 1
