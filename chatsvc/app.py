@@ -167,13 +167,13 @@ class App:
             stack.push_async_callback(self.bus.close)  # after the database: what it commits last is published too
             await self.db.start()
             stack.push_async_callback(self.db.stop)
-            await self.notices.start()
             stack.push_async_callback(self.notices.stop)
             await self.streams.start()
             stack.push_async_callback(self.streams.stop)
             for rhythm in (self.metrics.watch_loop(), self.catch_up.run(), Summary(self.metrics).run()):
                 stack.callback(asyncio.create_task(rhythm).cancel)
             sockets = sockets or listen(self.config.host, self.config.port)
+            await self.notices.start()  # not before it is known that this process serves
             self.server.add_sockets(sockets)
             stack.push_async_callback(self._end_requests)
             stack.callback(self.server.stop)
