@@ -7,11 +7,7 @@ import { SmallForms } from "./small-forms.js";
 import { Thread } from "./thread.js";
 import { Viewed } from "./viewed.js";
 
-/**
- * @typedef {object} ChatActions
- * @property {() => void} archived it was archived here: show something else
- * @property {() => void} latest show the end of this chat
- */
+/** @typedef {{ archived: () => void, latest: () => void }} ChatActions archived: it was archived here, show something else; latest: show the end of this chat */
 
 export class Chat {
   id; #node; #status; #actions; #thread; #forms; #reply; #refresh; #viewed; #cursor;
@@ -131,15 +127,8 @@ export class Chat {
     this.#cursor = Math.max(this.#cursor, this.#thread.lastSeq);
     this.#viewed.shown(this.#thread.lastTheirs);
     const more = fetched.getElementById("messages")?.hasAttribute("data-more") ?? false;
-    if (this.#thread.apart && !more) this.#joined();
+    if (this.#thread.apart && !more) this.#thread.join(); // somebody has read on to the end
     return more && !this.#thread.apart;
-  }
-
-  /** Somebody has read on to the end. */
-  #joined() {
-    this.#thread.apart = false;
-    const latest = /** @type {HTMLElement | null} */ (this.#node.querySelector("#latest"));
-    if (latest) latest.hidden = true;
   }
 
   async #sent() {

@@ -77,6 +77,12 @@ export class Thread {
     return below;
   }
 
+  /** There is nothing newer than what is here. */
+  join() {
+    this.apart = false;
+    this.scroll.querySelector("#latest")?.remove();
+  }
+
   /** More has arrived than is loaded. */
   missed() {
     this.#count(this.#unseen + 1);
