@@ -109,6 +109,20 @@ async def test_one_that_may_be_out_and_waits_for_another_try_is_cancelled_by_rea
     assert await desk.seen() == [ended, ("cancelled", 3, 3, "archived")]
 
 
+async def test_what_waited_for_an_e_mail_that_was_then_read_waits_no_longer(service: Service) -> None:
+    """It was put off for up to four hours, until the other e-mail's next try."""
+    desk = await Desk(service).set_up()
+    await desk.answer()
+    later = "now() + interval '4 hours'"
+    desk.set(f"state = 'claimed', up_to_seq = 1, claimed_until = {later}, next_try_at = {later}")
+    await desk.answer()
+    desk.set(f"next_try_at = {later}", "pending")  # as a sweep does that finds it due
+    await desk.read(1)
+    assert await desk.seen() == [("cancelled", 1, 1, "read"), ("pending", 2, None, None)]
+    [(put_off,)] = execute(service.database_url, "SELECT next_try_at FROM support_notices WHERE state = 'pending'")
+    assert put_off is None
+
+
 async def test_staff_are_told_of_each_change(service: Service) -> None:
     desk = await Desk(service).set_up()
     await desk.answer()

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from chatsvc.session import Session, Statement
 from chatsvc.store.chats import list_item, lock_chat
-from chatsvc.store.notices import TOLD, Reason, follow_reading
+from chatsvc.store.notices import FREE, TOLD, Reason, follow_reading
 from chatsvc.wire import SupportChatListItem
 
 MESSAGES_MAX = 200  # in one e-mail, the first ones; it shows a few and says how many more there are
@@ -93,12 +93,6 @@ _SENT = Statement(
     UPDATE support_notices SET state = 'sent', sent_at = statement_timestamp(), reason = NULL, claimed_until = NULL, next_try_at = NULL
     WHERE id = $1 AND state <> 'sent' RETURNING sent_at
     """,
-)
-# What waited for an e-mail that will not go out waits no longer.
-_FREE = Statement(
-    "notice_free",
-    ("uuid",),
-    "UPDATE support_notices SET next_try_at = NULL WHERE chat_id = $1 AND state = 'pending' AND attempts = 0",
 )
 # What was to follow the e-mail that has gone out: not sooner than the interval after it.
 _FOLLOW_SENT = Statement(
@@ -234,7 +228,7 @@ def _decide(session: Session, chat_id: str, notice: _Open, terms: Terms) -> Step
 
 def _end(session: Session, chat_id: str, notice_id: str, state: str, reason: str, last_seq: int | None = None) -> Step:
     session.execute(_END, notice_id, state, reason, last_seq)
-    session.execute(_FREE, chat_id)
+    session.execute(FREE, chat_id)
     return Step(ended=state, chat=list_item(session, chat_id))
 
 

@@ -37,6 +37,13 @@ FIRST_UNREAD = """
     WHERE m.chat_id = $1 AND m.sender_type = 'admin' AND m.read_at IS NULL
 """
 
+# What waited for an e-mail that will not go out waits no longer.
+FREE = Statement(
+    "notice_free",
+    ("uuid",),
+    "UPDATE support_notices SET next_try_at = NULL WHERE chat_id = $1 AND state = 'pending' AND attempts = 0",
+)
+
 # After a read: a notice follows the first message that is still unread, or there is nothing left to tell. What is unread is always the
 # end of a chat. One that may be out is not cancelled while somebody is sending it: that ends by itself.
 _FOLLOW_READING = Statement(
@@ -122,7 +129,10 @@ def follow_reading(session: Session, chat_id: str, email_delay_s: float) -> bool
 
     Returns whether anything changed.
     """
-    return bool(session.execute(_FOLLOW_READING, chat_id, email_delay_s))
+    changed = bool(session.execute(_FOLLOW_READING, chat_id, email_delay_s))
+    if changed:
+        session.execute(FREE, chat_id)
+    return changed
 
 
 def cancel(session: Session, chat_id: str, reason: Reason) -> bool:
