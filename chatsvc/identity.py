@@ -185,9 +185,11 @@ class IdentityService:
         if needs_rehash(record.password_hash):
             renewed = await self._passwords.hash(password)
             await self._db.write(accounts.replace_password_hash, record.user_id, record.password_hash, renewed)
+            record = record._replace(password_hash=renewed)
         token = tokens.new_secret()
-        session = (str(uuid7()), record.user_id, tokens.hash_token(token), user_agent)
-        await self._db.write(accounts.create_session, *session)
+        session = (str(uuid7()), record, tokens.hash_token(token), user_agent)
+        if not await self._db.write(accounts.create_session, *session):
+            raise Unauthorized("the password was changed meanwhile")
         return token
 
     async def check_password(self, email: str, password: str, address: str) -> PasswordRecord:

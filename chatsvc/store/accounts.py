@@ -178,12 +178,17 @@ def any_staff(session: Session) -> bool:
 
 
 def create_session(
-    session: Session, session_id: str, user_id: str, token_hash: str, user_agent: str | None = None
-) -> None:
-    """Stores a login and removes those that have expired."""
+    session: Session, session_id: str, proven: PasswordRecord, token_hash: str, user_agent: str | None = None
+) -> bool:
+    """Stores a login and removes those that have expired. False: the password that was proven is no longer the account's."""
     delete_from(StaffSession).where(is_expired()).execute(session.database)
-    new = StaffSession.insert(id=session_id, user=user_id, token_hash=token_hash, user_agent=user_agent)
+    same = (User.id == proven.user_id) & (User.password_hash == proven.password_hash)
+    # Locked: whoever changes the password meanwhile ends this session too.
+    if not list(User.select(User.id).where(same).for_update().tuples().execute(session.database)):
+        return False
+    new = StaffSession.insert(id=session_id, user=proven.user_id, token_hash=token_hash, user_agent=user_agent)
     new.on_conflict_ignore().execute(session.database)
+    return True
 
 
 def delete_session(session: Session, session_id: str) -> None:

@@ -65,7 +65,7 @@ async def open_session(service: Service, *, revoked: bool = False, email: str = 
     record = await service.app.db.read(accounts.password_of, email)
     assert record is not None
     token, session_id = tokens.new_secret(), str(uuid4())
-    await service.app.db.write(accounts.create_session, session_id, record.user_id, tokens.hash_token(token))
+    await service.app.db.write(accounts.create_session, session_id, record, tokens.hash_token(token))
     if revoked:
         await service.app.db.write(accounts.delete_session, session_id)
     return token

@@ -114,6 +114,23 @@ async def test_one_account_has_20_tries_in_5_minutes_from_the_whole_world(
 # ---- who has an account ----
 
 
+async def test_a_login_under_way_with_the_old_password_ends_when_that_is_changed(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Checking takes 80 ms: a session that is opened after them would outlive the end of all others."""
+    await service.create_staff()
+    browser, matches = await Browser.open(service), service.app.identity._passwords.matches
+
+    async def slow(password: str, password_hash: str | None) -> bool:
+        is_right = await matches(password, password_hash)
+        await service.app.db.write(accounts.save_staff, "", STAFF, None, hash_password("another horse battery"))
+        return is_right
+
+    monkeypatch.setattr(service.app.identity._passwords, "matches", slow)
+    answer = await browser.login(STAFF, PASSWORD)
+    assert answer.status == 401 and "chatsvc" not in read_cookies(answer)
+
+
 async def test_known_and_unknown_accounts_are_treated_alike(service: Service, verified: list[str]) -> None:
     """The same work (one verification of a hash), the same answer. Measured by what is done: times jitter."""
     await service.create_staff()
