@@ -41,26 +41,36 @@ class CatchUp:
 
     async def run(self) -> None:
         """For ever."""
+        overtaken: set[str] = set()  # chats whose state was no longer the newest when it came
         while True:
-            with contextlib.suppress(TimeoutError):  # cut off: a round without being asked
-                await asyncio.wait_for(self._wanted.wait(), ROUND_S if self._is_cut_off() else None)
+            if not overtaken:
+                with contextlib.suppress(TimeoutError):  # cut off: a round without being asked
+                    await asyncio.wait_for(self._wanted.wait(), ROUND_S if self._is_cut_off() else None)
+            of_all = self._wanted.is_set() or not overtaken
             self._wanted.clear()
             try:
-                await self._round()
+                overtaken = await self._round(None if of_all else overtaken)
             except DomainError:
                 self._wanted.set()  # the database does not answer: once more
+            except Exception:
+                log.exception("streams could not be brought up to date")
+                self._wanted.set()
+                await asyncio.sleep(ROUND_S)
             await asyncio.sleep(PAUSE_S)
 
-    async def _round(self) -> None:
+    async def _round(self, only: set[str] | None) -> set[str]:
+        """Of all chats, or of some `only`: where much happens there is always one that is overtaken, and that must not ask for all of them again."""
         self.rounds += 1
-        if self._streams.has_staff:
+        if only is None and self._streams.has_staff:
             self._streams.deliver(Event.of(STAFF_TOPIC, await self._staff_state()))
         versions = self._streams.versions
-        if not versions:
-            return
-        states = await self._chat_states(list(versions))
+        if only is not None:
+            versions = {chat_id: versions[chat_id] for chat_id in only & versions.keys()}
+        overtaken: set[str] = set()
+        states = await self._chat_states(list(versions)) if versions else {}
         for n, (chat_id, state) in enumerate(states.items(), 1):
             if not self._streams.tell_chat(chat_id, state, versions[chat_id]):
-                self._wanted.set()
+                overtaken.add(chat_id)
             if n % YIELD_EVERY == 0:
                 await asyncio.sleep(0)
+        return overtaken

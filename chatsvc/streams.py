@@ -283,5 +283,8 @@ class Streams:
             valid = await self._valid_access_ids(access_ids)
         except Unavailable:
             return  # what cannot be checked now is checked next time
+        except Exception:
+            log.exception("it could not be checked which sessions and tokens still hold")
+            return
         for access_id in set(access_ids) - valid:
             self.close_access(access_id)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tornado.ioloop import IOLoop
 
-from chatsvc import connection, streams, subscriber
+from chatsvc import catchup, connection, streams, subscriber
 from chatsvc.events import Event, chat_topic
 from chatsvc.store import accounts
 from chatsvc.streams import PING_INTERVAL_S, YIELD_EVERY, Streams
@@ -231,6 +231,61 @@ def test_a_session_or_token_ended_elsewhere_ends_its_streams(
         assert await close_event(by_token) == {"reason": "revoked", "reconnect": False}
 
     io_loop.run_sync(play)
+
+
+async def test_an_error_that_nobody_foresaw_ends_no_watch_over_streams(
+    service: Service, expected_log: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else nothing would be caught up, and no session's end noticed, until the next start; and no line in the log would say so."""
+    for line in ("streams could not be brought up to date", "it could not be checked which sessions"):
+        expected_log.append(line)
+    monkeypatch.setattr(catchup, "ROUND_S", 0.0)
+    monkeypatch.setattr(catchup, "PAUSE_S", 0.0)
+    catch_up, registry = service.app.catch_up, service.app.streams
+    await service.create_staff()
+    stream = await open_stream(service, None, STAFF_STREAM, Cookie=cookie_header(await service.login()))
+    read, check = catch_up._staff_state, registry._valid_access_ids
+    asked: list[str] = []
+
+    async def failing(*_: Any) -> Any:
+        asked.append("failed")
+        monkeypatch.setattr(catch_up, "_staff_state", read)
+        monkeypatch.setattr(registry, "_valid_access_ids", check)
+        raise RuntimeError("nobody foresaw this")
+
+    monkeypatch.setattr(catch_up, "_staff_state", failing)
+    catch_up.missed()
+    assert (await stream.next("state")).data["unread_chats"] == 0
+    monkeypatch.setattr(registry, "_valid_access_ids", failing)
+    registry.end_access(None)
+    await until(lambda: len(asked) == 2)
+    await service.create_staff()  # ends the sessions
+    registry.end_access(None)
+    assert await close_event(stream) == {"reason": "revoked", "reconnect": False}
+
+
+async def test_only_a_chat_that_was_overtaken_is_asked_for_again(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where much happens there is always one; asking for all again because of it would never end."""
+    monkeypatch.setattr(catchup, "PAUSE_S", 0.0)
+    catch_up, staff = service.app.catch_up, await service.staff_token()
+    busy, quiet = [service.user_token(sub) for sub in ("busy", "quiet")]
+    opened = [await open_stream(service, token, USER_STREAM) for token in (busy, quiet)]
+    read, asked = catch_up._chat_states, list[list[str]]()
+
+    async def slow(chat_ids: Any) -> Any:
+        asked.append(list(chat_ids))
+        states = await read(chat_ids)
+        if len(asked) == 1:
+            await service.post(f"/admin/chats/{await service.chat_id(busy)}/archive", staff, {})
+        return states
+
+    monkeypatch.setattr(catch_up, "_chat_states", slow)
+    catch_up.missed()
+    assert (await opened[0].next("chat_updated")).data["archived"] is True
+    assert (await opened[0].next("state")).data["archived"] is True
+    assert len(asked[0]) == 2 and asked[1:] == [[await service.chat_id(busy)]]
 
 
 async def test_a_stop_ends_all_with_a_time_to_come_back(service: Service) -> None:
