@@ -141,7 +141,8 @@ def bus_url(text: str) -> str:
 def smtp_url(text: str) -> str:
     parts = split(text)
     if not parts or parts.scheme not in ("smtp", "smtps") or not parts.hostname or parts.path.strip("/"):
-        raise ValueError("smtp://user:password@host:587, smtps://user:password@host:465, or smtp://host:25?tls=off")
+        hint = "smtp://user:password@host:587, smtps://user:password@host:465, or smtp://host:25?tls=off"
+        raise ValueError(f"{hint}; special characters in user and password percent-encoded")
     if bool(parts.username) != bool(parts.password):
         raise ValueError("user and password, or neither; special characters percent-encoded")
     query = parse_qsl(parts.query, keep_blank_values=True)

@@ -53,7 +53,10 @@ SECRET = "at least 32 bytes, such as `openssl rand -hex 32` prints"
 ORIGINS = "origins as browsers send them, such as https://www.example.com: scheme, lower-case host, no path"
 DATABASE = "postgresql://user:password@host:5432/database"
 BUS = "redis://user:password@host:6379, or rediss:// with TLS"
-SMTP = "smtp://user:password@host:587, smtps://user:password@host:465, or smtp://host:25?tls=off"
+SMTP = (
+    "smtp://user:password@host:587, smtps://user:password@host:465, or smtp://host:25?tls=off; "
+    "special characters in user and password percent-encoded"
+)
 NO_PATH = "an address without path or final slash, such as https://chat.example.com"
 PAGE = "the address of a page, without #fragment, such as https://www.example.com/help"
 MAILBOX = "one mailbox, such as Support <support@example.com>"

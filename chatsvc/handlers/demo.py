@@ -35,7 +35,7 @@ USERS = {
     "kim": DemoUser("demo-kim", "kim@example.com", "Kim Example"),
 }
 PEOPLE = {"alex": "Alex Example", "kim": "Kim Example", "visitor": "an anonymous visitor"}
-LANGUAGES = {"": "as the browser", "en": "English", "de": "Deutsch"}
+LANGUAGES = {"": "as this page", "en": "English", "de": "Deutsch"}
 THEMES = {"auto": "as the system", "light": "light", "dark": "dark"}
 CHOICES = [("as", "You are", PEOPLE), ("lang", "Language", LANGUAGES), ("theme", "Colours", THEMES)]
 ACCENT = "#1f6f54"

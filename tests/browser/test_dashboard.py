@@ -188,6 +188,18 @@ def test_times_are_in_the_readers_time_zone(server: Server, staff_cookies: Any, 
     assert offset == -330
 
 
+def test_times_are_written_as_in_the_readers_country(
+    server: Server, staff_cookies: Any, new_context: NewContext
+) -> None:
+    """The page is in English for both: British staff read 16:52, American staff 4:52 PM."""
+    token = server.token(person())
+    server.say(token, "hello")
+    for locale, clock in (("en-GB", r"^\d\d:\d\d$"), ("en-US", r"^\d{1,2}:\d\d\s[AP]M$")):
+        page = new_context(storage_state=staff_cookies, locale=locale).new_page()
+        open_chat(page, server, server.chat_of(token))
+        expect(page.locator("[data-clock]")).to_have_text(re.compile(clock))
+
+
 def test_it_works_without_javascript(server: Server, new_context: NewContext) -> None:
     name = f"Nora {person()[-8:]}"
     token = server.token(person(), name=name)

@@ -191,6 +191,16 @@ def test_german_theme_and_a_brand_colour_with_readable_text(server: Server, new_
     expect(box(page)).to_have_attribute("placeholder", "Write a message…")
 
 
+@pytest.mark.parametrize("lang", ["en", "en_US", "de"])
+def test_times_are_written_as_in_the_readers_country(server: Server, new_context: NewContext, lang: str) -> None:
+    """`en_US` is wrong for a language tag, and many pages have it: the chat works there all the same."""
+    context = new_context(locale="en-GB")
+    page = host_page(context, server, token=server.token(person()), attributes=f'lang="{lang}"')
+    open_chat(page)
+    write(page, "hello")
+    expect(page.locator("support-chat .message time")).to_have_text(re.compile(r"^\d\d:\d\d$"))
+
+
 def test_on_a_phone_it_fills_the_screen(server: Server, new_context: NewContext) -> None:
     page = host_page(new_context(viewport={"width": 390, "height": 800}), server, token=server.token(person()))
     open_chat(page)

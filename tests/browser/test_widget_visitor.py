@@ -30,7 +30,7 @@ def test_an_address_can_be_left_after_the_first_message(server: Server, new_cont
     contact(page).fill("nobody")
     contact(page).press("Enter")
     error = page.locator("support-chat .contact").get_by_role("alert")
-    expect(error).to_have_text("This is no e-mail address. One like name@example.com would be.")
+    expect(error).to_have_text("This is not an e-mail address. It should look like name@example.com.")
     expect(contact(page)).to_be_focused()
     expect(contact(page)).to_have_attribute("aria-invalid", "true")
     page.context.route("**/visitors/me", lambda route: route.abort(), times=1)

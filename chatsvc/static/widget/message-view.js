@@ -2,6 +2,7 @@
 /** How one message looks. */
 import { h } from "./dom.js";
 import { linked } from "./links.js";
+import { locale } from "./locale.js";
 
 /** @typedef {import("../support-chat.js").SupportMessage} SupportMessage */
 /** @typedef {import("./message-store.js").Outgoing} Outgoing */
@@ -33,8 +34,8 @@ export function dayOf(at) {
 
 /** @param {string} language @param {import("./strings.js").Strings} strings */
 export function describer(language, strings) {
-  const clock = new Intl.DateTimeFormat(language, { hour: "numeric", minute: "2-digit" });
-  const date = new Intl.DateTimeFormat(language, { weekday: "long", month: "long", day: "numeric" });
+  const clock = new Intl.DateTimeFormat(locale(language), { hour: "numeric", minute: "2-digit" });
+  const date = new Intl.DateTimeFormat(locale(language), { weekday: "long", month: "long", day: "numeric" });
   return {
     /** @param {Date} at */
     time: (at) => clock.format(at),

@@ -35,7 +35,7 @@ const en = {
   contactExample: "name@example.com",
   contactSave: "Save",
   contactSkip: "No, thanks",
-  contactWrong: "This is no e-mail address. One like name@example.com would be.",
+  contactWrong: "This is not an e-mail address. It should look like name@example.com.",
   contactFailed: "That did not work. Please try again.",
   contactSaved: "Thank you. We can reach you now.",
 };
@@ -77,7 +77,7 @@ const de = {
   contactExample: "name@example.com",
   contactSave: "Speichern",
   contactSkip: "Nein, danke",
-  contactWrong: "Das ist keine E-Mail-Adresse. Eine wie name@example.com wäre eine.",
+  contactWrong: "Das ist keine E-Mail-Adresse. Eine wie name@example.com wäre richtig.",
   contactFailed: "Das hat nicht geklappt. Bitte versuchen Sie es noch einmal.",
   contactSaved: "Danke. Wir können Sie jetzt erreichen.",
 };

@@ -53,7 +53,7 @@ svg { inline-size: 22px; block-size: 22px; fill: currentColor; }
 .meta .plain { margin-block: -12px; }
 .foot { position: relative; border-block-start: 1px solid var(--line); }
 .composer { display: flex; align-items: flex-end; gap: 8px; margin: 0; padding: 10px; padding-block-end: max(10px, env(safe-area-inset-bottom)); }
-.contact { display: grid; gap: 8px; margin: 0; padding: 12px 14px 4px; background: var(--soft); font-size: 14px; }
+.contact { display: grid; gap: 8px; margin: 0; padding: 12px 14px; background: var(--soft); font-size: 14px; }
 .contact[hidden] { display: none; }
 .contact p { margin: 0 0 8px; }
 .contact > div { display: flex; gap: 8px; }

@@ -1,0 +1,11 @@
+// @ts-check
+/** How the reader writes times and dates: the language is the text's, the region the browser's. */
+
+const WELL_FORMED = /^[a-z]{2,3}(-[a-z\d]{2,8})*$/i; // Intl throws at others, such as `en_US` in a page, or `en-US@posix` in a browser
+
+/** @param {string} language of the text around @returns {string} such as `en-GB` for `en` in a British browser */
+export function locale(language) {
+  const primary = language.slice(0, 2).toLowerCase();
+  const known = [...navigator.languages, language].filter((tag) => WELL_FORMED.test(tag));
+  return known.find((tag) => tag.toLowerCase().split("-")[0] === primary) ?? primary;
+}
