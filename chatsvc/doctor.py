@@ -83,6 +83,7 @@ def _with_database(config: Config, url: str) -> Iterator[Finding]:
         if any(finding.level == "FAIL" for finding in checked):
             yield from _without_database(config)
         else:
+            yield doctor_database.staff(session)
             yield from doctor_notices.check(session)
             yield from doctor_stream.check(config, session)
 

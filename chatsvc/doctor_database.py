@@ -8,6 +8,7 @@ from chatsvc.doctor_finding import Finding, fail, ok, warn
 from chatsvc.models import StaffSession, StaffToken, SupportChat, SupportMessage, SupportNotice, User
 from chatsvc.schema import MIGRATIONS
 from chatsvc.session import Session
+from chatsvc.store.accounts import any_staff
 from chatsvc.tokens import LEEWAY
 
 VERSION_MIN = 14  # what the service is tested with, up to 18
@@ -102,6 +103,13 @@ def connections(session: Session) -> Finding:
     if free + ours >= CONNECTIONS_NEEDED:
         return ok("database connections", found)
     return warn("database connections", found, f"{CONNECTIONS_NEEDED} are needed: raise max_connections")
+
+
+def staff(session: Session) -> Finding:
+    """Needs a schema that is current."""
+    if any_staff(session):
+        return ok("staff", "there is an account to log in with")
+    return warn("staff", "nobody can log in to the dashboard yet", "run the command `create-admin EMAIL`")
 
 
 def clock(session: Session, now: Callable[[], float] = time.time) -> Finding:

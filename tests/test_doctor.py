@@ -19,6 +19,7 @@ from chatsvc.config import Config, load_or_create_secret
 from chatsvc.doctor import findings
 from chatsvc.doctor_finding import Finding
 from chatsvc.session import Session
+from chatsvc.store.accounts import save_staff
 from tests.support.command import Command
 from tests.support.postgres import Cluster, execute, with_database
 from tests.support.process import ROOT, ServerProcess, free_port
@@ -211,6 +212,12 @@ def test_a_database_in_order_has_no_failure(session: Session) -> None:
     assert [one for one in seen.values() if one.level == "FAIL"] == []
     assert seen["database"].found.startswith("PostgreSQL 1")
     assert seen["database settings"].found.startswith("fsync = off, ")  # as in all tests
+
+
+def test_a_dashboard_that_nobody_can_log_in_to_is_told(session: Session) -> None:
+    assert doctor_database.staff(session).level == "warn"
+    save_staff(session, str(uuid4()), "staff@example.com", None, "a hash")
+    assert doctor_database.staff(session).level == "ok"
 
 
 def test_a_version_that_is_too_old_fails(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,10 @@ export class SmallForms {
 
   /** @param {boolean} archived */
   show(archived) {
-    this.#archive.hidden = archived;
-    this.#restore.hidden = !archived;
+    const [shown, hidden] = archived ? [this.#restore, this.#archive] : [this.#archive, this.#restore];
+    const focused = hidden.contains(document.activeElement);
+    hidden.hidden = true;
+    shown.hidden = false;
+    if (focused) shown.querySelector("button")?.focus(); // who pressed the one stands on the other
   }
 }
