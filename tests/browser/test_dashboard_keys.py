@@ -198,6 +198,7 @@ def test_without_a_mouse(server: Server, new_context: NewContext) -> None:
         raise AssertionError(f"{name} is not reached with Tab")
 
     page.goto(f"{server.url}/login")
+    expect(page.locator("#email")).to_be_focused()
     keys.type(STAFF_EMAIL)
     keys.press("Tab")
     keys.type(STAFF_PASSWORD)
