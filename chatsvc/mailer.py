@@ -177,10 +177,10 @@ class SmtpMailer:
             return said
         if code == CLOSING:
             self._drop()
+        if code < 500 or (code in LOGIN_WANTED and about != "sender"):
+            raise NotNow(said)  # a login that only some recipients need is no reason to hold up the others
         if code in LOGIN_WANTED:
             raise Unusable("the mail server wants another login", said)
-        if code < 500:
-            raise NotNow(said)
         if about == "sender":
             raise Unusable("the mail server refuses the sender, MAIL_FROM", said)
         known_bad = about == "recipient" and not _ABOUT_POLICY.match(answer)

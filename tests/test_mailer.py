@@ -72,6 +72,7 @@ UNUSABLE: tuple[type[DeliveryError], dict[str, Any]] = (Unusable, {})
         ("MAIL", "550 5.7.1 this sender may not", UNUSABLE),
         ("MAIL", "530 5.7.0 log in first", UNUSABLE),
         ("RCPT", "450 4.2.1 greylisted", NOT_NOW),
+        ("RCPT", "530 5.7.0 log in to send elsewhere", NOT_NOW),
         ("RCPT", "550 no such user", BAD_ADDRESS),
         ("RCPT", "550 5.1.1 <alice@example.com>: Alice@example.com is unknown", BAD_ADDRESS),
         ("RCPT", "550 5.7.1 relaying denied", REFUSED),

@@ -90,6 +90,11 @@ async def test_while_one_is_under_way_it_is_neither_sent_again_nor_called_back(s
     assert await desk.notices.send_now(desk.chat_id) is False
     assert await desk.notices.do_not_send(desk.chat_id) is True
     assert await desk.seen() == [("claimed", 1, 1, "staff")]  # not again
+    await desk.staff_do("archive")
+    assert await desk.seen() == [("claimed", 1, 1, "staff")]  # what staff declined stays declined
+    await desk.staff_do("unarchive")
+    await desk.answer()
+    assert await desk.notices.send_now(desk.chat_id) is False  # the next one follows, after the interval
 
 
 @pytest.mark.parametrize(("up_to", "left"), [(1, ("claimed", 1, 2, None)), (2, ("cancelled", 1, 2, "read"))])

@@ -69,7 +69,7 @@ _CANCEL = Statement(
     """
     UPDATE support_notices n SET
         state = CASE WHEN n.state = 'claimed' AND n.next_try_at IS NULL THEN 'claimed' ELSE 'cancelled' END,
-        reason = $2, up_to_seq = coalesce(n.up_to_seq, c.last_seq)
+        reason = CASE WHEN n.state = 'claimed' THEN coalesce(n.reason, $2) ELSE $2 END, up_to_seq = coalesce(n.up_to_seq, c.last_seq)
     FROM support_chats c WHERE c.id = $1 AND n.chat_id = $1 AND n.state IN ('pending', 'claimed')
     RETURNING n.id
     """,
@@ -78,8 +78,10 @@ _BRING_FORWARD = Statement(
     "notice_bring_forward",
     ("uuid",),
     """
-    UPDATE support_notices SET due_at = least(due_at, statement_timestamp()), next_try_at = NULL
-    WHERE chat_id = $1 AND state = 'pending' RETURNING id
+    UPDATE support_notices n SET due_at = least(n.due_at, statement_timestamp()), next_try_at = NULL
+    WHERE n.chat_id = $1 AND n.state = 'pending'
+      AND NOT EXISTS (SELECT FROM support_notices o WHERE o.chat_id = $1 AND o.state = 'claimed')
+    RETURNING n.id
     """,
 )
 _FORGET_DECLINED = Statement(
@@ -143,7 +145,7 @@ def cancel(session: Session, chat_id: str, reason: Reason) -> bool:
 def send_now(session: Session, chat_id: str, notice_id: str) -> bool:
     """Makes what is unread and was not told due at once, whatever was decided before; `notice_id` is for a new one.
 
-    Returns False if there is nothing to tell, or if an e-mail is under way.
+    Returns False if there is nothing to tell, or if an e-mail is under way: what follows waits for its end.
     """
     lock_chat(session, chat_id)
     if session.execute(_BRING_FORWARD, chat_id):
