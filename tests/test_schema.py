@@ -203,14 +203,14 @@ COUNTED = "count_chats"  # reads at most 1,000 rows of each kind, from wherever 
 
 
 def statements() -> list[Statement]:
-    found = [
-        value
+    found = {
+        value.name: value
         for module in (chats, claims, messages, notices, search)
         for value in vars(module).values()
         if isinstance(value, Statement)
-    ]
+    }
     assert len(found) > 15
-    return found
+    return list(found.values())
 
 
 def plan_nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
