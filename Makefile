@@ -3,6 +3,8 @@
 
 PY := .venv/bin/python
 TSC := node_modules/.installed
+# two processes, a file stays in one of them; what kills, freezes and floods runs alone afterwards
+TWO := -n 2 --dist loadfile
 DEV := .venv/.installed-dev .venv/chromium .venv/programs $(TSC)
 
 .PHONY: install run test check bench lock clean lint try-install
@@ -16,11 +18,12 @@ run: .venv/.installed
 
 # what is quick: before each commit
 check: lint
-	$(PY) -m pytest -m "not fault and not browser and not slow"
+	$(PY) -m pytest $(TWO) -m "not fault and not browser and not slow"
 
 # everything: before each push, and in CI
 test: lint
-	$(PY) -m pytest
+	$(PY) -m pytest $(TWO) -m "not fault"
+	$(PY) -m pytest -m fault
 
 lint: $(DEV)
 	$(PY) -m ruff format --check .

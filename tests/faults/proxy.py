@@ -26,6 +26,7 @@ class Proxy:
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._pairs: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = set()
+        self._clients: list[asyncio.StreamWriter] = []  # all there ever were
         self._tasks: set[asyncio.Task[None]] = set()
         self._listener: asyncio.Server | None = None
 
@@ -41,6 +42,9 @@ class Proxy:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for client in self._clients:  # half-open ones too
+            client.transport.abort()
+        await asyncio.sleep(0)  # their sockets are closed in the loop's next turn
 
     def cut(self) -> None:
         """Ends all connections, both sides, with RST."""
@@ -66,6 +70,7 @@ class Proxy:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        self._clients.append(writer)
         try:
             with contextlib.suppress(OSError, asyncio.CancelledError):  # asyncio 3.11 logs a cancelled one as an error
                 await self._join(reader, writer)

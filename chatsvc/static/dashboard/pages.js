@@ -8,13 +8,14 @@ const LINKS = ".card a, .back, #latest";
 export class Pages {
   #shown; #failed;
   #turn = 0;
+  #page = page();
 
   /** @param {{ shown: () => void, failed: () => void, resized: () => void }} actions shown: another chat, or none, is in the page now */
   constructor({ shown, failed, resized }) {
     this.#shown = shown;
     this.#failed = failed;
     document.addEventListener("click", (event) => this.#clicked(event));
-    window.addEventListener("popstate", () => (WIDE.matches ? void this.#show(location.href, false) : location.reload()));
+    window.addEventListener("popstate", () => this.#moved());
     WIDE.addEventListener("change", resized);
   }
 
@@ -22,6 +23,13 @@ export class Pages {
   async go(url) {
     if (!WIDE.matches) location.assign(url);
     else await this.#show(url, true);
+  }
+
+  /** Back or forward; a jump within the page, as by "Skip to the reply", is none. */
+  #moved() {
+    if (page() === this.#page) return;
+    if (WIDE.matches) void this.#show(location.href, false);
+    else location.reload();
   }
 
   /** @param {MouseEvent} event */
@@ -40,6 +48,7 @@ export class Pages {
     const fresh = fetched && fetched.getElementById("chat");
     if (turn !== this.#turn || !fresh) return; // somebody has clicked on
     if (push) history.pushState(null, "", url);
+    this.#page = page();
     document.getElementById("chat")?.replaceWith(document.importNode(fresh, true));
     document.body.className = fetched.body.className;
     document.title = fetched.title;
@@ -52,4 +61,9 @@ export class Pages {
     else this.#failed();
     return null;
   }
+}
+
+/** Which page this is, whatever place in it. */
+function page() {
+  return location.pathname + location.search;
 }
