@@ -189,7 +189,8 @@ class SmtpMailer:
     def _connected(self) -> smtplib.SMTP:
         if self._smtp is None:
             try:
-                self._smtp = connect(self._server, self._limit_s, self._opened)
+                # each step may take longer than all of them: it is `cut` that ends an e-mail, and says so
+                self._smtp = connect(self._server, 2 * self._limit_s, self._opened)
             except Exception as error:
                 self._drop()
                 raise self._no_connection(error) from error

@@ -143,13 +143,13 @@ def test_a_reply_that_fails_stays_in_the_box_with_the_reason(server: Server, sta
     open_chat(staff_page, server, server.chat_of(token))
     staff_page.route("**/admin/chats/*/messages", lambda route: route.abort(), times=1)
     staff_page.get_by_label("Reply").fill("typed with care")
-    staff_page.get_by_role("button", name="Send").click()
+    staff_page.get_by_role("button", name="Send", exact=True).click()
     expect(staff_page.get_by_role("alert")).to_contain_text("The server does not answer")
     expect(staff_page.get_by_label("Reply")).to_have_value("typed with care")
     staff_page.reload()
     expect(staff_page.get_by_label("Reply")).to_have_value("typed with care")
     expect(staff_page.locator("body[data-live=yes]")).to_be_visible()
-    staff_page.get_by_role("button", name="Send").click()
+    staff_page.get_by_role("button", name="Send", exact=True).click()
     expect(bubbles(staff_page)).to_have_text(["hello", "typed with care"])
 
 
@@ -222,14 +222,14 @@ def test_it_works_without_javascript(server: Server, new_context: NewContext) ->
     expect(bubbles(page)).to_have_text([f"message {number}" for number in range(1, 11)])
     page.get_by_role("link", name="Latest messages").click()
     page.get_by_label("Reply").fill("An answer\nin two lines")
-    page.get_by_role("button", name="Send").click()
+    page.get_by_role("button", name="Send", exact=True).click()
     expect(bubbles(page).last).to_have_text("An answer\nin two lines")
     page.get_by_label("Reply").fill("界" * 10_000)  # 90,000 bytes if it were encoded as most forms are
-    page.get_by_role("button", name="Send").click()
+    page.get_by_role("button", name="Send", exact=True).click()
     expect(bubbles(page)).to_have_count(50)
     assert [message["content"] for message in server.stored(token)[-2:]] == ["An answer\nin two lines", "界" * 10_000]
     page.get_by_label("Reply").fill("x" * 10_001)
-    page.get_by_role("button", name="Send").click()
+    page.get_by_role("button", name="Send", exact=True).click()
     expect(page.get_by_role("alert")).to_have_text("Too long: 10000 characters are allowed.")
     expect(page.get_by_label("Reply")).to_have_value("x" * 10_001)
     page.get_by_role("searchbox").fill(name)

@@ -145,7 +145,7 @@ def test_drafts_stay_with_their_chats(server: Server, wide_page: Page) -> None:
     page.go_back()
     expect(reply_box(page)).to_have_value("for Anna")
     live(page)
-    page.get_by_role("button", name="Send").click()
+    page.get_by_role("button", name="Send", exact=True).click()
     expect(bubbles(page)).to_have_text(["hello", "for Anna"])
     page.reload()
     expect(reply_box(page)).to_have_value("")

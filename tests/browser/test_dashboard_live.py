@@ -293,7 +293,7 @@ def test_the_server_dies_and_the_page_says_how_old_it_is(own_server: Server, new
     page.clock.fast_forward(125_000)
     expect(banner).to_contain_text("Not live. What you see is 2 minutes old.")
     reply_box(page).fill("typed in the dark")
-    page.get_by_role("button", name="Send").click()
+    page.get_by_role("button", name="Send", exact=True).click()
     expect(page.get_by_role("alert")).to_have_text("The server does not answer. Your text is still here: try again.")
     expect(reply_box(page)).to_have_value("typed in the dark")
     server.start()
@@ -308,7 +308,7 @@ def test_the_server_dies_and_the_page_says_how_old_it_is(own_server: Server, new
     shown = page.locator(".card").evaluate_all("(cards) => cards.map((card) => card.id.slice('chat-'.length))")
     assert shown == stored
     expect(page.locator(".tabs [aria-current] .count")).to_have_text(str(len(stored)))
-    page.get_by_role("button", name="Send").click()
+    page.get_by_role("button", name="Send", exact=True).click()
     expect(bubbles(page)).to_have_text(["one", "two", "typed in the dark"])
     expect(reply_box(page)).to_have_value("")
     assert [message["content"] for message in server.stored(token)] == ["one", "two", "typed in the dark"]

@@ -32,14 +32,14 @@ def test_user_and_staff_through_a_kill(own_server: Server, new_context: NewConte
         write(user, text)
     expect(user.locator("support-chat .unsent")).to_have_count(3)
     staff.get_by_label("Reply").fill("Typed in the dark.")
-    staff.get_by_role("button", name="Send").click()
+    staff.get_by_role("button", name="Send", exact=True).click()
     expect(staff.get_by_role("alert")).to_contain_text("does not answer")
 
     server.start()
     said += ["While you were away, one.", "Two.", "Three."]
     _both_show(user, staff, said)
     expect(staff.locator("#stale")).to_be_hidden()
-    staff.get_by_role("button", name="Send").click()
+    staff.get_by_role("button", name="Send", exact=True).click()
     write(user, "Thank you!")
     expect(messages(user)).to_have_count(7)
     stored = [item.inner_text() for item in messages(user).all()]
@@ -56,7 +56,7 @@ def test_user_and_staff_through_a_kill(own_server: Server, new_context: NewConte
 
 def _reply(staff: Page, text: str) -> None:
     staff.get_by_label("Reply").fill(text)
-    staff.get_by_role("button", name="Send").click()
+    staff.get_by_role("button", name="Send", exact=True).click()
     expect(staff.get_by_label("Reply")).to_have_value("")
 
 
