@@ -134,6 +134,7 @@ class StreamConnection:
         self._settle()
         if self._callback is not None:
             self._loop.call_soon(self._callback)
+            self._callback = None  # it holds the subscriber, which holds this: the memory of both goes at once
 
     def _settle(self) -> None:
         if self._taken is not None and not self._taken.done():

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
@@ -130,16 +130,18 @@ class Database:
             if not job.abandoned:
                 _attempt(session, job, _run)
             self._hand_over([job])
+            del job  # else it and its result would stay here until the next
         session.close()
 
     def _write_loop(self) -> None:
         session = Session(self._url, application_name="chatsvc writer")
-        for batch in _batches(self._writes):
+        while batch := _next_batch(self._writes):
             started = time.perf_counter()
             done = _commit(session, [job for job in batch if not job.abandoned])
             if done:
                 self._on_commit(len(done), time.perf_counter() - started)
             self._hand_over(done + [job for job in batch if not job.ran and job.error is None])
+            del batch, done
         session.close()
 
     def _hand_over(self, jobs: list[_Job[Any]]) -> None:
@@ -178,20 +180,21 @@ def _call_then(job: _Job[Any]) -> None:
         log.exception("what follows %s failed", getattr(job.fn, "__name__", job.fn))
 
 
-def _batches(queue: _Queue) -> Iterator[list[_Job[Any]]]:
-    """What waits in the queue, up to BATCH_MAX at a time; a lone job waits for nobody. Ends at None."""
-    while (job := queue.get()) is not None:
-        batch: list[_Job[Any]] = [job]
-        while len(batch) < BATCH_MAX:
-            try:
-                following = queue.get_nowait()
-            except Empty:
-                break
-            if following is None:
-                queue.put(None)
-                break
-            batch.append(following)
-        yield batch
+def _next_batch(queue: _Queue) -> list[_Job[Any]]:
+    """What waits in the queue, up to BATCH_MAX jobs; a lone job waits for nobody. Empty at the end."""
+    batch: list[_Job[Any]] = []
+    job = queue.get()
+    while job is not None:
+        batch.append(job)
+        if len(batch) == BATCH_MAX:
+            return batch
+        try:
+            job = queue.get_nowait()
+        except Empty:
+            return batch
+    if batch:
+        queue.put(None)
+    return batch
 
 
 def _commit(session: Session, batch: list[_Job[Any]]) -> list[_Job[Any]]:

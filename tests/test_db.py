@@ -2,7 +2,9 @@
 
 import asyncio
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import peewee
@@ -52,6 +54,23 @@ async def in_one_batch(database: Database, *work: tuple[Any, ...]) -> list[Any]:
     await asyncio.sleep(0)
     await held.release()
     return await asyncio.gather(*jobs, return_exceptions=True)
+
+
+# ---- what stays ----
+
+
+class Answer:
+    """Something that can be seen to be gone."""
+
+
+def is_gone(answer: weakref.ref[Answer]) -> bool:
+    return answer() is None
+
+
+async def test_a_thread_that_waits_keeps_nothing_of_its_last_job(db: Database) -> None:
+    for run in (db.read, db.write):
+        kept = weakref.ref(await run(lambda session: Answer()))
+        await until(partial(is_gone, kept))
 
 
 # ---- order ----

@@ -1,6 +1,7 @@
 """The life of a stream: heartbeats, caps, why it ends, and what is left of it."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -357,6 +358,29 @@ async def test_the_registry_holds_open_sockets_and_nothing_else(service: Service
             await until(partial(is_open, service, 15 - n))
     assert (registry._topics, registry._of_owner, registry._of_address) == ({}, {}, {})
     assert not any(registry._wheel)
+
+
+async def test_memory_goes_when_it_is_no_longer_needed_and_waits_for_no_collector(service: Service) -> None:
+    gc.collect()
+    gc.disable()
+    before = {
+        name: alive(name) for name in ("UserStreamHandler", "HTTPServerRequest", "Subscriber", "StreamConnection")
+    }
+    try:
+        stream = await open_stream(service, service.user_token())
+        assert alive("Subscriber") == before["Subscriber"] + 1
+        await until(lambda: alive("UserStreamHandler") == before["UserStreamHandler"])
+        await until(lambda: alive("HTTPServerRequest") == before["HTTPServerRequest"])
+        stream.close()
+        await until(lambda: is_open(service, 0))
+        await until(lambda: {name: alive(name) for name in before} == before)
+    finally:
+        gc.enable()
+
+
+def alive(name: str) -> int:
+    """How many objects of a class there are."""
+    return sum(type(one).__name__ == name for one in gc.get_objects())
 
 
 @asynccontextmanager

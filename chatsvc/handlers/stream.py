@@ -53,7 +53,8 @@ class StreamHandler(BaseHandler):
         streams.admit(subscription)
         head = self.stream_head(f"chatsvc, for {self.address}" if staff else "chatsvc")
         detached = self.detach()
-        self.on_finish()  # Tornado does not call it for a detached request
+        self.on_finish()  # Tornado does not call it for a detached request,
+        self.ui.clear()  # nor break this cycle, which would keep all of the request until the garbage collector comes
         if detached.closed():
             return  # the client left while the database was asked
         connection = StreamConnection(detached)
