@@ -7,6 +7,8 @@ from typing import Protocol
 
 from tornado.iostream import IOStream
 
+from chatsvc.poller import Poller
+
 WRITE_BUFFER_BYTES = 256 * 1024  # what a slow reader can hold; without a bound one took 188 MB in 2 s
 SEND_BUFFER_BYTES = (
     128 * 1024
@@ -46,9 +48,9 @@ class StreamConnection:
     Not the IOStream itself: idle, that holds two deques and as many closures, half of what an open stream costs.
     """
 
-    __slots__ = ("_buffer", "_callback", "_is_closing", "_loop", "_socket", "_taken")
+    __slots__ = ("_buffer", "_callback", "_is_closing", "_loop", "_poller", "_socket", "_taken")
 
-    def __init__(self, stream: IOStream) -> None:
+    def __init__(self, stream: IOStream, poller: Poller) -> None:
         """Takes the connection of a detached `stream`, which is closed: its descriptor goes, the connection stays."""
         self._socket = stream.socket.dup()
         stream.close()
@@ -58,7 +60,8 @@ class StreamConnection:
         self._is_closing = False
         self._callback: Callable[[], None] | None = None
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._socket, self._readable)
+        self._poller = poller
+        poller.add(self._socket, self)
 
     @property
     def _is_closed(self) -> bool:
@@ -73,7 +76,7 @@ class StreamConnection:
             frame = self._send(frame)
             if not frame:
                 return None
-            self._loop.add_writer(self._socket, self._writable)
+            self._poller.await_writable(self._socket, self, True)
             self._taken = self._loop.create_future()
         elif len(self._buffer) + len(frame) > WRITE_BUFFER_BYTES and not self._is_closing:
             raise BufferFull
@@ -104,16 +107,16 @@ class StreamConnection:
             self._end()
             return b""
 
-    def _writable(self) -> None:
+    def writable(self) -> None:
         self._buffer = self._send(self._buffer)
         if self._buffer or self._is_closed:
             return
-        self._loop.remove_writer(self._socket)
+        self._poller.await_writable(self._socket, self, False)
         self._settle()
         if self._is_closing:
             self._end()
 
-    def _readable(self) -> None:
+    def readable(self) -> None:
         """A stream's client has nothing to say: what it sends is dropped, its end is noticed."""
         try:
             is_open = bool(self._socket.recv(READ_BYTES))
@@ -127,8 +130,7 @@ class StreamConnection:
     def _end(self) -> None:
         if self._is_closed:
             return
-        self._loop.remove_reader(self._socket)
-        self._loop.remove_writer(self._socket)
+        self._poller.remove(self._socket)
         self._socket.close()
         self._buffer = b""
         self._settle()

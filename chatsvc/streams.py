@@ -13,6 +13,7 @@ from chatsvc.connection import Connection
 from chatsvc.errors import TooManyRequests, Unavailable
 from chatsvc.events import STAFF_TOPIC, Event, chat_id_of, chat_topic
 from chatsvc.line import Line
+from chatsvc.poller import Poller
 from chatsvc.subscriber import REPLAYS_AT_ONCE, Sources, Subscriber, Subscription
 from chatsvc.wire import ChatStateEvent
 
@@ -106,6 +107,7 @@ class Streams:
         self._valid_access_ids = valid_access_ids
         self._on_close = on_close
         self._subscribe, self._unsubscribe = subscribe, unsubscribe
+        self.poller: Poller  # of the streams' sockets
         self.line = Line(OPENINGS_AT_ONCE, STANDSTILL_S)  # for what has to be asked before a stream is opened
         self._gate = asyncio.Semaphore(REPLAYS_AT_ONCE)
         self._topics: dict[str, Topic] = {}
@@ -122,11 +124,13 @@ class Streams:
         return len(self._open)
 
     async def start(self) -> None:
+        self.poller = Poller()
         self._tasks = [asyncio.create_task(self._heartbeats()), asyncio.create_task(self._revalidations())]
 
     async def stop(self) -> None:
         for subscriber in list(self._open):
             subscriber.drop()  # what was still lingering after the drain
+        self.poller.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -26,7 +26,7 @@ LAYERS: list[tuple[str, ...]] = [
      "presentation", "rendering", "metrics", "summary", "embedded*"),
     ("wire", "models", "events", "errors", "delivery", "config", "options", "parsers", "session", "connection",
      "texts", "assets", "bundle", "line", "excerpts"),
-    ("", "address", "words", "limits", "logs", "signals", "sdnotify", "listening", "handlers", "store", "migrations*"),
+    ("", "address", "words", "limits", "logs", "signals", "sdnotify", "listening", "poller", "handlers", "store", "migrations*"),
 ]  # fmt: skip
 # What blocks, and so may not be reached from a handler or a service other than through Database.
 DRIVERS = {"psycopg2", "peewee", "playhouse"}

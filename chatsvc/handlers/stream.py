@@ -57,7 +57,7 @@ class StreamHandler(BaseHandler):
         self.ui.clear()  # nor break this cycle, which would keep all of the request until the garbage collector comes
         if detached.closed():
             return  # the client left while the database was asked
-        connection = StreamConnection(detached)
+        connection = StreamConnection(detached, streams.poller)
         connection.write(head)
         streams.open(subscription, connection)
         log.info("stream opened: %s %s", self.request.path, self.request_id)
