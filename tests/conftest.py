@@ -2,7 +2,6 @@
 
 import inspect
 import logging
-import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,14 +10,13 @@ import pytest
 from tornado.ioloop import IOLoop
 
 from chatsvc.embedded import EmbeddedPostgres
-from tests.support.mail import make_certificate
+from tests.support.certificate import Certificate
 from tests.support.postgres import Cluster
 from tests.support.process import ServerProcess
-from tests.support.redis import REDIS_SERVER, RedisCluster, RedisServer
+from tests.support.redis import RedisCluster, RedisServer
 from tests.support.service import Service, make_config
 
 ASYNC_TEST_LIMIT_S = 30
-collect_ignore = [] if REDIS_SERVER else ["test_redis_bus.py", "test_several_servers.py"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -91,9 +89,8 @@ def service(make_service: ServiceFactory) -> Service:
 
 
 @pytest.fixture
-def certificate(tmp_path: Path) -> ssl.SSLContext:
-    """A mail server's, in the file `certificate` of tmp_path."""
-    return make_certificate(tmp_path)
+def certificate(tmp_path: Path) -> Certificate:
+    return Certificate.make(tmp_path)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The doctor and mail servers: real ones on sockets, each with something wrong."""
 
-import ssl
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import pytest
 
 from chatsvc import doctor_mail
 from chatsvc.doctor_finding import Finding
+from tests.support.certificate import Certificate
 from tests.support.mail import mail_server
 from tests.support.process import free_port
 from tests.support.service import make_config
@@ -41,14 +41,14 @@ def test_a_mail_server_without_tls_is_used_only_when_told_so(tmp_path: Path) -> 
     ("scheme", "door", "how"), [("smtp", "tls_context", "STARTTLS"), ("smtps", "ssl_context", "TLS")]
 )
 def test_a_mail_servers_certificate_is_checked(
-    tmp_path: Path, certificate: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch, scheme: str, door: str, how: str,
+    tmp_path: Path, certificate: Certificate, monkeypatch: pytest.MonkeyPatch, scheme: str, door: str, how: str,
 ) -> None:  # fmt: skip
-    with mail_server(**{door: certificate}, auth_require_tls=scheme == "smtp") as server:
+    with mail_server(**{door: certificate.context()}, auth_require_tls=scheme == "smtp") as server:
         port = server.port
         url = f"{scheme}://me:right@127.0.0.1:{port}"
         unknown = mail_finding(tmp_path, url)
         assert unknown.level == "FAIL" and "CERTIFICATE_VERIFY_FAILED" in unknown.found
-        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate"))
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate.file))
         known = mail_finding(tmp_path, url)
         assert (known.level, known.found) == ("ok", f"127.0.0.1 port {port}, with {how}, logged in")
 

@@ -10,8 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -20,6 +19,8 @@ import pytest
 
 from chatsvc import embedded, embedded_cluster, embedded_launch
 from chatsvc.embedded import EmbeddedError, EmbeddedPostgres
+from tests.support.postgres import answers
+from tests.support.waiting import wait
 
 LIMIT_S = 20
 ROOT = os.geteuid() == 0
@@ -36,25 +37,10 @@ print("stopped", flush=True)
 """
 
 
-def until(what: Callable[[], bool]) -> None:
-    limit = time.monotonic() + LIMIT_S
-    while not what():
-        assert time.monotonic() < limit, "not within the limit"
-        time.sleep(0.01)
-
-
 def sql(url: str, statement: str) -> list[tuple[object, ...]]:
     with contextlib.closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
         cursor.execute(statement)
         return cursor.fetchall() if cursor.description else []
-
-
-def refused(url: str) -> bool:
-    try:
-        psycopg2.connect(url).close()
-    except psycopg2.OperationalError:
-        return True
-    return False
 
 
 def postmaster(data_dir: Path) -> int:
@@ -119,7 +105,7 @@ def test_first_start_creates_and_second_start_keeps(tmp_path: Path) -> None:
         ]
         assert sql(url, "SHOW fsync") == [("on",)]
         assert sql(url, "SHOW listen_addresses") == [("",)]
-    assert refused(url)
+    assert not answers(url)
     with running(tmp_path / "new" / "var") as url:
         assert sql(url, "SELECT word FROM kept") == [("ü",)]
         assert sql(url, "SHOW fsync") == [("off",)]
@@ -146,7 +132,7 @@ def test_command_beside_a_server_leaves_it_running(data_dir: Path) -> None:
 def test_command_without_a_server_stops_what_it_started(data_dir: Path) -> None:
     with process(data_dir, "command") as (command, url):
         pid = postmaster(data_dir)
-        assert not refused(url)
+        assert answers(url)
         command.communicate("\n", timeout=LIMIT_S)
     assert gone(pid)
 
@@ -160,7 +146,7 @@ def test_first_of_two_commands_waits_for_the_second(data_dir: Path) -> None:
         assert sql(url, "SELECT 1") == [(1,)]
         second.communicate("\n", timeout=LIMIT_S)
         assert first.wait(LIMIT_S) == 0
-    assert refused(url)
+    assert not answers(url)
 
 
 def test_second_server_is_refused_in_one_sentence(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +154,7 @@ def test_second_server_is_refused_in_one_sentence(data_dir: Path, monkeypatch: p
     with process(data_dir, "server") as (_, url):
         with pytest.raises(EmbeddedError, match=f"^another chatsvc runs on the data directory {data_dir}: [^\n]*$"):
             EmbeddedPostgres(data_dir).start(exclusive=True)
-        assert not refused(url)
+        assert answers(url)
 
 
 def test_server_takes_over_when_a_command_ends(data_dir: Path) -> None:
@@ -192,7 +178,7 @@ def test_killed_owner_takes_postgres_with_it_and_nothing_is_lost(data_dir: Path)
     with process(data_dir, "server") as (server, _):
         pid = postmaster(data_dir)
         server.kill()
-        until(lambda: gone(pid))
+        wait(lambda: gone(pid))
 
 
 def test_thread_that_started_it_may_end(data_dir: Path) -> None:
@@ -221,8 +207,8 @@ def test_postgres_that_ends_by_itself_is_started_again(
         sql(url, "CREATE TABLE t AS SELECT 1 AS n")
         pid = postmaster(data_dir)
         os.kill(pid, number)
-        until(lambda: gone(pid))
-        until(lambda: not refused(url))
+        wait(lambda: gone(pid))
+        wait(lambda: answers(url))
         assert sql(url, "SELECT n FROM t") == [(1,)]
     assert [record.levelname for record in caplog.records] == ["ERROR"]
     caplog.clear()
@@ -364,7 +350,7 @@ def test_old_postgres_that_does_not_end(data_dir: Path, monkeypatch: pytest.Monk
                 EmbeddedPostgres(data_dir).start()
         finally:
             os.kill(pid, signal.SIGCONT)
-            until(lambda: gone(pid))
+            wait(lambda: gone(pid))
 
 
 def test_frozen_postgres_is_stopped_the_hard_way(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,6 @@
 """Mailers: what each answer of a mail server means, how long one may take, whom it is trusted to be."""
 
 import socket
-import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -15,6 +14,7 @@ import pytest
 from chatsvc.delivery import DeliveryError, NotNow, Refused, Unusable
 from chatsvc.mailer import FolderMailer, SmtpMailer, mailer_of
 from chatsvc.smtp import MailServer as Address
+from tests.support.certificate import Certificate
 from tests.support.mail import FINE, MailServer, mail_server
 from tests.support.process import free_port
 from tests.support.service import make_config
@@ -163,14 +163,14 @@ async def test_without_tls_only_when_told_so(server: MailServer) -> None:
 
 @pytest.mark.parametrize(("scheme", "door"), [("smtp", "tls_context"), ("smtps", "ssl_context")])
 async def test_a_certificate_is_checked(
-    tmp_path: Path, certificate: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch, scheme: str, door: str
+    tmp_path: Path, certificate: Certificate, monkeypatch: pytest.MonkeyPatch, scheme: str, door: str
 ) -> None:
-    with mail_server(**{door: certificate}, auth_require_tls=scheme == "smtp") as server:
+    with mail_server(**{door: certificate.context()}, auth_require_tls=scheme == "smtp") as server:
         url = f"{scheme}://me:right@127.0.0.1:{server.port}"
         async with mailer_to(url) as mailer:
             error = await refusal(mailer)
             assert isinstance(error, Unusable) and "TLS" in error.headline
-            monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate"))
+            monkeypatch.setenv("SSL_CERT_FILE", str(certificate.file))
             await mailer.send(mail())
         assert len(server.mails) == 1
 

@@ -1,7 +1,6 @@
-"""RedisBus when Redis goes, or is somebody else's: what may be lost is said, and all is live again by itself. Collected where there is a Redis."""
+"""RedisBus when Redis goes, or is somebody else's: what may be lost is said, and all is live again by itself."""
 
 import asyncio
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,13 +14,16 @@ from chatsvc import doctor_bus, redis_bus, redis_nodes
 from chatsvc.doctor_finding import Finding, ok
 from chatsvc.events import Event
 from chatsvc.redis_bus import RedisBus
+from tests.support.certificate import Certificate
 from tests.support.process import free_port
+from tests.support.programs import needs
 from tests.support.redis import RedisCluster, RedisServer
 from tests.support.service import make_config
 from tests.support.waiting import until
 from tests.test_bus import event, subscribed
 
 AWAY = "the bus is away"
+pytestmark = needs("redis-server")
 
 
 class Process:
@@ -239,33 +241,14 @@ async def test_a_slot_that_moves_to_another_node_takes_its_channels_along(
     await arrives(here, there, 3)
 
 
-@pytest.fixture
-def certificate(tmp_path: Path) -> Path:
-    """One for localhost, signed by itself; its key lies beside it as `key`."""
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1",
-         "-keyout", tmp_path / "key", "-out", tmp_path / "certificate", "-subj", "/CN=localhost",
-         "-addext", "subjectAltName=DNS:localhost"],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    return tmp_path / "certificate"
-
-
-async def test_rediss_is_tls_and_trusts_whom_it_is_told_to(tmp_path: Path, certificate: Path) -> None:
-    port = free_port()
-    files = (
-        "--tls-cert-file",
-        str(certificate),
-        "--tls-key-file",
-        str(tmp_path / "key"),
-        "--tls-ca-cert-file",
-        str(certificate),
-    )
+async def test_rediss_is_tls_and_trusts_whom_it_is_told_to(tmp_path: Path, certificate: Certificate) -> None:
+    port, file, key = free_port(), str(certificate.file), str(certificate.key)
+    files = ("--tls-cert-file", file, "--tls-key-file", key, "--tls-ca-cert-file", file)
     server = RedisServer(tmp_path, "--tls-port", str(port), "--tls-auth-clients", "no", *files)
     await asyncio.to_thread(server.start)
     try:
         url = f"rediss://localhost:{port}"
-        assert (await bus_finding(tmp_path, f"{url}?ssl_ca_certs={certificate}")).level == "ok"
+        assert (await bus_finding(tmp_path, f"{url}?ssl_ca_certs={file}")).level == "ok"
         assert "certificate" in (await bus_finding(tmp_path, url)).found
     finally:
         server.kill()

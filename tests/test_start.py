@@ -22,6 +22,7 @@ from chatsvc import embedded, run
 from tests.support.command import Command
 from tests.support.postgres import Cluster, execute, with_database
 from tests.support.process import ServerProcess, free_port
+from tests.support.waiting import wait
 
 LIMIT_S = 20.0
 AT_ONCE_S = 2.0  # below the first pause and a half of a start that waits
@@ -41,15 +42,6 @@ def listener() -> Iterator[socket.socket]:
     """Something else on a port of 127.0.0.1."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         yield taken
-
-
-def until_logged(server: ServerProcess, text: str) -> str:
-    """The log, as soon as it holds `text`."""
-    limit = time.monotonic() + LIMIT_S
-    while text not in server.log:
-        assert time.monotonic() < limit, f"{text!r} is not in the log:\n{server.log}"
-        time.sleep(0.01)
-    return server.log
 
 
 def ended(server: ServerProcess, limit_s: float = LIMIT_S) -> int:
@@ -130,7 +122,7 @@ def test_a_database_that_comes_up_late_is_waited_for(server: ServerProcess, data
         f"{database_url.partition('?')[0]}?host={urllib.parse.quote(str(late), safe='')}&port=5432"
     )
     server.start(wait=False)
-    until_logged(server, "waiting for the database")
+    server.wait_logged("waiting for the database")
     late.symlink_to(folder)
     server.wait_ready()
 
@@ -186,7 +178,7 @@ def test_two_servers_on_one_data_dir_are_refused(
 def test_a_signal_while_the_database_is_waited_for_ends_cleanly(server: ServerProcess, number: signal.Signals) -> None:
     server.environment["CHATSVC_DATABASE_URL"] = f"postgresql://me@127.0.0.1:{free_port()}/chat"
     server.start(wait=False)
-    until_logged(server, "waiting for the database")
+    server.wait_logged("waiting for the database")
     server.signal(number)
     assert ended(server) == 0
     assert all(line.startswith("chatsvc: waiting for the database: ") for line in server.log.splitlines())
@@ -211,11 +203,9 @@ def test_a_second_signal_ends_the_service_at_once(server: ServerProcess, databas
         visitor = threading.Thread(target=new_visitor, args=[server.url])
         visitor.start()
         waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        limit = time.monotonic() + LIMIT_S
-        while not execute(database_url, waiting):
-            assert time.monotonic() < limit
+        wait(lambda: execute(database_url, waiting))
         server.signal(signal.SIGTERM)
-        until_logged(server, "chatsvc.run: stopping")
+        server.wait_logged("chatsvc.run: stopping")
         server.signal(signal.SIGTERM)
         assert ended(server, AT_ONCE_S) == 1
     visitor.join(LIMIT_S)
@@ -236,7 +226,7 @@ def new_visitor(url: str) -> None:
 def test_the_demo_says_where_it_is_and_how_to_log_in(server: ServerProcess) -> None:
     server.environment |= {"CHATSVC_DEMO": "on", "CHATSVC_PORT": "0"}
     server.start(wait=False)
-    until_logged(server, "(shown this once)\n")
+    server.wait_logged("(shown this once)\n")
     shown = dict(re.findall(r"^(Demo page|Dashboard|Staff|Password): +(\S+)", server.log, re.MULTILINE))
     assert re.fullmatch(r"http://localhost:[1-9]\d+/demo", shown["Demo page"])
     with urllib.request.urlopen(shown["Demo page"], timeout=LIMIT_S) as page:
@@ -246,17 +236,9 @@ def test_the_demo_says_where_it_is_and_how_to_log_in(server: ServerProcess) -> N
 
     before = len(server.log)
     server.start(wait=False)
-    again = until_logged_after(server, before, "a new password: ")
+    again = server.wait_logged("a new password: ", after=before)
     assert "Password:" not in again and "Staff:      as shown at the first start\n" in again
     assert re.search(r"a new password: \S*python\S* \S*server\.py create-admin staff@example\.com\n", again)
-
-
-def until_logged_after(server: ServerProcess, start: int, text: str) -> str:
-    limit = time.monotonic() + LIMIT_S
-    while text not in server.log[start:]:
-        assert time.monotonic() < limit, server.log
-        time.sleep(0.01)
-    return server.log[start:]
 
 
 def logs_in(dashboard: str, email: str, password: str) -> bool:

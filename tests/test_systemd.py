@@ -20,7 +20,9 @@ from chatsvc.schema import ADVISORY_LOCK
 from chatsvc.sdnotify import Supervisor
 from tests.support.postgres import execute
 from tests.support.process import ROOT, ServerProcess
-from tests.support.systemd import ANALYZE, MESSAGE_MAX_BYTES, SupervisedServer
+from tests.support.programs import needs, path_of
+from tests.support.systemd import MESSAGE_MAX_BYTES, SupervisedServer
+from tests.support.waiting import wait
 
 UNITS = ROOT / "systemd"
 EXPOSURE_MAX = 15  # tenths; a unit without hardening has 92
@@ -39,11 +41,12 @@ def supervised(tmp_path: Path, database_url: str) -> Iterator[SupervisedServer]:
 
 
 def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
-    assert ANALYZE is not None
-    return subprocess.run([ANALYZE, *arguments], capture_output=True, text=True, check=False, timeout=LIMIT_S)
+    return subprocess.run(
+        [path_of("systemd-analyze"), *arguments], capture_output=True, text=True, check=False, timeout=LIMIT_S
+    )
 
 
-@pytest.mark.skipif(ANALYZE is None, reason="needs systemd-analyze")
+@needs("systemd-analyze")
 def test_the_units_have_no_mistake(tmp_path: Path) -> None:
     """Programs and files that only an installation has are replaced by some that are here."""
     here = {
@@ -63,7 +66,7 @@ def test_the_units_have_no_mistake(tmp_path: Path) -> None:
     assert "ProtectHomes" in analyze("verify", *units).stderr, "the negative control"
 
 
-@pytest.mark.skipif(ANALYZE is None, reason="needs systemd-analyze")
+@needs("systemd-analyze")
 def test_the_service_is_exposed_little() -> None:
     units = [str(UNITS / "chatsvc.service")]
     done = analyze("security", "--no-pager", "--offline=true", f"--threshold={EXPOSURE_MAX}", *units)
@@ -186,9 +189,7 @@ def test_it_listens_only_when_it_is_ready(server: ServerProcess, database_url: s
             "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() "
             "AND application_name = 'chatsvc migrate' AND wait_event_type = 'Lock'"
         )
-        limit = time.monotonic() + LIMIT_S
-        while not execute(database_url, waits):
-            assert time.monotonic() < limit
+        wait(lambda: execute(database_url, waits))
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", server.port))
     server.wait_ready()
@@ -228,8 +229,6 @@ def test_what_nobody_can_listen_on_is_refused(tmp_path: Path, monkeypatch: pytes
 def test_sighup_reads_nothing_again_and_says_so(server: ServerProcess) -> None:
     server.start()
     server.signal(signal.SIGHUP)
-    limit = time.monotonic() + LIMIT_S
-    while "SIGHUP: nothing is read again" not in server.log:
-        assert time.monotonic() < limit, server.log
+    server.wait_logged("SIGHUP: nothing is read again")
     with urllib.request.urlopen(f"{server.url}/readyz", timeout=LIMIT_S) as answer:
         assert answer.status == 200

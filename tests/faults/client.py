@@ -74,19 +74,6 @@ async def pause() -> None:
     await asyncio.sleep(random.uniform(*PAUSE_S))
 
 
-async def until(condition: Any, what: str, limit_s: float = 20.0) -> None:
-    """Waits for a condition (a function, or a coroutine function) with a limit."""
-    deadline = time.monotonic() + limit_s
-    while True:
-        met = condition()
-        if asyncio.iscoroutine(met):
-            met = await met
-        if met:
-            return
-        assert time.monotonic() < deadline, f"not within {limit_s} s: {what}"
-        await asyncio.sleep(0.01)
-
-
 class Try(NamedTuple):
     """One request of a sender: when it began (monotonic), how long it took, and the status or the name of the exception."""
 

@@ -1,7 +1,6 @@
 """Fixtures of the fault tests: a durable PostgreSQL, a database on it, enough file descriptors."""
 
 import resource
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import mkdtemp
@@ -10,12 +9,6 @@ import pytest
 
 from tests.faults.postgres import DurablePostgres
 from tests.support.process import ServerProcess
-from tests.support.redis import REDIS_SERVER
-
-NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
-CADDY = shutil.which("caddy")
-collect_ignore = [] if NGINX else ["test_nginx.py"]
-collect_ignore += [] if REDIS_SERVER else ["test_several_servers.py"]
 
 
 @pytest.fixture(scope="session", autouse=True)

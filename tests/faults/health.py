@@ -6,10 +6,11 @@ import time
 
 import psutil
 
-from tests.faults.client import HOST, Sender, request, until
+from tests.faults.client import HOST, Sender, request
 from tests.faults.storm import Storm
 from tests.support.postgres import execute
 from tests.support.process import ServerProcess
+from tests.support.waiting import until
 
 RECOVERY_LIMIT_S = 5.0
 P95_LIMIT_S = 0.4  # 200 ms on a machine of its own; in CI client, server and PostgreSQL share two cores

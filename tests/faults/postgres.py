@@ -11,7 +11,8 @@ import psutil
 import psycopg2
 
 from chatsvc.embedded import EmbeddedPostgres
-from tests.support.postgres import Cluster, execute
+from tests.support.postgres import Cluster, answers
+from tests.support.waiting import wait
 
 LIMIT_S = 20.0
 
@@ -39,15 +40,8 @@ class DurablePostgres(Cluster):
         """SIGINT is PostgreSQL's fast shutdown, SIGQUIT the immediate one. Returns the seconds until it answers again."""
         pid, began = postmaster_pid(self._data_dir), time.monotonic()
         os.kill(pid, how)
-        while time.monotonic() < began + LIMIT_S:
-            try:
-                if postmaster_pid(self._data_dir) not in (0, pid):
-                    execute(self.url, "SELECT 1")
-                    return time.monotonic() - began
-            except psycopg2.OperationalError:
-                pass
-            time.sleep(0.01)
-        raise AssertionError(f"PostgreSQL is not back after {LIMIT_S} s")
+        wait(lambda: postmaster_pid(self._data_dir) not in (0, pid) and answers(self.url), "PostgreSQL is back")
+        return time.monotonic() - began
 
     @contextmanager
     def frozen(self) -> Iterator[None]:

@@ -12,9 +12,10 @@ from chatsvc import tokens
 from chatsvc.passwords import hash_password
 from chatsvc.session import Session
 from chatsvc.store import accounts
-from tests.faults.client import PAUSE_S, Follower, Sender, request, until
+from tests.faults.client import PAUSE_S, Follower, Sender, request
 from tests.faults.history import History, Seen, read_database, violations
 from tests.support.service import IDENTITY_SECRET
+from tests.support.waiting import until
 
 FINISH_LIMIT_S = 20.0  # for everybody to have everything when the fault is over
 

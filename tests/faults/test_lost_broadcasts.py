@@ -12,11 +12,12 @@ import chatsvc.app
 from chatsvc.bus import LocalBus
 from chatsvc.events import Event
 from chatsvc.subscriber import Subscriber
-from tests.faults.client import Follower, port_of, request, running, until
+from tests.faults.client import Follower, port_of, request, running
 from tests.faults.history import History, Seen, read_database, violations
 from tests.faults.storm import Storm
 from tests.support.postgres import execute
 from tests.support.service import Service, make_config
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(60)]
 

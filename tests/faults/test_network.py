@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.faults.client import HOST, Follower, Sender, head_of, port_of, request, until
+from tests.faults.client import HOST, Follower, Sender, head_of, port_of, request
 from tests.faults.history import History, Seen, read_database, violations
 from tests.faults.proxy import Proxy
 from tests.faults.storm import Storm
 from tests.support.service import Service
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(60)]
 
@@ -129,14 +130,6 @@ async def first_bytes(port: int, token: str) -> bytes | None:
                 return await reader.readuntil(b"\n")
         except TimeoutError:
             return None
-
-
-async def is_listening(port: int) -> bool:
-    with contextlib.suppress(OSError):
-        _, writer = await asyncio.open_connection(HOST, port)
-        writer.close()
-        return True
-    return False
 
 
 @contextlib.asynccontextmanager

@@ -1,31 +1,30 @@
-"""A real nginx in front. Collected only where there is one; `make test` installs it where it may."""
+"""A real nginx in front."""
 
 import asyncio
 import contextlib
-import os
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.faults.client import HOST, port_of, until
-from tests.faults.conftest import NGINX
+from tests.faults.client import HOST, port_of
 from tests.faults.history import read_database
-from tests.faults.test_network import FIRST_BYTES_LIMIT_S, first_bytes, is_listening, open_stream
+from tests.faults.test_network import FIRST_BYTES_LIMIT_S, first_bytes, open_stream
 from tests.support.process import free_port
+from tests.support.programs import needs
+from tests.support.proxies import nginx
 from tests.support.service import Service
+from tests.support.waiting import until
 
-pytestmark = [pytest.mark.fault, pytest.mark.timeout(60)]
+pytestmark = [needs("nginx"), pytest.mark.fault, pytest.mark.timeout(60)]
 
 
 async def test_streams_come_through_nginx_with_its_defaults_at_once(service: Service, tmp_path: Path) -> None:
     """Its defaults buffer, and it compresses this type here: only the answer's headers keep it from holding events back."""
     token = service.user_token()
     chat_id = await service.chat_id(token)
-    with nginx(port_of(service), tmp_path) as port:
-        await until(lambda: is_listening(port), "nginx answers")
+    with with_its_defaults(port_of(service), tmp_path) as port:
         assert (await first_bytes(port, token)) is not None
         reader, writer = await open_stream(port, token)
         with contextlib.closing(writer):
@@ -52,47 +51,27 @@ async def test_without_those_headers_nginx_holds_a_stream_back(tmp_path: Path) -
 
     asked: list[asyncio.StreamReader] = []
     server = await asyncio.start_server(plain, HOST, 0)
-    with nginx(server.sockets[0].getsockname()[1], tmp_path) as port:
-        await until(lambda: is_listening(port), "nginx answers")
+    with with_its_defaults(server.sockets[0].getsockname()[1], tmp_path) as port:
         assert await first_bytes(port, "none") is None
     server.close()
     await until(lambda: not asked, "its connections are closed")
 
 
-@contextlib.contextmanager
-def nginx(server_port: int, folder: Path) -> Iterator[int]:
-    """nginx in front of a port, with its default settings for proxies, and compression of everything; gives its port."""
-    assert NGINX is not None
-    port, config, user = free_port(), folder / "nginx.conf", "user root;" if os.geteuid() == 0 else ""
-    config.write_text(NGINX_CONFIG.format(port=port, server_port=server_port, folder=folder, user=user))
-    command = [NGINX, "-c", str(config), "-p", str(folder), "-e", str(folder / "error.log")]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            yield port
-        finally:
-            process.terminate()
-
-
-NGINX_CONFIG = """
-{user}
-daemon off;
-worker_processes 1;
-pid {folder}/nginx.pid;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    gzip on;
-    gzip_min_length 1;
-    gzip_proxied any;
-    gzip_types text/event-stream application/json;
-    server {{
-        listen 127.0.0.1:{port};
-        location / {{ proxy_pass http://127.0.0.1:{server_port}; }}
-    }}
+SITE = """
+gzip on;
+gzip_min_length 1;
+gzip_proxied any;
+gzip_types text/event-stream application/json;
+server {{
+    listen 127.0.0.1:{port};
+    location / {{ proxy_pass http://127.0.0.1:{server_port}; }}
 }}
 """
+
+
+@contextlib.contextmanager
+def with_its_defaults(server_port: int, folder: Path) -> Iterator[int]:
+    """nginx in front of a port, with its default settings for proxies, and compression of everything; gives its port."""
+    port = free_port()
+    with nginx(SITE.format(port=port, server_port=server_port), port, folder):
+        yield port

@@ -10,13 +10,14 @@ import pytest
 
 import chatsvc.db
 from chatsvc.session import Session
-from tests.faults.client import Reply, port_of, request, running, until
+from tests.faults.client import Reply, port_of, request, running
 from tests.faults.health import assert_settled, metric, rss
 from tests.faults.postgres import DurablePostgres, locked_chat
 from tests.faults.storm import Storm, some_time
 from tests.support.postgres import execute
 from tests.support.process import ServerProcess
 from tests.support.service import Service, make_config
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(90)]
 

@@ -2,11 +2,8 @@
 
 import asyncio
 import contextlib
-import os
 import re
-import shutil
 import ssl
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,27 +11,27 @@ import pytest
 
 from chatsvc import streams
 from chatsvc.doctor import findings
-from tests.faults.client import Follower, head_of, port_of, until
-from tests.faults.conftest import CADDY, NGINX
+from tests.faults.client import Follower, head_of, port_of
 from tests.faults.storm import Storm
-from tests.faults.test_network import FIRST_BYTES_LIMIT_S, is_listening
+from tests.faults.test_network import FIRST_BYTES_LIMIT_S
+from tests.support.certificate import Certificate
 from tests.support.process import ROOT, free_port
+from tests.support.programs import needs, path_of
+from tests.support.proxies import caddy, nginx
 from tests.support.service import Service, make_config
 from tests.support.systemd import SupervisedServer
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(60)]
 
-CURL = shutil.which("curl")
 RESTARTS = 3
 CLIENT = "127.0.0.9"  # on loopback everybody has many addresses
 PROXIES = ROOT / "proxies"
 
 
 @contextlib.contextmanager
-def nginx(server_port: int, folder: Path, *, tls: bool = True) -> Iterator[int]:
+def our_nginx(server_port: int, folder: Path, *, tls: bool = True) -> Iterator[int]:
     """Its port, with our configuration; without TLS for clients that have none."""
-    assert NGINX is not None
-    port, user = free_port(), "user root;" if os.geteuid() == 0 else ""
+    port = free_port()
     site = replaced(
         (PROXIES / "nginx.conf").read_text(),
         {
@@ -46,15 +43,13 @@ def nginx(server_port: int, folder: Path, *, tls: bool = True) -> Iterator[int]:
         },
     )
     site = re.sub(r"^ *listen \[::\].*\n" if tls else r"^ *(listen \[::\]|ssl_cert).*\n", "", site, flags=re.MULTILINE)
-    (folder / "nginx.conf").write_text(NGINX_CONFIG.format(folder=folder, user=user, site=site))
-    with running([NGINX, "-c", f"{folder}/nginx.conf", "-p", str(folder), "-e", f"{folder}/error.log"], folder):
+    with nginx(site, port, folder):
         yield port
 
 
 @contextlib.contextmanager
-def caddy(server_port: int, folder: Path, *, tls: bool = True) -> Iterator[int]:
+def our_caddy(server_port: int, folder: Path, *, tls: bool = True) -> Iterator[int]:
     """The same of Caddy."""
-    assert CADDY is not None
     port = free_port()
     address = f"https://localhost:{port} {{\n    bind 127.0.0.1\n    tls {folder}/certificate {folder}/key\n"
     if not tls:
@@ -63,13 +58,7 @@ def caddy(server_port: int, folder: Path, *, tls: bool = True) -> Iterator[int]:
         (PROXIES / "Caddyfile").read_text(),
         {"chat.example.com {\n": address, "127.0.0.1:8888": f"127.0.0.1:{server_port}"},
     )
-    options = (
-        "{\n    admin off\n    grace_period 1ms\n    auto_https disable_redirects\n    storage file_system "
-        + str(folder)
-        + "\n}\n"
-    )
-    (folder / "Caddyfile").write_text(options + site)
-    with running([CADDY, "run", "--config", f"{folder}/Caddyfile", "--adapter", "caddyfile"], folder):
+    with caddy(site, port, folder):
         yield port
 
 
@@ -80,55 +69,21 @@ def replaced(text: str, changes: dict[str, str]) -> str:
     return text
 
 
-@contextlib.contextmanager
-def running(command: list[str], folder: Path) -> Iterator[None]:
-    environment = {**os.environ, "HOME": str(folder), "XDG_CONFIG_HOME": str(folder), "XDG_DATA_HOME": str(folder)}
-    with (folder / "proxy.log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
-        try:
-            yield
-        finally:
-            process.terminate()
-            process.wait(10)
-
-
-NGINX_CONFIG = """
-{user}
-daemon off;
-worker_processes 1;
-pid {folder}/nginx.pid;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    {site}
-}}
-"""
 FRONTS = [
-    pytest.param(nginx, marks=pytest.mark.skipif(NGINX is None, reason="needs nginx")),
-    pytest.param(caddy, marks=pytest.mark.skipif(CADDY is None, reason="needs Caddy")),
+    pytest.param(our_nginx, id="nginx", marks=needs("nginx")),
+    pytest.param(our_caddy, id="caddy", marks=needs("caddy")),
 ]
 Front = Callable[..., contextlib.AbstractContextManager[int]]
 
 
 @pytest.fixture
 def trusting(
-    make_service: Callable[..., Service], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Iterator[Service]:
+    make_service: Callable[..., Service], monkeypatch: pytest.MonkeyPatch, certificate: Certificate
+) -> Service:
     """A service behind a proxy on this machine, whose certificate is known; the doctor need not wait 15 s for a ping."""
     monkeypatch.setattr(streams, "PING_INTERVAL_S", 1)
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1",
-         "-keyout", tmp_path / "key", "-out", tmp_path / "certificate", "-subj", "/CN=localhost",
-         "-addext", "subjectAltName=DNS:localhost"],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate"))
-    yield make_service(trusted_proxies=("127.0.0.1",))
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate.file))
+    return make_service(trusted_proxies=("127.0.0.1",))
 
 
 @pytest.mark.parametrize("front", FRONTS)
@@ -138,7 +93,6 @@ async def test_streams_come_through_at_once_with_the_clients_address(
     token, staff = trusting.user_token(), await trusting.staff_token()
     await trusting.chat_id(token)
     with front(port_of(trusting), tmp_path) as port:
-        await until(lambda: is_listening(port), "the proxy answers")
         reader, writer = await open_stream(port, "/admin/notifications/stream", staff)
         with contextlib.closing(writer):
             async with asyncio.timeout(FIRST_BYTES_LIMIT_S):
@@ -165,7 +119,6 @@ async def open_stream(port: int, path: str, token: str) -> tuple[asyncio.StreamR
 @pytest.mark.parametrize("front", FRONTS)
 async def test_the_doctor_finds_nothing_wrong(trusting: Service, tmp_path: Path, front: Front) -> None:
     with front(port_of(trusting), tmp_path) as port:
-        await until(lambda: is_listening(port), "the proxy answers")
         config = make_config(
             tmp_path, database_url=trusting.database_url, public_url=f"https://localhost:{port}", trusted_proxies=("127.0.0.1",)
         )  # fmt: skip
@@ -174,16 +127,15 @@ async def test_the_doctor_finds_nothing_wrong(trusting: Service, tmp_path: Path,
         assert seen[about].level == "ok", seen[about]
 
 
-@pytest.mark.skipif(CURL is None, reason="needs curl")
+@needs("curl")
 @pytest.mark.parametrize("front", FRONTS)
 async def test_browsers_get_http_2(trusting: Service, tmp_path: Path, front: Front) -> None:
     """A stream and a message over it, which come back to back on one connection."""
     token = trusting.user_token()
     await trusting.chat_id(token)
     with front(port_of(trusting), tmp_path) as port:
-        await until(lambda: is_listening(port), "the proxy answers")
         curl = await asyncio.create_subprocess_exec(
-            str(CURL), "--silent", "--no-buffer", "--include", "--http2", "--cacert", str(tmp_path / "certificate"),
+            path_of("curl"), "--silent", "--no-buffer", "--include", "--http2", "--cacert", str(tmp_path / "certificate"),
             "--header", f"Authorization: Bearer {token}", f"https://localhost:{port}/support_chat/stream",
             stdout=asyncio.subprocess.PIPE,
         )  # fmt: skip
@@ -216,7 +168,6 @@ async def test_a_restart_behind_it_is_an_error_to_nobody(
     server = await asyncio.to_thread(start_supervised, tmp_path, durable_url)
     try:
         with front(server.port, tmp_path, tls=False) as port:
-            await until(lambda: is_listening(port), "the proxy answers")
             async with Storm([port], durable_url, chats=2) as storm:
                 for _ in range(RESTARTS):
                     await storm.more(50)

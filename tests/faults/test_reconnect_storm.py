@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.faults.client import Follower, Sender, request, until
+from tests.faults.client import Follower, Sender, request
 from tests.faults.health import metric, open_sockets
 from tests.faults.history import History, Seen, read_database, violations
 from tests.faults.storm import user_token
 from tests.support.process import ServerProcess
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(90)]
 

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.client import request, until
+from tests.faults.client import request
 from tests.faults.health import assert_settled
 from tests.faults.postgres import DurablePostgres
 from tests.faults.storm import Storm, some_time
 from tests.support.process import ServerProcess
 from tests.support.systemd import SupervisedServer
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(120)]
 

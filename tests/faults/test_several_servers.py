@@ -2,24 +2,22 @@
 
 import asyncio
 import contextlib
-import os
 import re
-import subprocess
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.faults.client import until
-from tests.faults.conftest import NGINX
 from tests.faults.health import assert_settled, metric
 from tests.faults.history import read_database, violations
 from tests.faults.storm import Storm, some_time
-from tests.faults.test_network import is_listening
 from tests.support.process import ROOT, ServerProcess, free_port
+from tests.support.programs import needs
+from tests.support.proxies import nginx
 from tests.support.redis import RedisServer
+from tests.support.waiting import until
 
-pytestmark = [pytest.mark.fault, pytest.mark.timeout(120)]
+pytestmark = [needs("redis-server"), pytest.mark.fault, pytest.mark.timeout(120)]
 
 BETWEEN_FAULTS = 40  # acknowledged messages
 LIVE_LIMIT_S = 2.0  # for a message to reach every stream; a round of catching up comes every 5 s only
@@ -124,57 +122,36 @@ async def test_without_the_rule_the_same_storm_shows_gaps(
 
 
 SITE = """
-{user}
-daemon off;
-worker_processes 1;
-pid {folder}/nginx.pid;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    {upstream}
-    server {{
-        listen 127.0.0.1:{port};
-        proxy_http_version 1.1;
-        proxy_set_header Connection "";
-        location / {{ proxy_pass http://chatsvc; }}
-    }}
+{upstream}
+server {{
+    listen 127.0.0.1:{port};
+    proxy_http_version 1.1;
+    proxy_set_header Connection "";
+    location / {{ proxy_pass http://chatsvc; }}
 }}
 """
 
 
 @contextlib.contextmanager
-def nginx(servers: list[ServerProcess], folder: Path) -> Iterator[int]:
+def behind_nginx(servers: list[ServerProcess], folder: Path) -> Iterator[int]:
     """With the upstream of docs/scaling.md, before these servers; gives its port."""
-    port, user = free_port(), "user root;" if os.geteuid() == 0 else ""
-    guide = (ROOT / "docs" / "scaling.md").read_text()
+    port, guide = free_port(), (ROOT / "docs" / "scaling.md").read_text()
     upstream = re.findall(r"^```nginx\n(.*?)^```$", guide, re.MULTILINE | re.DOTALL)[0]
     for given, server in zip(("127.0.0.1:8881", "127.0.0.1:8882"), servers, strict=True):
         assert given in upstream
         upstream = upstream.replace(given, f"127.0.0.1:{server.port}")
-    (folder / "nginx.conf").write_text(SITE.format(user=user, folder=folder, upstream=upstream, port=port))
-    assert NGINX is not None
-    command = [NGINX, "-c", f"{folder}/nginx.conf", "-p", str(folder), "-e", f"{folder}/error.log"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            yield port
-        finally:
-            process.terminate()
+    with nginx(SITE.format(upstream=upstream, port=port), port, folder):
+        yield port
 
 
-@pytest.mark.skipif(NGINX is None, reason="needs nginx")
+@needs("nginx")
 @pytest.mark.gen_test(timeout=60)
 async def test_behind_nginx_those_of_a_server_that_dies_go_on_at_the_other(
     start_fleet: Fleet, durable_url: str, tmp_path: Path
 ) -> None:
     """All clients of this test come from one address, so to one server."""
     servers = await start_fleet(2)
-    with nginx(servers, tmp_path) as port:
-        await until(lambda: is_listening(port), "nginx answers")
+    with behind_nginx(servers, tmp_path) as port:
         async with Storm([port], durable_url, chats=2, senders=1) as storm:
             await storm.pause()
             streams = [await metric(server.port, "chatsvc_open_streams") for server in servers]

@@ -7,11 +7,12 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.faults.client import request, until
+from tests.faults.client import request
 from tests.faults.health import assert_settled, metric
 from tests.faults.postgres import locked_chat
 from tests.faults.storm import Storm, some_time, user_token
 from tests.support.process import ServerProcess
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(90)]
 

@@ -11,12 +11,13 @@ import pytest
 
 import chatsvc.connection
 from chatsvc.connection import LINGER_S, WRITE_BUFFER_BYTES, StreamConnection
-from tests.faults.client import HOST, Follower, Sender, head_of, port_of, request, until
+from tests.faults.client import HOST, Follower, Sender, head_of, port_of, request
 from tests.faults.health import assert_settled, metric, open_sockets, rss
 from tests.faults.history import History, Seen, read_database, violations
 from tests.faults.storm import Storm
 from tests.support.process import ServerProcess
 from tests.support.service import Service
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(90)]
 

@@ -6,18 +6,16 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import psycopg2
+from tests.support.postgres import Cluster, answers
+from tests.support.waiting import wait
 
-from tests.support.postgres import Cluster, execute
-
-START_LIMIT_S = 20.0
+STOP_LIMIT_S = 20.0
 
 
 def installed_versions() -> list[Path]:
@@ -49,22 +47,11 @@ def running(binaries: Path) -> Iterator[Cluster]:
         quiet = ["-c", "listen_addresses=", "-c", "fsync=off", "-k", str(folder)]
         server = subprocess.Popen([str(binaries / "postgres"), *data, *quiet], **options)
         url = f"postgresql://test@/postgres?host={quote(str(folder), safe='')}"
-        _wait(url, server)
+        wait(lambda: server.poll() is not None or answers(url), "PostgreSQL answers")
+        assert server.poll() is None, f"PostgreSQL ended with {server.poll()}"
         yield Cluster(url)
     finally:
         if server is not None:
             server.send_signal(signal.SIGINT)
-            server.wait(START_LIMIT_S)
+            server.wait(STOP_LIMIT_S)
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _wait(url: str, server: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + START_LIMIT_S
-    while time.monotonic() < deadline and server.poll() is None:
-        try:
-            execute(url, "SELECT 1")
-        except psycopg2.OperationalError:
-            time.sleep(0.02)
-        else:
-            return
-    raise AssertionError(f"PostgreSQL did not start (status {server.poll()})")

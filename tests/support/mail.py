@@ -2,9 +2,6 @@
 
 import asyncio
 import logging
-import shutil
-import ssl
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -12,10 +9,8 @@ from contextlib import contextmanager
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
-from pathlib import Path
 from typing import Any
 
-import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult
 
@@ -144,18 +139,3 @@ def told_in(message: EmailMessage) -> list[int]:
     body = message.get_body(("plain",))
     assert body is not None
     return [int(word[1:]) for word in body.get_content().split() if word[0] == "m" and word[1:].isdigit()]
-
-
-def make_certificate(folder: Path) -> ssl.SSLContext:
-    """For 127.0.0.1; nobody vouches for it, unless SSL_CERT_FILE names the file `certificate` in the folder."""
-    if shutil.which("openssl") is None:
-        pytest.skip("needs openssl")
-    key, file = folder / "key", folder / "certificate"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1",
-         "-keyout", key, "-out", file, "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(file, key)
-    return context

@@ -25,6 +25,15 @@ def execute(url: str, sql: str, *params: object) -> list[tuple[object, ...]]:
             return cursor.fetchall() if cursor.description else []
 
 
+def answers(url: str) -> bool:
+    """Whether there is a PostgreSQL that takes connections."""
+    try:
+        psycopg2.connect(url).close()
+    except psycopg2.OperationalError:
+        return False
+    return True
+
+
 class Cluster:
     """A PostgreSQL server for tests. `url` leads to a database where others can be made."""
 

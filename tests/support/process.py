@@ -5,15 +5,14 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from pathlib import Path
 from typing import IO
 
 from tests.support.service import IDENTITY_SECRET, NO_LIMITS, SECRET_KEY
+from tests.support.waiting import wait
 
 ROOT = Path(__file__).parents[2]
-START_LIMIT_S = 20.0
 
 
 def free_port() -> int:
@@ -62,17 +61,22 @@ class ServerProcess:
 
     def wait_ready(self) -> None:
         """Returns when /readyz answers 200."""
-        deadline = time.monotonic() + START_LIMIT_S
-        while time.monotonic() < deadline:
-            assert self.process is not None
-            if self.process.poll() is not None:
-                raise AssertionError(f"the server ended with {self.process.returncode}:\n{self.log}")
-            try:
-                with urllib.request.urlopen(f"{self.url}/readyz", timeout=2):
-                    return
-            except OSError:
-                time.sleep(0.02)
-        raise AssertionError(f"the server was not ready in {START_LIMIT_S} s:\n{self.log}")
+        process = self.process
+        assert process is not None
+        wait(lambda: process.poll() is not None or self._is_ready(), lambda: f"the server is ready:\n{self.log}")
+        assert process.poll() is None, f"the server ended with {process.returncode}:\n{self.log}"
+
+    def _is_ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/readyz", timeout=2):
+                return True
+        except OSError:
+            return False
+
+    def wait_logged(self, text: str, *, after: int = 0) -> str:
+        """The log after that many characters, as soon as it holds `text`."""
+        wait(lambda: text in self.log[after:], lambda: f"{text!r} is in the log:\n{self.log}")
+        return self.log[after:]
 
     def kill(self) -> None:
         """kill -9"""

@@ -1,11 +1,9 @@
 """A Redis of the tests' own, on a private port: restarted, frozen, its connections cut. Or a cluster of them."""
 
-import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +11,9 @@ import redis
 from redis.crc import key_slot
 
 from tests.support.process import free_port
+from tests.support.programs import path_of
+from tests.support.waiting import wait
 
-REDIS_SERVER = shutil.which("redis-server")
 HOST = "127.0.0.1"
 LIMIT_S = 20.0
 SLOTS = 16_384
@@ -47,16 +46,14 @@ class RedisServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "RedisServer":
-        assert REDIS_SERVER is not None
-        self._process = subprocess.Popen([REDIS_SERVER, *self._options], stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + LIMIT_S
-        while True:
-            try:
-                self.command("PING")
-                return self
-            except redis.ConnectionError:
-                assert time.monotonic() < deadline, "Redis does not answer"
-                time.sleep(0.01)
+        self._process = subprocess.Popen([path_of("redis-server"), *self._options], stdout=subprocess.DEVNULL)
+        wait(self._answers, "Redis answers")
+        return self
+
+    def _answers(self) -> bool:
+        with suppress(redis.ConnectionError):
+            return bool(self.command("PING"))
+        return False
 
     def command(self, *words: Any) -> Any:
         with redis.Redis(port=self.port, socket_timeout=LIMIT_S) as client:
@@ -129,13 +126,6 @@ def slots(node: RedisServer) -> Sequence[Any]:
     """The ranges of slots as a node knows them."""
     found: Sequence[Any] = node.command("CLUSTER", "SLOTS")
     return found
-
-
-def wait(condition: Any) -> None:
-    deadline = time.monotonic() + LIMIT_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def _info(node: RedisServer) -> str:

@@ -1,6 +1,5 @@
 """systemd's side, for a server that it starts: the socket that it holds, the door at which it is told how the service is."""
 
-import shutil
 import socket
 import subprocess
 import sys
@@ -9,7 +8,6 @@ from typing import IO
 
 from tests.support.process import ROOT, ServerProcess
 
-ANALYZE = shutil.which("systemd-analyze")
 TOLD_LIMIT_S = 20.0
 MESSAGE_MAX_BYTES = 4096
 BACKLOG = 4096
