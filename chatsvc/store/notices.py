@@ -74,14 +74,16 @@ _CANCEL = Statement(
     RETURNING n.id
     """,
 )
+_CLAIMED = Statement(
+    "notice_claimed", ("uuid",), "SELECT id FROM support_notices WHERE chat_id = $1 AND state = 'claimed'"
+)
 _BRING_FORWARD = Statement(
     "notice_bring_forward",
     ("uuid",),
     """
-    UPDATE support_notices n SET due_at = least(n.due_at, statement_timestamp()), next_try_at = NULL
-    WHERE n.chat_id = $1 AND n.state = 'pending'
-      AND NOT EXISTS (SELECT FROM support_notices o WHERE o.chat_id = $1 AND o.state = 'claimed')
-    RETURNING n.id
+    UPDATE support_notices SET due_at = least(due_at, statement_timestamp()), next_try_at = NULL
+    WHERE chat_id = $1 AND state = 'pending'
+    RETURNING id
     """,
 )
 _FORGET_DECLINED = Statement(
@@ -98,7 +100,6 @@ _CREATE_DUE = Statement(
     f"""
     INSERT INTO support_notices (id, chat_id, first_seq, due_at)
     SELECT $2, $1, f.seq, statement_timestamp() FROM ({FIRST_UNREAD} AND m.seq > {TOLD} ORDER BY m.seq LIMIT 1) f
-    WHERE NOT EXISTS (SELECT FROM support_notices n WHERE n.chat_id = $1 AND n.state = 'claimed')
     ON CONFLICT (chat_id) WHERE state = 'pending' DO NOTHING
     RETURNING id
     """,
@@ -148,6 +149,8 @@ def send_now(session: Session, chat_id: str, notice_id: str) -> bool:
     Returns False if there is nothing to tell, or if an e-mail is under way: what follows waits for its end.
     """
     lock_chat(session, chat_id)
+    if session.execute(_CLAIMED, chat_id):
+        return False
     if session.execute(_BRING_FORWARD, chat_id):
         return True
     session.execute(_FORGET_DECLINED, chat_id)
