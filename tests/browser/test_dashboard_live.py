@@ -216,49 +216,6 @@ def test_what_was_found_is_shown_in_its_place(server: Server, staff_page: Page) 
     expect(staff_page.locator("#message-61")).to_be_in_viewport()
 
 
-def test_beside_the_list_chats_open_without_leaving_the_page(
-    server: Server, staff_cookies: Any, new_context: NewContext
-) -> None:
-    tokens = [server.token(person(), name=name) for name in ("Anna", "Berta")]
-    for token in tokens:
-        server.say(token, "hello")
-    anna, berta = (server.chat_of(token) for token in tokens)
-    page = new_context(storage_state=staff_cookies, viewport=WIDE).new_page()
-    open_list(page, server)
-    page.evaluate("window.neverReloaded = true")
-    heading = page.locator("#chat h1")
-    for chat, name in ((anna, "Anna"), (berta, "Berta")):
-        card(page, chat).locator("a").click()
-        expect(heading).to_have_text(name)
-        expect(page).to_have_url(f"{server.url}/dashboard/chats/{chat}")
-        expect(page).to_have_title(re.compile(rf"{name} · Support$"))
-        expect(page.locator(".card [aria-current]")).to_have_attribute("href", f"/dashboard/chats/{chat}")
-        live(page)
-    server.say(tokens[0], "to the one that is not open")
-    expect(card(page, anna).locator(".mark")).to_be_visible()
-    server.say(tokens[1], "to the one that is")
-    expect(bubbles(page)).to_have_text(["hello", "to the one that is"])
-    expect(card(page, berta).locator(".preview")).to_have_text("to the one that is")
-    expect(card(page, berta).locator(".mark")).to_have_count(0)
-    assert unread(server, anna)
-    assert not unread(server, berta)
-    page.go_back()
-    expect(heading).to_have_text("Anna")
-    expect(bubbles(page)).to_have_text(["hello", "to the one that is not open"])
-    page.go_forward()
-    expect(heading).to_have_text("Berta")
-    live(page)
-    page.get_by_role("button", name="Archive").click()
-    expect(page.get_by_text("Choose a chat")).to_be_visible()
-    expect(card(page, berta)).to_have_count(0)
-    expect(page).to_have_url(f"{server.url}/dashboard")
-    assert page.evaluate("window.neverReloaded")
-    page.set_viewport_size({"width": 390, "height": 844})
-    card(page, anna).locator("a").click()
-    expect(heading).to_have_text("Anna")
-    assert page.evaluate("window.neverReloaded") is None  # on a phone each chat is a page
-
-
 def test_a_page_has_one_stream(server: Server, staff_cookies: Any, new_context: NewContext) -> None:
     token = server.token(person())
     server.say(token, "hello")

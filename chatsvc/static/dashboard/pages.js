@@ -8,7 +8,7 @@ const LINKS = ".card a, .back, #latest";
 export class Pages {
   #shown; #failed;
   #turn = 0;
-  #page = page();
+  #page = page(); // where the address leads
 
   /** @param {{ shown: () => void, failed: () => void, resized: () => void }} actions shown: another chat, or none, is in the page now */
   constructor({ shown, failed, resized }) {
@@ -28,6 +28,7 @@ export class Pages {
   /** Back or forward; a jump within the page, as by "Skip to the reply", is none. */
   #moved() {
     if (page() === this.#page) return;
+    this.#page = page(); // already, so that who turns round before it is fetched goes back to the other
     if (WIDE.matches) void this.#show(location.href, false);
     else location.reload();
   }
