@@ -13,7 +13,6 @@ from tornado.ioloop import IOLoop
 
 from chatsvc.bus import Bus, LocalBus
 from chatsvc.events import Event
-from tests.support.programs import needs
 from tests.support.redis import RedisCluster, RedisServer
 from tests.support.waiting import until
 
@@ -47,15 +46,11 @@ def _redis_pair(url: str, disturb: Callable[[], None]) -> Pair:
     return Pair(RedisBus(url, "contract"), RedisBus(url, "contract"), disturb)
 
 
-BUSES = [
-    pytest.param(local_bus, id="local_bus"),
-    pytest.param(redis_bus, id="redis_bus", marks=needs("redis-server")),
-    pytest.param(redis_bus_on_a_cluster, id="redis_bus_on_a_cluster", marks=needs("redis-server")),
-]
+BUSES = [local_bus, redis_bus, redis_bus_on_a_cluster]
 TOPICS = [f"chat:{n}" for n in range(3)]
 
 
-@pytest.fixture(params=BUSES)
+@pytest.fixture(params=BUSES, ids=lambda make: make.__name__)
 def pair(request: pytest.FixtureRequest, io_loop: IOLoop) -> Iterator[Pair]:
     made: Pair = request.param(request)
     yield made

@@ -16,14 +16,12 @@ from chatsvc.events import Event
 from chatsvc.redis_bus import RedisBus
 from tests.support.certificate import Certificate
 from tests.support.process import free_port
-from tests.support.programs import needs
 from tests.support.redis import RedisCluster, RedisServer
 from tests.support.service import make_config
 from tests.support.waiting import until
 from tests.test_bus import event, subscribed
 
 AWAY = "the bus is away"
-pytestmark = needs("redis-server")
 
 
 class Process:

@@ -19,7 +19,6 @@ from tests.conftest import ServiceFactory
 from tests.faults.client import running
 from tests.faults.proxy import Proxy
 from tests.support.process import ROOT, ServerProcess
-from tests.support.programs import needs
 from tests.support.redis import RedisServer
 from tests.support.service import Service, make_config
 from tests.support.sse import StreamClient
@@ -27,7 +26,6 @@ from tests.support.waiting import until
 
 NOTIFICATIONS = "/admin/notifications/stream"
 AWAY = "the bus is away"
-pytestmark = needs("redis-server")
 SOON_S = 1.0
 
 

@@ -20,7 +20,7 @@ from chatsvc.schema import ADVISORY_LOCK
 from chatsvc.sdnotify import Supervisor
 from tests.support.postgres import execute
 from tests.support.process import ROOT, ServerProcess
-from tests.support.programs import needs, path_of
+from tests.support.programs import path_of
 from tests.support.systemd import MESSAGE_MAX_BYTES, SupervisedServer
 from tests.support.waiting import wait
 
@@ -46,7 +46,6 @@ def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@needs("systemd-analyze")
 def test_the_units_have_no_mistake(tmp_path: Path) -> None:
     """Programs and files that only an installation has are replaced by some that are here."""
     here = {
@@ -66,7 +65,6 @@ def test_the_units_have_no_mistake(tmp_path: Path) -> None:
     assert "ProtectHomes" in analyze("verify", *units).stderr, "the negative control"
 
 
-@needs("systemd-analyze")
 def test_the_service_is_exposed_little() -> None:
     units = [str(UNITS / "chatsvc.service")]
     done = analyze("security", "--no-pager", "--offline=true", f"--threshold={EXPOSURE_MAX}", *units)

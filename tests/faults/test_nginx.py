@@ -12,12 +12,11 @@ from tests.faults.client import HOST, port_of
 from tests.faults.history import read_database
 from tests.faults.test_network import FIRST_BYTES_LIMIT_S, first_bytes, open_stream
 from tests.support.process import free_port
-from tests.support.programs import needs
 from tests.support.proxies import nginx
 from tests.support.service import Service
 from tests.support.waiting import until
 
-pytestmark = [needs("nginx"), pytest.mark.fault, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(60)]
 
 
 async def test_streams_come_through_nginx_with_its_defaults_at_once(service: Service, tmp_path: Path) -> None:
@@ -50,10 +49,9 @@ async def test_without_those_headers_nginx_holds_a_stream_back(tmp_path: Path) -
         asked.remove(reader)
 
     asked: list[asyncio.StreamReader] = []
-    server = await asyncio.start_server(plain, HOST, 0)
-    with with_its_defaults(server.sockets[0].getsockname()[1], tmp_path) as port:
-        assert await first_bytes(port, "none") is None
-    server.close()
+    async with await asyncio.start_server(plain, HOST, 0) as server:
+        with with_its_defaults(server.sockets[0].getsockname()[1], tmp_path) as port:
+            assert await first_bytes(port, "none") is None
     await until(lambda: not asked, "its connections are closed")
 
 

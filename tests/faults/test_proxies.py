@@ -16,7 +16,7 @@ from tests.faults.storm import Storm
 from tests.faults.test_network import FIRST_BYTES_LIMIT_S
 from tests.support.certificate import Certificate
 from tests.support.process import ROOT, free_port
-from tests.support.programs import needs, path_of
+from tests.support.programs import path_of
 from tests.support.proxies import caddy, nginx
 from tests.support.service import Service, make_config
 from tests.support.systemd import SupervisedServer
@@ -69,10 +69,7 @@ def replaced(text: str, changes: dict[str, str]) -> str:
     return text
 
 
-FRONTS = [
-    pytest.param(our_nginx, id="nginx", marks=needs("nginx")),
-    pytest.param(our_caddy, id="caddy", marks=needs("caddy")),
-]
+FRONTS = [pytest.param(our_nginx, id="nginx"), pytest.param(our_caddy, id="caddy")]
 Front = Callable[..., contextlib.AbstractContextManager[int]]
 
 
@@ -127,7 +124,6 @@ async def test_the_doctor_finds_nothing_wrong(trusting: Service, tmp_path: Path,
         assert seen[about].level == "ok", seen[about]
 
 
-@needs("curl")
 @pytest.mark.parametrize("front", FRONTS)
 async def test_browsers_get_http_2(trusting: Service, tmp_path: Path, front: Front) -> None:
     """A stream and a message over it, which come back to back on one connection."""

@@ -12,12 +12,11 @@ from tests.faults.health import assert_settled, metric
 from tests.faults.history import read_database, violations
 from tests.faults.storm import Storm, some_time
 from tests.support.process import ROOT, ServerProcess, free_port
-from tests.support.programs import needs
 from tests.support.proxies import nginx
 from tests.support.redis import RedisServer
 from tests.support.waiting import until
 
-pytestmark = [needs("redis-server"), pytest.mark.fault, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(120)]
 
 BETWEEN_FAULTS = 40  # acknowledged messages
 LIVE_LIMIT_S = 2.0  # for a message to reach every stream; a round of catching up comes every 5 s only
@@ -144,7 +143,6 @@ def behind_nginx(servers: list[ServerProcess], folder: Path) -> Iterator[int]:
         yield port
 
 
-@needs("nginx")
 @pytest.mark.gen_test(timeout=60)
 async def test_behind_nginx_those_of_a_server_that_dies_go_on_at_the_other(
     start_fleet: Fleet, durable_url: str, tmp_path: Path

@@ -6,17 +6,14 @@ from urllib.parse import urlsplit
 LIMIT_S = 10.0
 
 
-async def exchange(url: str, data: bytes, *, then: bytes = b"", after_s: float = 0) -> bytes:
-    """Sends `data` (and `then`, later) and returns what comes until the other side hangs up."""
+async def exchange(url: str, data: bytes) -> bytes:
+    """Sends `data` and returns what comes until the other side hangs up."""
     parts = urlsplit(url)
     assert parts.hostname
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     try:
         async with asyncio.timeout(LIMIT_S):
             writer.write(data)
-            if then:
-                await asyncio.sleep(after_s)
-                writer.write(then)
             return await _read_all(reader)
     finally:
         writer.close()
