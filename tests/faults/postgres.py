@@ -14,8 +14,6 @@ from chatsvc.embedded import EmbeddedPostgres
 from tests.support.postgres import Cluster, answers
 from tests.support.waiting import wait
 
-LIMIT_S = 20.0
-
 
 def postmaster_pid(data_dir: Path) -> int:
     """The pid of the PostgreSQL below a DATA_DIR; 0 while there is none."""
