@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import random
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 
 from chatsvc.connection import Connection
@@ -33,12 +34,13 @@ REVALIDATE_S = 15.0  # how soon a session that was ended by another process ends
 class Topic:
     """The subscribers of one topic. Events reach them in the order of publishing."""
 
-    __slots__ = ("_backlog", "_task", "_told", "newest", "subscribers", "version")
+    __slots__ = ("_backlog", "_task", "_told", "_versions", "newest", "subscribers", "version")
 
-    def __init__(self) -> None:
+    def __init__(self, versions: Iterator[int]) -> None:
+        self._versions = versions  # of all topics: a topic that is made again has none that it had before
         self.subscribers: dict[Subscriber, None] = {}
         self.newest = 0  # the newest seq seen
-        self.version = 0  # how many events without a seq were delivered
+        self.version = next(versions)  # another after each event without a seq
         self._told: tuple[int, int] | None = None  # the state that was told last, as its hash, and the version after it
         self._backlog: deque[Event] | None = None  # only for a topic that has very many
         self._task: asyncio.Task[None] | None = None
@@ -46,7 +48,7 @@ class Topic:
     def deliver(self, event: Event, tick: int) -> None:
         """To few at once; to very many in a task that yields to the loop, and then all later events after it."""
         if event.seq is None:
-            self.version += 1
+            self.version = next(self._versions)
         elif event.seq > self.newest:
             self.newest = event.seq
         if self._task is None and len(self.subscribers) <= YIELD_EVERY:
@@ -111,6 +113,7 @@ class Streams:
         self.line = Line(OPENINGS_AT_ONCE, STANDSTILL_S)  # for what has to be asked before a stream is opened
         self._gate = asyncio.Semaphore(REPLAYS_AT_ONCE)
         self._topics: dict[str, Topic] = {}
+        self._versions = itertools.count()
         self._of_owner: dict[str, list[Subscriber]] = {}  # oldest first
         self._of_address: dict[str, int] = {}
         self._open: dict[Subscriber, int] = {}  # each with its slot of the wheel
@@ -160,12 +163,17 @@ class Streams:
         self._open[subscriber] = slot
         self._wheel[slot].add(subscriber)
         for topic in subscription.topics:
-            self._topics.setdefault(topic, Topic()).subscribers[subscriber] = None
+            self._topic(topic).subscribers[subscriber] = None
         self._of_owner.setdefault(subscription.owner, []).append(subscriber)
         self._of_address[subscription.address] = self._of_address.get(subscription.address, 0) + 1
         connection.on_close(partial(self._forget, subscriber))
         subscriber.start([heard for name in subscription.topics if (heard := self._subscribe(name)) is not None])
         return subscriber
+
+    def _topic(self, name: str) -> Topic:
+        if name not in self._topics:
+            self._topics[name] = Topic(self._versions)
+        return self._topics[name]
 
     def close_access(self, access_id: str) -> None:
         """Ends the streams of a staff session or token that was ended."""
@@ -223,7 +231,7 @@ class Streams:
 
     @property
     def versions(self) -> dict[str, int]:
-        """The chats that somebody listens to, each with the number of events by which its state may have changed so far."""
+        """The chats that somebody listens to, each with a number that changes with every event by which its state may have changed."""
         chats = ((chat_id_of(name), topic) for name, topic in self._topics.items())
         return {chat_id: topic.version for chat_id, topic in chats if chat_id is not None}
 

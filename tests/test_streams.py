@@ -15,7 +15,7 @@ from chatsvc.events import Event, chat_topic
 from chatsvc.store import accounts
 from chatsvc.streams import PING_INTERVAL_S, YIELD_EVERY, Streams
 from chatsvc.subscriber import Sources, Subscription
-from chatsvc.wire import ChatStateEvent, MessagePage, StaffStateEvent
+from chatsvc.wire import ChatStateEvent, ChatUpdatedEvent, MessagePage, StaffStateEvent
 from tests.conftest import ServiceFactory
 from tests.support.postgres import execute
 from tests.support.seed import seed_messages
@@ -287,6 +287,20 @@ async def test_only_a_chat_that_was_overtaken_is_asked_for_again(
     assert (await opened[0].next("chat_updated")).data["archived"] is True
     assert (await opened[0].next("state")).data["archived"] is True
     assert len(asked[0]) == 2 and asked[1:] == [[await service.chat_id(busy)]]
+
+
+async def test_a_state_read_before_a_chats_last_stream_closed_is_not_told_to_its_next_one() -> None:
+    """A topic lives as long as somebody listens; a later one counted from 0 again and took a state read for the earlier one for new."""
+    registry, earlier, later = make_streams(), FakeConnection(), FakeConnection()
+    registry.open(Subscription("u1", "a", chat_id="c"), earlier)
+    read_at = registry.versions["c"]
+    registry.deliver(Event.of(chat_topic("c"), ChatUpdatedEvent(archived=True)))
+    earlier.close()
+    registry.open(Subscription("u1", "a", chat_id="c"), later)
+    await settle()
+    told = len(later.frames)
+    assert not registry.tell_chat("c", await _state("c"), read_at)
+    assert len(later.frames) == told
 
 
 async def test_a_stop_ends_all_with_a_time_to_come_back(service: Service) -> None:
