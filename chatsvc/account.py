@@ -13,9 +13,12 @@ from chatsvc.profile import NAME_MAX_CHARS, clean_name
 from chatsvc.store import access
 from chatsvc.store.access import NewSession, StaffAccount
 
+# Instead of an id: it is looked up which sessions and tokens still hold. A write that runs again (db.py) finds nothing left to end.
+ANY = ""
+
 
 class AccountService:
-    """`on_access_ended` is told of each session and token that was ended. All methods raise Unprocessable for a field that cannot be."""
+    """`on_access_ended` is told of each session and token that was ended, or ANY. All methods raise Unprocessable for a field that cannot be."""
 
     def __init__(
         self, db: Database, identity: IdentityService, languages: list[str], on_access_ended: Callable[[str], None]
@@ -60,8 +63,8 @@ class AccountService:
 
     async def end_session(self, caller: Caller, session_id: str) -> None:
         """Ends one of the caller's own sessions and its streams; there being none changes nothing."""
-        if await self._db.write(access.end_session, caller.user_id, session_id):
-            self._on_access_ended(session_id)
+        ended = await self._db.write(access.end_session, caller.user_id, session_id)
+        self._on_access_ended(session_id if ended else ANY)
 
     async def create_token(self, caller: Caller, name: str) -> str:
         """A new staff token, which nobody can look up later."""
@@ -72,11 +75,11 @@ class AccountService:
 
     async def revoke_token(self, caller: Caller, token_id: str) -> None:
         """Ends one of the caller's own tokens and its streams; there being none changes nothing."""
-        if await self._db.write(access.revoke_token, caller.user_id, token_id):
-            self._on_access_ended(token_id)
+        revoked = await self._db.write(access.revoke_token, caller.user_id, token_id)
+        self._on_access_ended(token_id if revoked else ANY)
 
     def _ended(self, access_ids: list[str] | None) -> None:
-        for access_id in access_ids or ():
+        for access_id in (access_ids or [ANY]) if access_ids is not None else ():
             self._on_access_ended(access_id)
 
 

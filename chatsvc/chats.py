@@ -163,7 +163,9 @@ class ChatService:
         return (await self._db.write(rows.mark_viewed, chat_id, limit, then=self._viewed)).chat
 
     async def archive(self, chat_id: str) -> SupportChatListItem:
-        return (await self._db.write(_archive, chat_id, then=self._archived)).chat
+        """A message that the user sends meanwhile keeps the chat active."""
+        newest = (await self.list_item(chat_id)).message_count
+        return (await self._db.write(_archive, chat_id, newest, then=self._archived)).chat
 
     async def unarchive(self, chat_id: str) -> SupportChatListItem:
         return (await self._db.write(rows.unarchive, chat_id, then=self._archived)).chat
@@ -225,8 +227,8 @@ def _mark_read(session: Session, chat_id: str, up_to: int, email_delay_s: float)
     return Read(result, rows.list_item(session, chat_id) if has_changed else None)
 
 
-def _archive(session: Session, chat_id: str) -> rows.Changed:
-    result = rows.archive(session, chat_id)
+def _archive(session: Session, chat_id: str, up_to: int) -> rows.Changed:
+    result = rows.archive(session, chat_id, up_to)
     if result.changed:
         notices.cancel(session, chat_id, "archived")
     return result

@@ -85,10 +85,12 @@ def set_language(session: Session, user_id: str, language: str | None) -> None:
 
 
 def set_password(session: Session, user_id: str, old_hash: str, new_hash: str, new: NewSession) -> list[str] | None:
-    """Sets the password, ends all sessions and starts a new one. Returns the ids of those that ended.
+    """Sets the password, ends all sessions and starts a new one. Returns the ids of those that ended, as far as they are known.
 
     None, and nothing is changed, if the password is no longer the one whose hash is `old_hash`.
     """
+    if list(StaffSession.select(StaffSession.id).where(StaffSession.id == new.id).tuples().execute(session.database)):
+        return []  # this very change, run again: it was committed before
     same = (User.id == user_id) & (User.password_hash == old_hash)
     if not User.update(password_hash=new_hash, updated_at=NOW).where(same).execute(session.database):
         return None

@@ -110,9 +110,13 @@ _MARK_VIEWED = Statement(
 )
 _ARCHIVE = Statement(
     "archive",
-    ("uuid",),
-    "UPDATE support_chats SET archived_at = statement_timestamp(), updated_at = statement_timestamp() "
-    "WHERE id = $1 AND archived_at IS NULL RETURNING id",
+    ("uuid", "bigint"),
+    """
+    UPDATE support_chats SET archived_at = statement_timestamp(), updated_at = statement_timestamp()
+    WHERE id = $1 AND archived_at IS NULL
+          AND NOT EXISTS (SELECT FROM support_messages m WHERE m.chat_id = $1 AND m.seq > $2 AND m.sender_type = 'user')
+    RETURNING id
+    """,
 )
 _UNARCHIVE = Statement(
     "unarchive",
@@ -253,17 +257,18 @@ def mark_viewed(session: Session, chat_id: str, up_to: int) -> Viewed:
     return Viewed(list_item(session, chat_id), rows[0][0] if rows else None)
 
 
-def archive(session: Session, chat_id: str) -> Changed:
-    return _changed(session, chat_id, _ARCHIVE)
+def archive(session: Session, chat_id: str, up_to: int) -> Changed:
+    """Archives a chat whose newest message was `up_to` when this was asked for. A user's message after it wins, also when this runs again."""
+    return _changed(session, chat_id, _ARCHIVE, up_to)
 
 
 def unarchive(session: Session, chat_id: str) -> Changed:
     return _changed(session, chat_id, _UNARCHIVE)
 
 
-def _changed(session: Session, chat_id: str, statement: Statement) -> Changed:
+def _changed(session: Session, chat_id: str, statement: Statement, *params: int) -> Changed:
     lock_chat(session, chat_id)
-    changed = bool(session.execute(statement, chat_id))
+    changed = bool(session.execute(statement, chat_id, *params))
     return Changed(list_item(session, chat_id), changed)
 
 

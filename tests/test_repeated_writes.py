@@ -1,0 +1,105 @@
+"""A write whose COMMIT was not answered runs again (db.py): what it says and does then is what it would have been without the accident.
+
+tests/test_db.py has the same of messages.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable
+from typing import Any
+
+import psycopg2
+import pytest
+
+from chatsvc.session import Session
+from tests.handlers.test_account import ACCOUNT, NEW_PASSWORD, NOTIFICATIONS, forget_tries, ids, is_in
+from tests.handlers.test_dashboard import get, submit
+from tests.support.service import PASSWORD, Service, read_cookies
+from tests.support.waiting import until
+from tests.support.writer import HeldWriter
+
+
+@pytest.fixture
+def cookies(service: Service, io_loop: Any) -> dict[str, str]:
+    io_loop.run_sync(service.create_staff)
+    found: dict[str, str] = io_loop.run_sync(service.login)
+    return found
+
+
+@pytest.fixture
+def lose_next(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """From its call on the next COMMIT is carried out and its answer lost."""
+    commit, lose = Session.commit, list[bool]()
+
+    def commit_and_lose(session: Session) -> None:
+        holds_nothing = session._begins
+        commit(session)
+        if lose and not holds_nothing:
+            lose.clear()
+            session._connection.close()
+            raise psycopg2.OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(Session, "commit", commit_and_lose)
+    return lambda: lose.append(True)
+
+
+async def test_a_new_password_holds_with_its_session_and_without_the_others(
+    service: Service,
+    cookies: dict[str, str],
+    lose_next: Callable[[], None],
+) -> None:
+    """The second run found another hash than the old one, called that a wrong password, and nobody was logged in any more."""
+    elsewhere = await service.login()
+    stream = await service.stream(None, NOTIFICATIONS, Cookie=f"chatsvc={elsewhere['chatsvc']}")
+    await stream.next("state")
+    lose_next()
+    answer = await submit(service, f"{ACCOUNT}/password", cookies, old_password=PASSWORD, new_password=NEW_PASSWORD)
+    assert (answer.status, answer.headers.get("Location")) == (303, f"{ACCOUNT}?done=password")
+    assert (await stream.next("close", timeout=2)).data == {"reason": "revoked", "reconnect": False}
+    renewed = {**cookies, **read_cookies(answer)}
+    assert [await is_in(service, one) for one in (renewed, cookies, elsewhere)] == [True, False, False]
+    forget_tries(service)
+    assert "chatsvc" in await service.login(password=NEW_PASSWORD)
+
+
+@pytest.mark.parametrize(("kind", "action"), [("sessions", "end"), ("tokens", "revoke")])
+async def test_what_gave_access_and_was_ended_takes_its_streams_along(
+    service: Service,
+    cookies: dict[str, str],
+    lose_next: Callable[[], None],
+    kind: str,
+    action: str,
+) -> None:
+    """The second run found nothing to end, so nobody told the streams, and what was remembered held on."""
+    made = await submit(service, f"{ACCOUNT}/tokens", cookies, token_name="script")
+    (token,) = re.findall(r'<code class="token">([^<]+)</code>', made.text)
+    before = set(ids(await get(service, ACCOUNT, cookies), "sessions"))
+    elsewhere = {"Cookie": f"chatsvc={(await service.login())['chatsvc']}"}
+    page = await get(service, ACCOUNT, cookies)
+    (ended,) = ids(page, "tokens") if kind == "tokens" else set(ids(page, "sessions")) - before
+    opened = (token, {}) if kind == "tokens" else (None, elsewhere)
+    stream = await service.stream(opened[0], NOTIFICATIONS, **opened[1])
+    await stream.next("state")
+    lose_next()
+    assert (await submit(service, f"{ACCOUNT}/{kind}/{ended}/{action}", cookies)).status == 303
+    assert (await stream.next("close", timeout=2)).data == {"reason": "revoked", "reconnect": False}
+    assert (await service.get("/admin/chats", opened[0], headers=opened[1])).status == 401
+
+
+async def test_a_user_message_wins_over_the_archiving_before_it(
+    service: Service, lose_next: Callable[[], None]
+) -> None:
+    """Both were committed together, in this order; the archiving that ran again put the message away with the chat."""
+    alice, staff = service.user_token(), await service.staff_token()
+    chat = await service.chat_id(alice)
+    await service.send(alice, "first")
+    await service.get("/admin/chats", staff)  # the token's use is noted now, and not once more
+    held = await HeldWriter(service.app.db).begin()
+    archiving = asyncio.ensure_future(service.post(f"/admin/chats/{chat}/archive", staff, {}))
+    await until(lambda: service.app.db._writes.qsize() == 1)
+    sending = asyncio.ensure_future(service.send(alice, "but wait"))
+    await until(lambda: service.app.db._writes.qsize() == 2)
+    lose_next()
+    await held.release()
+    await asyncio.gather(archiving, sending)
+    assert (await service.get("/support_chat", alice)).json["archived"] is False
