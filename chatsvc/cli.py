@@ -211,7 +211,8 @@ def _test_email(config: Config, arguments: argparse.Namespace) -> None:
         print(asyncio.run(_send_test(config, email)))
     except (DeliveryError, LetterError) as error:
         headline = f"{error.headline}: " if isinstance(error, Unusable) else ""
-        raise CommandError(f"test-email: {headline}{error}") from error
+        advice = f"; {error.advice}" if isinstance(error, DeliveryError) and error.advice else ""
+        raise CommandError(f"test-email: {headline}{error}{advice}") from error
 
 
 async def _send_test(config: Config, email: str) -> str:

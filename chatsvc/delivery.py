@@ -6,7 +6,9 @@ from typing import Protocol
 
 
 class DeliveryError(Exception):
-    """An e-mail was not taken. `str()` says why in one line, without the recipient's address."""
+    """An e-mail was not taken. `str()` says why in one line, without the recipient's address; `advice`, if anything, which setting to change."""
+
+    advice = ""
 
 
 class NotNow(DeliveryError):

@@ -6,7 +6,7 @@ import ssl
 from chatsvc.config import Config
 from chatsvc.doctor_config import is_local
 from chatsvc.doctor_finding import Finding, fail, ok, warn
-from chatsvc.smtp import MailServer, NoStartTls, connect, reason
+from chatsvc.smtp import MailServer, NoStartTls, advice, connect, reason
 
 SMTP_LIMIT_S = 10.0  # for each step; a server that is slower is of no use
 ABOUT = "SMTP"
@@ -26,18 +26,13 @@ def _try(server: MailServer) -> Finding:
         with connect(server, SMTP_LIMIT_S):
             return _usable(server)
     except ssl.SSLError as error:
-        found = f"{server}: no TLS: {error.reason or error}"
-        advice = "smtps:// is for port 465, smtp:// for 587; the host must be the name that its certificate has"
-        return fail(ABOUT, found, advice)
-    except NoStartTls:
-        advice = "take smtps:// with port 465, or add ?tls=off if nobody can listen on the way there"
-        return fail(ABOUT, f"{server} offers no STARTTLS", advice)
+        return fail(ABOUT, f"{server}: no TLS: {error.reason or error}", advice(server, error))
+    except NoStartTls as error:
+        return fail(ABOUT, f"{server} offers no STARTTLS", advice(server, error))
     except smtplib.SMTPAuthenticationError as error:
-        advice = "correct user and password in CHATSVC_SMTP_URL (special characters percent-encoded)"
-        return fail(ABOUT, f"{server} refuses user and password: {reason(error)}", advice)
+        return fail(ABOUT, f"{server} refuses user and password: {reason(error)}", advice(server, error))
     except OSError as error:  # smtplib's exceptions too
-        advice = "check host and port in CHATSVC_SMTP_URL, and whether this network lets it through"
-        return fail(ABOUT, f"{server} cannot be used: {reason(error)}", advice)
+        return fail(ABOUT, f"{server} cannot be used: {reason(error)}", advice(server, error))
 
 
 def _usable(server: MailServer) -> Finding:

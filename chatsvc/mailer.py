@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from chatsvc.config import Config
 from chatsvc.delivery import DeliveryError, Mailer, NotNow, Refused, Unusable
-from chatsvc.smtp import MailServer, NoStartTls, connect, reason, reply
+from chatsvc.smtp import MailServer, NoStartTls, advice, connect, reason, reply
 
 T = TypeVar("T")
 
@@ -180,9 +180,17 @@ class SmtpMailer:
         if code < 500 or (code in LOGIN_WANTED and about != "sender"):
             raise NotNow(said)  # a login that only some recipients need is no reason to hold up the others
         if code in LOGIN_WANTED:
-            raise Unusable("the mail server wants another login", said)
+            trouble = Unusable("the mail server wants another login", said)
+            trouble.advice = (
+                "give user and password in CHATSVC_SMTP_URL, smtp://user:password@host:587, and no ?tls=off"
+            )
+            raise trouble
         if about == "sender":
-            raise Unusable("the mail server refuses the sender, MAIL_FROM", said)
+            trouble = Unusable("the mail server refuses the sender, MAIL_FROM", said)
+            trouble.advice = (
+                f"set CHATSVC_MAIL_FROM, now {self._sender}, to an address from which this server takes e-mails"
+            )
+            raise trouble
         known_bad = about == "recipient" and not _ABOUT_POLICY.match(answer)
         raise Refused(said, address=known_bad or _ABOUT_ADDRESS.match(answer) is not None)
 
@@ -193,7 +201,10 @@ class SmtpMailer:
                 self._smtp = connect(self._server, 2 * self._limit_s, self._opened)
             except Exception as error:
                 self._drop()
-                raise self._no_connection(error) from error
+                trouble = self._no_connection(error)
+                if isinstance(trouble, DeliveryError):
+                    trouble.advice = advice(self._server, error)
+                raise trouble from error
         return self._smtp
 
     def _opened(self, connection: socket.socket) -> None:

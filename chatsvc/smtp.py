@@ -82,8 +82,31 @@ def connect(
     return smtp
 
 
+def advice(server: MailServer, error: Exception) -> str:
+    """What to change after an error of `connect`."""
+    if isinstance(error, NoStartTls):
+        return "take smtps:// with port 465 in CHATSVC_SMTP_URL, or add ?tls=off if nobody can listen on the way there"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"the host in CHATSVC_SMTP_URL, {server.host}, must be the name that its certificate has, and this system must know who issued it "
+            "(an authority of your own: SSL_CERT_FILE)"
+        )
+    if isinstance(error, ssl.SSLError):
+        return "in CHATSVC_SMTP_URL smtps:// is for a port with TLS from the start, 465; smtp:// is for STARTTLS, 587"
+    if isinstance(error, smtplib.SMTPAuthenticationError):
+        return "correct user and password in CHATSVC_SMTP_URL (special characters percent-encoded)"
+    if isinstance(error, smtplib.SMTPNotSupportedError) or type(error) is smtplib.SMTPException:
+        return "it takes no login this way: leave user and password out of CHATSVC_SMTP_URL, or use the port for logins, 587 or 465"
+    known_as = f"port {server.port} in CHATSVC_SMTP_URL, and whether this network lets it through"
+    if server.tls != "tls" and isinstance(error, TimeoutError | smtplib.SMTPServerDisconnected):
+        return f"take smtps:// if that port has TLS from the start, as 465 has; else check host and {known_as}"
+    return f"check host and {known_as}"
+
+
 def reason(error: Exception) -> str:
     """What went wrong, in one line."""
+    if isinstance(error, smtplib.SMTPResponseException) and error.smtp_code == -1:
+        return "what answers there is no mail server"
     if isinstance(error, smtplib.SMTPResponseException):
         return reply(error.smtp_code, error.smtp_error)
     if isinstance(error, TimeoutError):

@@ -277,7 +277,26 @@ async def test_a_test_e_mail_says_what_the_mail_server_answered(server: ServerPr
         server.environment["CHATSVC_SMTP_URL"] = mails.url.replace("//", "//me:wrong@")
         refused = (await process(server, "test-email", "me@example.com")).refusal()
         assert refused.startswith("test-email: the mail server refuses user and password: 127.0.0.1 port ")
-        assert "535" in refused and "wrong" not in refused
+        assert "535" in refused and "wrong" not in refused and "correct user and password" in refused
+
+
+@pytest.mark.parametrize(
+    ("scheme", "query", "answer", "says", "advises"),
+    [
+        ("smtp", "", "", "offers no STARTTLS", "?tls=off"),
+        ("smtps", "", "", "WRONG_VERSION_NUMBER", "smtp:// is for STARTTLS"),
+        ("smtp", "?tls=off", "550 5.7.1 not yours", "550 5.7.1 not yours", "CHATSVC_MAIL_FROM, now support@localhost"),
+        ("smtp", "?tls=off", "530 5.7.0 no", "530 5.7.0 no", "user and password in CHATSVC_SMTP_URL"),
+    ],
+)
+async def test_a_test_e_mail_that_cannot_be_sent_says_which_option_to_change(
+    server: ServerProcess, scheme: str, query: str, answer: str, says: str, advises: str
+) -> None:
+    with mail_server() as mails:
+        mails.answers = {"MAIL": answer} if answer else {}
+        server.environment["CHATSVC_SMTP_URL"] = f"{scheme}://127.0.0.1:{mails.port}{query}"
+        done = await process(server, "test-email", "me@example.com")
+    assert says in done.refusal() and advises in done.refusal()
 
 
 async def test_without_a_mail_server_a_test_e_mail_is_a_file(server: ServerProcess, tmp_path: Path) -> None:

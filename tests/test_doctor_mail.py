@@ -1,5 +1,7 @@
 """The doctor and mail servers: real ones on sockets, each with something wrong."""
 
+import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +50,35 @@ def test_a_mail_servers_certificate_is_checked(
         url = f"{scheme}://me:right@127.0.0.1:{port}"
         unknown = mail_finding(tmp_path, url)
         assert unknown.level == "FAIL" and "CERTIFICATE_VERIFY_FAILED" in unknown.found
+        assert "127.0.0.1, must be the name" in unknown.advice and "SSL_CERT_FILE" in unknown.advice
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate.file))
         known = mail_finding(tmp_path, url)
         assert (known.level, known.found) == ("ok", f"127.0.0.1 port {port}, with {how}, logged in")
+
+
+def test_what_answers_and_is_no_mail_server_is_told_apart(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+
+        def answer() -> None:
+            connection, _ = other.accept()
+            connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+            connection.close()
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        ssh = mail_finding(tmp_path, f"smtp://127.0.0.1:{port}")
+        thread.join()
+    assert ssh.found == f"127.0.0.1 port {port} cannot be used: what answers there is no mail server"
+
+
+def test_plain_words_to_a_port_with_tls_get_no_answer_and_it_says_why(
+    tmp_path: Path, certificate: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor_mail, "SMTP_LIMIT_S", 0.5)
+    with mail_server(ssl_context=certificate) as server:
+        silent = mail_finding(tmp_path, f"smtp://127.0.0.1:{server.port}")
+    assert silent.level == "FAIL" and silent.found.endswith("timed out") and "take smtps://" in silent.advice
 
 
 def test_a_mail_server_that_is_not_there_is_named(tmp_path: Path) -> None:
