@@ -5,9 +5,13 @@ from typing import NamedTuple
 from chatsvc.cursor import is_canonical_uuid
 from chatsvc.db import Database
 from chatsvc.errors import BadRequest
+from chatsvc.line import Line
 from chatsvc.store import search as rows
 from chatsvc.wire import MessageHit, SupportChatListItem
 from chatsvc.words import tsquery
+
+SEARCHES_AT_ONCE = 1  # a search may keep a reader and a processor busy for half a second; the others are for users
+STANDSTILL_S = 6.0  # a statement has 5 s
 
 
 class People(NamedTuple):
@@ -25,14 +29,19 @@ class SearchService:
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        self._line = Line(SEARCHES_AT_ONCE, STANDSTILL_S)
 
     async def people(self, words: list[str], cursor: str | None, limit: int) -> People:
         """Raises BadRequest for a cursor that is none."""
-        return People(*await self._db.read(rows.find_people, tsquery(words), _position(cursor), limit))
+        position = _position(cursor)
+        async with self._line:
+            return People(*await self._db.read(rows.find_people, tsquery(words), position, limit))
 
     async def messages(self, words: list[str], cursor: str | None, limit: int) -> Messages:
         """Raises BadRequest for a cursor that is none."""
-        return Messages(*await self._db.read(rows.find_messages, tsquery(words), _position(cursor), limit))
+        position = _position(cursor)
+        async with self._line:
+            return Messages(*await self._db.read(rows.find_messages, tsquery(words), position, limit))
 
 
 def _position(cursor: str | None) -> str:

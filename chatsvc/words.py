@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from itertools import takewhile
 
 from msgspec import Struct
 
@@ -36,12 +37,14 @@ def tsquery(words: Sequence[str]) -> str:
 def excerpt(text: str, words: Sequence[str]) -> list[Piece]:
     """The part of a text around its first hit, with every hit in it marked."""
     wanted = [word.lower() for word in words]  # the database has its own lower case, which may differ (Turkish İ)
-    hits = [match.span() for match in _WORD.finditer(text) if _is_hit(match[0].lower(), wanted)]
-    start = max(0, hits[0][0] - BEFORE_HIT_CHARS) if hits else 0
+    hits = (match.span() for match in _WORD.finditer(text) if _is_hit(match[0].lower(), wanted))
+    first = next(hits, None)
+    start = max(0, first[0] - BEFORE_HIT_CHARS) if first else 0
     start = start if start == 0 else text.find(" ", start, start + BEFORE_HIT_CHARS) + 1 or start
     end = min(len(text), start + EXCERPT_CHARS)
     pieces, at = [Piece("…", False)] if start else [], start
-    for begin, stop in (hit for hit in hits if hit[0] < end):
+    shown = takewhile(lambda hit: hit[0] < end, hits)  # the text behind them is not taken apart
+    for begin, stop in (first, *shown) if first else ():
         pieces += [Piece(text[at:begin], False), Piece(text[begin:stop], True)]
         at = stop
     rest = text[at:end] + ("…" if end < len(text) else "")

@@ -1,7 +1,9 @@
 """Search: what is found by which words, in what order, page by page, and where a result leads."""
 
+import asyncio
 import html
 import re
+import threading
 
 import pytest
 
@@ -10,6 +12,7 @@ from tests.handlers.test_dashboard import get, seqs
 from tests.support.postgres import execute
 from tests.support.seed import seed_messages
 from tests.support.service import Answer, Service
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -145,3 +148,46 @@ async def test_a_result_leads_to_its_message(service: Service, cookies: dict[str
 async def test_a_cursor_that_is_none_is_refused(service: Service, cookies: dict[str, str]) -> None:
     for query in ("q=a&messages=x", "q=a&people=%27", "q=a&messages=FFFFFFFF-ffff-ffff-ffff-ffffffffffff"):
         assert (await service.get(f"/dashboard/search?{query}", cookies=cookies)).status == 400
+
+
+async def test_long_texts_end_a_window_sooner(
+    service: Service, cookies: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """20,000 texts of 2,000 characters took longer to take apart than a statement may: the search found nothing, ever."""
+    monkeypatch.setattr(search, "RARE_MAX", 2)
+    monkeypatch.setattr(search, "WINDOW_BYTES", 1000)
+    _, walking = search._statements("support_messages", "content", "true")
+    monkeypatch.setattr(search, "_NEWEST_MESSAGES", walking)
+    user = service.user_token("ada")
+    for number in range(12):
+        await service.send(user, ("needle " if number < 4 else "hay ") + "x" * 390)
+    path: str | None = "/dashboard/search?q=needle"
+    found: list[list[int]] = []
+    while path is not None:
+        page = await get(service, path, cookies)
+        found.append([seq for _, seq in results(page)])
+        path = following(page, "messages")
+    assert found == [[], [], [4], [3, 2, 1], []], "three texts are more than 1000 bytes"
+
+
+async def test_users_do_not_wait_for_searches(
+    service: Service, cookies: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four slow searches occupied the four readers: users got 503."""
+    ada, held, go_on = service.user_token("ada"), threading.Event(), threading.Event()
+    await service.chat_id(ada)
+
+    def hold(*_: object) -> tuple[list[object], None]:
+        held.set()
+        go_on.wait(20)
+        return [], None
+
+    monkeypatch.setattr(search, "find_people", hold)
+    try:
+        searches = [asyncio.ensure_future(service.get("/dashboard/search?q=x", cookies=cookies)) for _ in range(8)]
+        await until(held.is_set)
+        answers = [await service.get("/support_chat", ada) for _ in range(4)]
+    finally:
+        go_on.set()
+    assert [answer.status for answer in answers] == [200] * 4
+    assert [(await each).status for each in searches] == [200] * 8
