@@ -11,6 +11,7 @@ from chatsvc.cursor import decode_list_cursor, encode_list_cursor
 from chatsvc.db import Database
 from chatsvc.errors import Unprocessable
 from chatsvc.events import STAFF_TOPIC, Event, chat_topic
+from chatsvc.excerpts import is_blank
 from chatsvc.session import Session
 from chatsvc.store import chats as rows
 from chatsvc.store import messages, notices
@@ -108,7 +109,7 @@ class ChatService:
         Raises Unprocessable for blank content, Conflict for a client_id that was used with other content, NotFound for no such chat.
         """
         check_text("content", content, CONTENT_MAX_CHARS)
-        if not content.strip():
+        if is_blank(content):
             raise Unprocessable.field("content", "is blank: a message holds at least one visible character", "blank")
         check_text("client_id", client_id, CLIENT_ID_MAX_CHARS)
         row = MessageRow(

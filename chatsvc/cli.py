@@ -26,7 +26,7 @@ from chatsvc.letters import LetterError, Letters
 from chatsvc.listening import ListenError
 from chatsvc.mailer import mailer_of
 from chatsvc.passwords import MAX_CHARS, MIN_CHARS, hash_password
-from chatsvc.profile import clean_email, clean_name
+from chatsvc.profile import NAME_MAX_CHARS, clean_email, clean_name
 from chatsvc.rendering import load_templates
 from chatsvc.run import StartError, database, first_line, serve, tell_servers
 from chatsvc.schema import SchemaError, migrate
@@ -138,6 +138,10 @@ def _create_admin(config: Config, arguments: argparse.Namespace) -> None:
     email, name = clean_email(arguments.email), clean_name(arguments.name)
     if email is None:
         raise CommandError("create-admin: EMAIL is empty")
+    if len(arguments.name or "") > NAME_MAX_CHARS:
+        raise CommandError(
+            f"create-admin: --name has {len(arguments.name)} characters; at most {NAME_MAX_CHARS} would be right"
+        )
     password, generated = _password(arguments.password_stdin)
     password_hash = hash_password(password)
     with _transaction(config) as session:

@@ -1,5 +1,6 @@
 """The sockets that the service listens on: its own, or those that systemd holds for it."""
 
+import errno
 import os
 import socket
 from collections.abc import MutableMapping
@@ -20,9 +21,16 @@ def listen(host: str, port: int) -> list[socket.socket]:
         return bind_sockets(port, host, backlog=BACKLOG)
     except OSError as error:
         raise ListenError(
-            f"CHATSVC_HOST and CHATSVC_PORT: cannot listen on {host} port {port}: "
-            f"{error.strerror or error}; choose another port, or stop what uses it"
+            f"CHATSVC_HOST and CHATSVC_PORT: cannot listen on {host} port {port}: {error.strerror or error}; {_advice(error)}"
         ) from error
+
+
+def _advice(error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return "choose another port, or stop what uses it"
+    if error.errno == errno.EACCES:
+        return "choose a port from 1024 on, behind a proxy"
+    return "CHATSVC_HOST is an address of this machine, such as 127.0.0.1, or 0.0.0.0 for all of them"
 
 
 def inherited(environ: MutableMapping[str, str]) -> list[socket.socket]:

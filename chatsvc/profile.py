@@ -3,6 +3,7 @@
 import re
 
 from chatsvc.errors import Unprocessable
+from chatsvc.excerpts import harmless, is_blank
 
 NAME_MAX_CHARS = 255
 # One address, as forms and mail servers take it: no quoted local parts, comments or lists.
@@ -26,15 +27,20 @@ def clean_email(text: str | None) -> str | None:
 
 
 def clean_name(text: str | None) -> str | None:
-    """None for nothing. Raises Unprocessable for control characters."""
+    """None for nothing that could be seen. Raises Unprocessable for control characters."""
     text = (text or "").strip()
     if _CONTROL.search(text):
         raise Unprocessable.field("name", "holds a control character", "control")
-    return text[:NAME_MAX_CHARS] or None
+    return _shown(text)
 
 
 def tidy_claims(email: str | None, name: str | None) -> tuple[str | None, str | None]:
     """A host application's claims: what is no address or no name is left out, rather than locking the user out."""
     email = (email or "").strip()
-    name = _CONTROL.sub(" ", name or "").strip()[:NAME_MAX_CHARS]
-    return (email if is_email(email) else None), (name or None)
+    return (email if is_email(email) else None), _shown(_CONTROL.sub(" ", name or ""))
+
+
+def _shown(name: str) -> str | None:
+    """A name stands in titles and notifications too, where nothing keeps it from turning the text around it."""
+    name = harmless(name)[:NAME_MAX_CHARS]
+    return None if is_blank(name) else name

@@ -155,6 +155,7 @@ def test_an_address_or_name_that_does_not_fit_is_refused(command: Command, datab
     assert "no e-mail address" in command("create-admin", "nobody").refusal()
     assert command("create-admin", "").refusal() == "create-admin: EMAIL is empty"
     assert "control character" in command("create-admin", "a@b.example", "--name", "a\nb").refusal()
+    assert "--name has 256 characters" in command("create-admin", "a@b.example", "--name", "x" * 256).refusal()
     assert execute(database_url, "SELECT count(*) FROM users") == [(0,)]
 
 

@@ -66,6 +66,7 @@ def test_a_host_that_is_not_ours_ends_the_start(server: ServerProcess) -> None:
     server.environment["CHATSVC_HOST"] = "192.0.2.1"  # TEST-NET-1
     assert ended(server.start(wait=False)) == 1
     assert server.log.startswith("chatsvc: CHATSVC_HOST and CHATSVC_PORT: cannot listen on 192.0.2.1 port ")
+    assert "CHATSVC_HOST is an address of this machine" in server.log and "another port" not in server.log
     assert server.log.count("\n") == 1
 
 

@@ -34,6 +34,19 @@ async def test_name_and_email_are_seen_by_staff(service: Service, cast: Cast) ->
     assert (item["user_name"], item["user_email"]) == ("Vera", "vera@example.com")
 
 
+async def test_a_name_that_turns_the_text_around_it_or_shows_nothing_is_none(service: Service, cast: Cast) -> None:
+    """It stood in the page's title and in notifications, and a chat without a visible name could not be told from an error."""
+    for name, shown in (
+        ("\u202egnp\u2066 Vera", "gnp Vera"),
+        ("\u200b\u2060 \u202e", None),
+        ("\u0645\u06cc\u200c\u0646", "\u0645\u06cc\u200c\u0646"),
+    ):
+        await service.send(await service.visitor_token(name=name), "hello")
+        assert (await service.get("/admin/chats", cast.staff)).json[0]["user_name"] == shown
+        await service.send(service.user_token(f"u{name}", name=name), "hello")
+        assert (await service.get("/admin/chats", cast.staff)).json[0]["user_name"] == shown
+
+
 async def test_a_visitor_changes_what_is_given_and_keeps_the_rest(service: Service, cast: Cast) -> None:
     created = (await service.post("/visitors", None, {"name": "Vera"})).json
     token, profile = created["token"], {"user_id": created["user_id"], "name": "Vera", "email": None}
