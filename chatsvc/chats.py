@@ -158,6 +158,10 @@ class ChatService:
         """The chat with its latest messages, as staff see it. Reading it changes nothing."""
         return await self._db.read(rows.admin_chat, chat_id, LATEST)
 
+    async def is_visitors(self, chat_id: str) -> bool:
+        """Whether name and e-mail address are what a visitor typed."""
+        return await self._db.read(rows.is_visitors, chat_id)
+
     async def mark_viewed(self, chat_id: str, up_to: int | None) -> SupportChatListItem:
         """Staff have been shown the messages up to seq `up_to` (None: all stored so far)."""
         limit = rows.MAX_SEQ if up_to is None else up_to

@@ -137,7 +137,7 @@ class ChatHandler(DashboardHandler):
         self.dashboard_page(
             "dashboard/chat.html", await self.counts(), chat=chat, person=self.person(chat), messages=shown.messages,
             chips=await self.chips(chat, shown.messages), has_more=shown.has_more, cursor=cursor, at_end=cursor >= chat.last_seq,
-            client_id=str(uuid4()), draft=draft, problem=self.explain(problem) if problem else "",
+            client_id=str(uuid4()), is_visitors=await chats.is_visitors(chat_id), draft=draft, problem=self.explain(problem) if problem else "",
         )  # fmt: skip
 
 

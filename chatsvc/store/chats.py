@@ -54,6 +54,11 @@ _ADMIN_CHAT = Statement(
     FROM support_chats c JOIN users u ON u.id = c.user_id WHERE c.id = $1
     """,
 )
+_IS_VISITORS = Statement(
+    "is_visitors",
+    ("uuid",),
+    "SELECT u.kind = 'visitor' FROM support_chats c JOIN users u ON u.id = c.user_id WHERE c.id = $1",
+)
 _ITEM_OF = Statement("list_item", ("uuid",), f"{ITEM} WHERE c.id = $1")
 
 
@@ -216,6 +221,12 @@ def admin_chat(session: Session, chat_id: str, limit: int) -> AdminSupportChat:
     return AdminSupportChat(
         chat_id, user_id, email, name, archived, format_optional_time(viewed_at), messages, has_more, last_seq
     )
+
+
+def is_visitors(session: Session, chat_id: str) -> bool:
+    """Whether it is a visitor's, whose name and e-mail address nobody has checked."""
+    rows = session.execute(_IS_VISITORS, chat_id)
+    return bool(rows and rows[0][0])
 
 
 def list_item(session: Session, chat_id: str) -> SupportChatListItem:

@@ -290,3 +290,17 @@ def test_a_card_has_another_version_for_all_that_changes_on_it() -> None:
         {"user_email": "b@example.com"},
     ]
     assert len({version(), *(version(**change) for change in others)}) == 5
+
+
+async def test_an_address_that_a_visitor_typed_is_not_taken_for_a_users(service: Service) -> None:
+    """Anybody may give anybody's address; the page looked as if the host application had said so."""
+    await service.create_staff()
+    cookies = await service.login()
+    for token, is_marked in (
+        (service.user_token("ada", email="ada@example.com"), False),
+        (await service.visitor_token(email="ada@example.com"), True),
+        (await service.visitor_token(name="Ada"), True),
+        (await service.visitor_token(), False),
+    ):
+        page = await get(service, f"/dashboard/chats/{await service.chat_id(token)}", cookies)
+        assert ("Not verified" in page.text) is is_marked
