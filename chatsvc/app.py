@@ -6,6 +6,7 @@ import hmac
 import logging
 import resource
 import socket
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,7 +31,7 @@ from chatsvc.handlers.base import BODY_MAX_BYTES, TooLargeHandler
 from chatsvc.handlers.page import PageNotFoundHandler
 from chatsvc.identity import IdentityService
 from chatsvc.letters import Letters
-from chatsvc.listening import listen
+from chatsvc.listening import Acceptor, listen
 from chatsvc.mailer import mailer_of
 from chatsvc.metrics import Metrics
 from chatsvc.notices import NoticeService
@@ -73,6 +74,15 @@ class WebApplication(Application):
             request.connection.set_max_body_size(2**63)  # it answers and hangs up
             return self.get_handler_delegate(request, TooLargeHandler)
         return super().find_handler(request, **kwargs)
+
+
+class WebServer(HTTPServer):
+    """Accepts connections as long as there are descriptors for them."""
+
+    def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
+        for one in sockets:
+            self._sockets[one.fileno()] = one
+            self._handlers[one.fileno()] = Acceptor(one, self._handle_connection)
 
 
 class App:
@@ -148,7 +158,7 @@ class App:
             cross_origin_protection=True,
             log_function=functools.partial(log_request, self.metrics),
         )
-        self.server = HTTPServer(
+        self.server = WebServer(
             self.web,
             max_header_size=HEADER_MAX_BYTES,
             max_body_size=CHUNKED_MAX_BYTES,

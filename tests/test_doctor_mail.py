@@ -73,10 +73,10 @@ def test_what_answers_and_is_no_mail_server_is_told_apart(tmp_path: Path) -> Non
 
 
 def test_plain_words_to_a_port_with_tls_get_no_answer_and_it_says_why(
-    tmp_path: Path, certificate: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, certificate: Certificate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(doctor_mail, "SMTP_LIMIT_S", 0.5)
-    with mail_server(ssl_context=certificate) as server:
+    with mail_server(ssl_context=certificate.context()) as server:
         silent = mail_finding(tmp_path, f"smtp://127.0.0.1:{server.port}")
     assert silent.level == "FAIL" and silent.found.endswith("timed out") and "take smtps://" in silent.advice
 

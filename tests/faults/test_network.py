@@ -2,10 +2,15 @@
 
 import asyncio
 import contextlib
+import ctypes
+import socket
+import struct
+import sys
 from collections.abc import AsyncIterator
 
 import pytest
 
+import chatsvc.connection
 from tests.faults.client import HOST, Follower, Sender, head_of, port_of, request
 from tests.faults.history import History, Seen, read_database, violations
 from tests.faults.proxy import Proxy
@@ -17,6 +22,9 @@ pytestmark = [pytest.mark.fault, pytest.mark.timeout(60)]
 
 SILENCE_LIMIT_S = 0.5  # of the clients here; real ones wait for two and a half pings
 FIRST_BYTES_LIMIT_S = 1.0
+GONE_LIMIT_S = 3.0
+SO_ATTACH_FILTER = 26  # asm-generic/socket.h; Python has no name for it
+DROP_ALL = struct.pack("HBBI", 0x06, 0, 0, 0)  # a packet filter of one instruction: take 0 bytes of whatever comes
 
 
 async def test_clients_behind_a_bad_network_miss_nothing(service: Service) -> None:
@@ -94,6 +102,31 @@ async def test_clients_that_leave_while_their_stream_opens_leave_nothing(service
         writer.transport.abort()
     await until(lambda: not service.app.web.settings["services"].running, "all requests have ended", 5)
     await until(lambda: len(service.app.streams) == 0, "all streams are forgotten", 5)
+
+
+def cut_off(reader: socket.socket) -> None:
+    """From now on this socket hears nothing and acknowledges nothing, as behind a network that is gone: no FIN, no RST."""
+    program = ctypes.create_string_buffer(DROP_ALL)
+    reader.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", 1, ctypes.addressof(program)))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="packet filters and TCP_USER_TIMEOUT are Linux's")
+@pytest.mark.parametrize("limited", [True, False])
+async def test_a_client_behind_a_network_that_is_gone_is_noticed_by_what_it_does_not_acknowledge(
+    service: Service, limited: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Heartbeats alone notice it after more than 90 s. Negative control: without TCP_USER_TIMEOUT (0) the stream stays registered."""
+    assert chatsvc.connection.USER_TIMEOUT_MS == 25_000  # with a ping every 15 s: forgotten within 45 s
+    monkeypatch.setattr(chatsvc.connection, "USER_TIMEOUT_MS", 500 if limited else 0)
+    token = service.user_token()
+    reader, writer = await open_stream(port_of(service), token)
+    with contextlib.closing(writer):
+        await reader.readuntil(b'"state"')
+        cut_off(writer.get_extra_info("socket"))
+        await service.send(token, "nobody takes this")
+        with contextlib.suppress(AssertionError):
+            await until(lambda: len(service.app.streams) == 0, "the stream is forgotten", GONE_LIMIT_S)
+        assert len(service.app.streams) == (0 if limited else 1)
 
 
 async def test_a_proxy_that_buffers_shows_itself_and_polling_gets_everything(service: Service) -> None:

@@ -1,0 +1,83 @@
+"""More connections than file descriptors: the service waits for free ones, without spinning, and goes on when there are."""
+
+import asyncio
+import resource
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import psutil
+import pytest
+
+from tests.faults.client import HOST, request
+from tests.faults.storm import user_token
+from tests.support.process import ROOT, ServerProcess
+
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(60)]
+
+FREE = 20  # descriptors when the flood begins
+CONNECTIONS = 60
+WATCH_S = 1.5
+BACK_LIMIT_S = 3.0  # ACCEPT_PAUSE_S, and a slow machine
+LINE = "Too many open files"
+# The protection taken away: Tornado's own way of accepting.
+CARELESS = """
+import sys
+import chatsvc.app
+
+del chatsvc.app.WebServer.add_sockets
+
+from chatsvc.cli import main
+
+sys.exit(main(["serve"]))
+"""
+
+
+@pytest.fixture
+def flood() -> Iterator[Callable[[int], ExitStack]]:
+    """Opens CONNECTIONS to a port; the stack closes them."""
+    with ExitStack() as opened:
+
+        def connect(port: int) -> ExitStack:
+            for _ in range(CONNECTIONS):
+                opened.enter_context(socket.create_connection((HOST, port), 5))
+            return opened
+
+        yield connect
+
+
+@pytest.mark.parametrize("careful", [True, False])
+async def test_without_descriptors_it_waits_and_does_not_spin(
+    careful: bool, server: ServerProcess, flood: Callable[[int], ExitStack]
+) -> None:
+    """It once asked for the next connection again and again: a third of a core, and 7 MB of traces in 5 s. Negative control: as it was."""
+    if not careful:
+        script = server.log_path.with_name("careless.py")
+        script.write_text(CARELESS)
+        server.script, server.environment["PYTHONPATH"] = script, str(ROOT)
+    await asyncio.to_thread(server.start)
+    process = psutil.Process(server.pid)
+    limit = process.num_fds() + FREE
+    resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (limit, limit))
+
+    opened = flood(server.port)
+    await until(lambda: LINE in server.log, "there is no descriptor left")
+    lines, began = server.log.count(LINE), cpu_s(process)
+    await asyncio.sleep(WATCH_S)
+    lines, seconds = server.log.count(LINE) - lines, cpu_s(process) - began
+    print(f"{lines} lines and {seconds:.2f} s of a core in {WATCH_S} s")
+    if not careful:
+        assert lines > 20, "what this test looks for"
+        return
+    assert lines <= WATCH_S + 1 and seconds < WATCH_S / 3
+    assert "Traceback" not in server.log
+
+    opened.close()
+    reply = await request(server.port, "GET", "/support_chat", user_token("alice"), limit_s=BACK_LIMIT_S)
+    assert reply.status == 200
+    assert await asyncio.to_thread(server.stop) == 0
+
+
+def cpu_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
