@@ -191,7 +191,8 @@ def _identity_token(config: Config, arguments: argparse.Namespace) -> None:
         secrets_known = (tokens.demo_secret(config.secret_key or load_or_create_secret(config.data_dir)),)
     if not secrets_known:
         raise CommandError(
-            "identity-token: CHATSVC_IDENTITY_SECRETS is not set; set it to what the host application signs with"
+            "identity-token: CHATSVC_IDENTITY_SECRETS is not set; set it to what the host application signs with, "
+            "or CHATSVC_DEMO=on beside `make run`"
         )
     if not 1 <= len(arguments.sub) <= 255:
         raise CommandError(f"identity-token: --sub has {len(arguments.sub)} characters; 1 to 255 would be right")

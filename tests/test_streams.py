@@ -107,6 +107,7 @@ async def settle() -> None:
 
 
 async def test_a_ping_comes_after_fifteen_seconds_of_silence_and_not_before() -> None:
+    assert (PING_INTERVAL_S, streams.TICK_S) == (15, 1.0)
     registry, silent, busy = make_streams(), FakeConnection(), FakeConnection()
     registry.open(Subscription("u1", "a", chat_id="silent"), silent)
     registry.open(Subscription("u2", "a", chat_id="busy"), busy)

@@ -135,6 +135,19 @@ def test_a_large_token_is_refused_before_anything_of_it_is_looked_at(monkeypatch
             tokens.decode_identity(token, (IDENTITY_SECRET,))
 
 
+def test_a_token_may_have_4_kib() -> None:
+    lengths = set()
+    for padding in range(2870, 2940):
+        token = sign(claims(padding="x" * padding))
+        lengths.add(len(token))
+        if len(token) <= 4096:
+            assert tokens.decode_identity(token, (IDENTITY_SECRET,)).sub == "alice"
+        else:
+            with pytest.raises(Unauthorized):
+                tokens.decode_identity(token, (IDENTITY_SECRET,))
+    assert any(4094 <= length <= 4096 for length in lengths) and any(4097 <= length <= 4099 for length in lengths)
+
+
 def test_a_changed_token_is_refused_wherever_it_was_changed() -> None:
     token = sign(claims(email="a@example.com"))
     for place in range(0, len(token) - 1, 3):  # the last character carries bits that decode to nothing
