@@ -174,13 +174,19 @@ def is_transient(error: BaseException) -> bool:
     code = sqlstate(error)
     if code:
         return code.startswith(_TRANSIENT_CLASSES) or code in _TRANSIENT_CODES
-    if type(error) in (psycopg2.DatabaseError, peewee.DatabaseError):
-        return True  # psycopg2's plain class: the connection broke in the middle of a query of two statements
-    return isinstance(
+    return _is_broken_off(error) or isinstance(
         error, psycopg2.OperationalError | psycopg2.InterfaceError | peewee.OperationalError | peewee.InterfaceError
     )
 
 
 def is_repeatable(error: BaseException) -> bool:
-    """Whether the same transaction may be run again at once: two of them stood in each other's way."""
-    return sqlstate(error).startswith(_REPEATABLE_CLASS)
+    """Whether the same work may be run again at once: two transactions stood in each other's way, or the server crashed."""
+    return sqlstate(error).startswith(_REPEATABLE_CLASS) or _is_broken_off(error)
+
+
+def _is_broken_off(error: BaseException) -> bool:
+    """psycopg2's plain class, without a SQLSTATE: the server crashed, or the connection broke in the middle of a query of two statements.
+
+    psycopg2 and libpq still take such a connection for an open one.
+    """
+    return not sqlstate(error) and type(error) in (psycopg2.DatabaseError, peewee.DatabaseError)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import chatsvc.db
+from chatsvc.db import READERS, Database
 from chatsvc.session import Session
 from tests.faults.client import Reply, port_of, request, running
 from tests.faults.health import assert_settled, metric, rss
@@ -68,6 +69,28 @@ async def test_a_write_whose_connection_was_ended_is_run_again(
     await asyncio.to_thread(execute, service.database_url, sql)
     statuses = [(await post(port_of(service), token, f"after {n}")).status for n in range(3)]
     assert statuses == ([201] * 3 if reconnects else [503] * 3)
+
+
+@pytest.mark.parametrize("how", RESTARTS)
+async def test_after_a_restart_no_thread_refuses_its_first_work(
+    durable: DurablePostgres, durable_url: str, how: signal.Signals, expected_log: list[str]
+) -> None:
+    """After an immediate one it did: psycopg2 takes a connection for open on which the server said that it crashed, and hung up."""
+    expected_log.append("PostgreSQL ended by itself")
+    db = Database(durable_url)
+    await db.start()
+    try:
+        for before in (True, False):
+            await asyncio.gather(*(db.read(pause_and_ask) for _ in range(READERS)), db.write(pause_and_ask))
+            if before:
+                await asyncio.to_thread(durable.restart, how)
+    finally:
+        await db.stop()
+
+
+def pause_and_ask(session: Session) -> None:
+    """Long enough that no reader does the work of two."""
+    session.execute_sql("SELECT pg_sleep(0.1)")
 
 
 @pytest.mark.gen_test(timeout=60)
