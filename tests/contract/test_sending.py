@@ -7,9 +7,11 @@ from collections import Counter
 import pytest
 
 from tests.contract.conftest import Cast
-from tests.contract.shapes import check_message, check_problem
+from tests.contract.shapes import check_message, check_messages, check_problem
 from tests.support.postgres import execute
 from tests.support.service import Service
+from tests.support.waiting import until
+from tests.support.writer import HeldWriter
 
 PATH = "/support_chat/messages"
 
@@ -91,6 +93,32 @@ async def test_both_sides_at_once_are_numbered_without_holes(service: Service, c
     assert sorted(answer.json["seq"] for answer in answers) == list(range(1, 81))
     by_seq = sorted((answer.json["seq"], answer.json["created_at"]) for answer in answers)
     assert [created_at for _, created_at in by_seq] == sorted({created_at for _, created_at in by_seq})
+
+
+async def test_times_rise_with_the_numbers_though_the_databases_clock_was_set_back(
+    service: Service, cast: Cast
+) -> None:
+    """By an hour: the newest message is later than now, and so is what comes after it, one by one and many in one commit."""
+    for path, token, _ in paths(cast):
+        await service.post(path, token, {"content": "before"})
+    for table, columns in (
+        ("support_messages", ("created_at",)),
+        ("support_chats", ("last_message_at", "last_user_message_at")),
+    ):
+        changes = ", ".join(f"{column} = {column} + interval '1 hour'" for column in columns)
+        execute(service.database_url, f"UPDATE {table} SET {changes}")  # noqa: S608 -- constants
+    for path, token, _ in paths(cast):
+        await service.post(path, token, {"content": "one by one"})
+    held = await HeldWriter(service.app.db).begin()
+    sends = [asyncio.ensure_future(service.post(path, token, {"content": "x"})) for path, token, _ in paths(cast) * 5]
+    await until(lambda: service.app.db.in_flight == len(sends) + 1)
+    await held.release()
+    await asyncio.gather(*sends)
+    chat = (await service.get("/support_chat", cast.alice)).json
+    assert chat["last_seq"] == 14
+    check_messages(chat["messages"])
+    (item, *_) = (await service.get("/admin/chats", cast.staff)).json
+    assert item["last_message_at"] == chat["messages"][-1]["created_at"] and item["unread"] is True
 
 
 async def test_any_text_comes_back_as_it_was_sent(service: Service, cast: Cast) -> None:
