@@ -103,6 +103,7 @@ def test_what_waiting_does_not_help_ends_the_start_at_once(start: Callable[..., 
 def test_a_database_that_stays_away_ends_the_start_after_a_while(
     server: ServerProcess, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    assert run.DATABASE_WAIT_S == 30.0
     monkeypatch.setattr(run, "DATABASE_WAIT_S", 0.2)
     monkeypatch.setattr(run, "DATABASE_RETRY_S", 0.05)
     port = free_port()
