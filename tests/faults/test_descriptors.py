@@ -12,6 +12,7 @@ import pytest
 from tests.faults.client import HOST, request
 from tests.faults.storm import user_token
 from tests.support.process import ROOT, ServerProcess
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(60)]
 

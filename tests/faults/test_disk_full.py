@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from chatsvc.embedded import EmbeddedPostgres
-from tests.faults.client import request, until
+from tests.faults.client import request
 from tests.faults.storm import Storm
 from tests.support.process import ServerProcess
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(90)]
 
