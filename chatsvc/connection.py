@@ -5,8 +5,6 @@ import socket
 from collections.abc import Callable
 from typing import Protocol
 
-from tornado.iostream import IOStream
-
 from chatsvc.poller import Poller
 
 WRITE_BUFFER_BYTES = 256 * 1024  # what a slow reader can hold; without a bound one took 188 MB in 2 s
@@ -43,17 +41,15 @@ class Connection(Protocol):
 
 
 class StreamConnection:
-    """A socket taken over from Tornado, written directly. Only what the kernel does not take is kept, up to WRITE_BUFFER_BYTES.
+    """A connected socket, written directly. Only what the kernel does not take is kept, up to WRITE_BUFFER_BYTES.
 
-    Not the IOStream itself: idle, that holds two deques and as many closures, half of what an open stream costs.
+    Not Tornado's IOStream: idle, that holds two deques and as many closures, half of what an open stream costs.
     """
 
     __slots__ = ("_buffer", "_callback", "_is_closing", "_loop", "_poller", "_socket", "_taken")
 
-    def __init__(self, stream: IOStream, poller: Poller) -> None:
-        """Takes the connection of a detached `stream`, which is closed: its descriptor goes, the connection stays."""
-        self._socket = stream.socket.dup()
-        stream.close()
+    def __init__(self, sock: socket.socket, poller: Poller) -> None:
+        self._socket = sock
         _set_options(self._socket)
         self._buffer = b""
         self._taken: asyncio.Future[None] | None = None  # ends when the buffer is empty or the connection closed

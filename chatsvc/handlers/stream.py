@@ -2,12 +2,15 @@
 
 import logging
 import random
+import socket
 import time
 
+from tornado.http1connection import HTTP1Connection
 from tornado.httputil import format_timestamp
 
 from chatsvc.connection import StreamConnection
 from chatsvc.cursor import parse_seq
+from chatsvc.errors import Unavailable
 from chatsvc.handlers.admin import check_chat_id
 from chatsvc.handlers.base import BaseHandler, StaffHandler, UserHandler
 from chatsvc.handlers.openapi import CURSOR_QUERY, operation
@@ -52,15 +55,26 @@ class StreamHandler(BaseHandler):
         streams = self.services.streams
         streams.admit(subscription)
         head = self.stream_head(f"chatsvc, for {self.address}" if staff else "chatsvc")
-        detached = self.detach()
-        self.on_finish()  # Tornado does not call it for a detached request,
-        self.ui.clear()  # nor break this cycle, which would keep all of the request until the garbage collector comes
-        if detached.closed():
+        taken = self.take_over()
+        if taken is None:
             return  # the client left while the database was asked
-        connection = StreamConnection(detached, streams.poller)
+        connection = StreamConnection(taken, streams.poller)
         connection.write(head)
         streams.open(subscription, connection)
         log.info("stream opened: %s %s", self.request.path, self.request_id)
+
+    def take_over(self) -> socket.socket | None:
+        """The request's connection as a socket of our own, and the end of the request. None if it is closed. Raises Unavailable."""
+        assert isinstance(self.request.connection, HTTP1Connection)
+        stream = self.request.connection.stream
+        try:
+            taken = None if stream.closed() else stream.socket.dup()
+        except OSError as error:
+            raise Unavailable("there is no free descriptor for a stream") from error
+        self.detach().close()  # its descriptor goes, the connection stays
+        self.on_finish()  # Tornado does not call it for a detached request,
+        self.ui.clear()  # nor break this cycle, which would keep all of the request until the garbage collector comes
+        return taken
 
     def cursor(self) -> int | None:
         """The last id that the client has: the header counts before the query, which EventSource repeats as it was at first."""

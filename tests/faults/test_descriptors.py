@@ -79,6 +79,26 @@ async def test_without_descriptors_it_waits_and_does_not_spin(
     assert await asyncio.to_thread(server.stop) == 0
 
 
+async def test_a_stream_without_a_descriptor_of_its_own_is_answered(server: ServerProcess) -> None:
+    await asyncio.to_thread(server.start)
+    token = user_token("alice")
+    assert (await request(server.port, "GET", "/support_chat", token)).status == 200
+    reader, writer = await asyncio.open_connection(HOST, server.port)
+    await say(writer, "GET", "/support_chat", token)
+    await reader.readuntil(b"\r\n\r\n")  # the connection is accepted, and stays
+    used = psutil.Process(server.pid).num_fds()
+    resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (used, used))
+    await say(writer, "GET", "/support_chat/stream", token)
+    assert b"HTTP/1.1 503 " in await reader.readuntil(b"no free descriptor")
+    writer.close()
+    assert "Traceback" not in server.log
+
+
+async def say(writer: asyncio.StreamWriter, method: str, path: str, token: str) -> None:
+    writer.write(f"{method} {path} HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+    await writer.drain()
+
+
 def cpu_s(process: psutil.Process) -> float:
     times = process.cpu_times()
     return float(times.user + times.system)
