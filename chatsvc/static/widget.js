@@ -4,9 +4,9 @@
  * else is fetched when somebody opens the panel, or at once for people who already have a conversation.
  * The server puts the version of the modules in place of `dev` when it serves this file, and what it imports into it.
  */
+import { addElement } from "./widget/auto-element.js";
 import { hex, textOn } from "./widget/colors.js";
-import { BUBBLE, CROSS } from "./widget/icons.js";
-import { LABELS, STYLE } from "./widget/launcher.js";
+import { Launcher, STYLE } from "./widget/launcher.js";
 
 const BASE = new URL(".", import.meta.url);
 const MODULES = new URL("static/v/dev/widget/", BASE);
@@ -27,9 +27,8 @@ function returning() {
 class SupportChat extends HTMLElement {
   static observedAttributes = ATTRIBUTES;
   #root = this.attachShadow({ mode: "open" });
-  #button = document.createElement("button");
-  #path = document.createElementNS("http://www.w3.org/2000/svg", "path");
-  #badge = document.createElement("span");
+  // who comes near is about to open it: the panel is fetched before the click
+  #launcher = new Launcher({ pressed: () => this.toggle(), approached: () => void this.#fetch().catch(() => {}) });
   #accent = new CSSStyleSheet();
   #unread = 0;
   /** @type {(() => Promise<string> | string) | null} */ #getToken = null;
@@ -75,7 +74,7 @@ class SupportChat extends HTMLElement {
   show() { this.open = true; }
   hide() { this.open = false; }
   toggle() { this.open = !this.open; }
-  focusLauncher() { this.#button.focus(); }
+  focusLauncher() { this.#launcher.node.focus(); }
 
   /** A property that the page set before this script was there hides the accessor: set it again. @param {string} name */
   #upgrade(name) {
@@ -89,18 +88,7 @@ class SupportChat extends HTMLElement {
     const sheet = new CSSStyleSheet();
     sheet.replaceSync(STYLE);
     this.#root.adoptedStyleSheets = [sheet, this.#accent];
-    const icon = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-    icon.setAttribute("viewBox", "0 0 24 24");
-    icon.setAttribute("aria-hidden", "true");
-    icon.append(this.#path);
-    this.#button.type = "button";
-    this.#button.className = "launcher";
-    this.#badge.className = "badge";
-    this.#button.append(icon, this.#badge);
-    this.#button.addEventListener("click", () => this.toggle());
-    // who comes near is about to open it: the panel is fetched before the click
-    for (const name of ["pointerenter", "focus"]) this.#button.addEventListener(name, () => this.#fetch().catch(() => {}));
-    this.#root.append(this.#button);
+    this.#root.append(this.#launcher.node);
     this.#tint();
     this.#label();
   }
@@ -111,15 +99,7 @@ class SupportChat extends HTMLElement {
   }
 
   #label() {
-    const language = (this.lang || document.documentElement.lang || navigator.language || "en").slice(0, 2);
-    const [open, close, unread] = LABELS[language] ?? LABELS["en"];
-    const number = this.#unread > 9 ? "9+" : String(this.#unread);
-    const label = this.open ? close : open;
-    this.#button.setAttribute("aria-label", this.#unread ? `${label}, ${number} ${unread}` : label);
-    this.#button.setAttribute("aria-expanded", String(this.open));
-    this.#path.setAttribute("d", this.open ? CROSS : BUBBLE);
-    this.#badge.textContent = number;
-    this.#badge.hidden = this.open || this.#unread === 0;
+    this.#launcher.show(this.open, this.#unread, this.lang || document.documentElement.lang || navigator.language || "en");
   }
 
   /** @param {boolean} open */
@@ -165,18 +145,6 @@ if (!customElements.get("support-chat")) {
     const chat = /** @type {SupportChat | null} */ (document.querySelector("support-chat"));
     if (location.hash === FRAGMENT) chat?.show();
   });
-}
-
-/** Adds an element to a page that has none, and again when a router has replaced the body. */
-function addElement() {
-  const chat = document.createElement("support-chat");
-  const place = () => {
-    if (!chat.isConnected && !document.querySelector("support-chat")) document.body.append(chat);
-    replaced.observe(document.body, { childList: true });
-  };
-  const replaced = new MutationObserver(() => chat.isConnected || place());
-  replaced.observe(document.documentElement, { childList: true });
-  place();
 }
 
 if (document.querySelector("script[data-auto][src*='widget.js']")) addElement();

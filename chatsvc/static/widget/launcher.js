@@ -1,8 +1,11 @@
 // @ts-check
-/** The look and the words of the round button; all that is there before the panel is opened. */
+/** The round button: all that is there before the panel is opened. */
+import { BUBBLE, CROSS } from "./icons.js";
+
+const MOST_COUNTED = 9; // there is room for one digit
 
 /** To open, to close, and what the number on the button counts. @type {Record<string, [string, string, string]>} */
-export const LABELS = {
+const LABELS = {
   en: ["Open support chat", "Close support chat", "unread"],
   de: ["Support-Chat öffnen", "Support-Chat schließen", "ungelesen"],
 };
@@ -26,3 +29,35 @@ export const STYLE = `
 @media (max-width: 479.98px) { :host([open]) .launcher { display: none; } }
 @media (prefers-reduced-motion: reduce) { .launcher { transition: none; } }
 @media (forced-colors: active) { .launcher { border: 2px solid ButtonText; } }`;
+
+export class Launcher {
+  node = document.createElement("button");
+  #path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  #badge = document.createElement("span");
+
+  /** @param {{ pressed: () => void, approached: () => void }} actions approached: somebody is about to press it */
+  constructor({ pressed, approached }) {
+    const icon = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+    icon.setAttribute("viewBox", "0 0 24 24");
+    icon.setAttribute("aria-hidden", "true");
+    icon.append(this.#path);
+    this.#badge.className = "badge";
+    this.node.type = "button";
+    this.node.className = "launcher";
+    this.node.append(icon, this.#badge);
+    this.node.addEventListener("click", pressed);
+    for (const name of ["pointerenter", "focus"]) this.node.addEventListener(name, approached);
+  }
+
+  /** @param {boolean} open @param {number} unread @param {string} language such as `de-AT` */
+  show(open, unread, language) {
+    const [toOpen, toClose, counted] = LABELS[language.slice(0, 2)] ?? LABELS["en"];
+    const number = unread > MOST_COUNTED ? `${MOST_COUNTED}+` : String(unread);
+    const label = open ? toClose : toOpen;
+    this.node.setAttribute("aria-label", unread ? `${label}, ${number} ${counted}` : label);
+    this.node.setAttribute("aria-expanded", String(open));
+    this.#path.setAttribute("d", open ? CROSS : BUBBLE);
+    this.#badge.textContent = number;
+    this.#badge.hidden = open || unread === 0;
+  }
+}
