@@ -1,12 +1,10 @@
 // @ts-check
-/** One live stream that keeps itself alive: watchdog, growing pauses, resuming from the cursor, waking up at once; polling where it does not get through. */
+/** One live stream that keeps itself alive: one connection after the other, growing pauses, resuming from the cursor, waking up at once; polling where it does not get through. */
 import { Backoff } from "./backoff.js";
 import { HttpError } from "./chat-client.js";
-import { EventParser } from "./event-parser.js";
+import { Connection } from "./connection.js";
 import { Poller } from "./poller.js";
 
-export const SILENCE_LIMIT_MS = 37_500; // 2.5 heartbeats of 15 s: a connection that is silent for longer is dead
-export const FIRST_BYTE_LIMIT_MS = 10_000; // the server sends some at once: without them something on the way holds them back
 export const STREAM_AGAIN_MS = 60_000; // while polling: proxies are repaired, networks are changed
 const SETTLED_MS = 5000; // a stream that lived this long was no failure, however it ended
 const FAILURES_BEFORE_POLLING = 2;
@@ -25,10 +23,7 @@ const FAILURES_BEFORE_POLLING = 2;
 export class EventStream {
   #options;
   #backoff;
-  /** @type {AbortController | null} */ #connection = null;
-  #lastByteAt = 0;
-  #heard = false;
-  #heldBack = false;
+  /** @type {Connection | null} */ #connection = null;
   #goodbye = false;
   #hurry = false;
   #failures = 0;
@@ -50,7 +45,7 @@ export class EventStream {
 
   stop() {
     this.#running = false;
-    this.#connection?.abort();
+    this.#connection?.close();
     this.#poller.stop();
     this.#backoff.wake();
   }
@@ -59,13 +54,13 @@ export class EventStream {
   wake() {
     this.#backoff.wake();
     this.#poller.wake();
-    if (performance.now() - this.#lastByteAt > SILENCE_LIMIT_MS) this.#connection?.abort();
+    if (this.#connection?.silent) this.#connection.close();
   }
 
   /** Drops the connection and resumes from the cursor, at once. */
   restart() {
     this.#hurry = this.#connection !== null;
-    this.#connection?.abort();
+    this.#connection?.close();
     this.#backoff.wake();
   }
 
@@ -92,51 +87,23 @@ export class EventStream {
   /** One connection, until it ends. @returns {Promise<number>} what to wait at least before the next, in milliseconds */
   async #attempt() {
     const startedAt = performance.now();
-    this.#heard = this.#heldBack = this.#goodbye = this.#hurry = false;
+    const connection = (this.#connection = new Connection());
+    this.#goodbye = this.#hurry = false;
     let least = 0;
     try {
-      least = await this.#connect();
+      least = await connection.read((signal) => this.#options.open(this.#options.cursor(), signal), (event) => this.#handle(event));
     } catch (error) {
       if (error instanceof HttpError) {
         least = error.retryAfterMs;
         if (error.status === 401) this.#options.onRefused?.();
       }
     }
-    const settled = this.#heard && performance.now() - startedAt > SETTLED_MS;
+    this.#connection = null;
+    const settled = connection.heard && performance.now() - startedAt > SETTLED_MS;
     if (settled) this.#backoff.reset();
     if (settled || this.#goodbye || this.#hurry) this.#failures = 0;
-    else this.#failures += this.#heldBack ? FAILURES_BEFORE_POLLING : 1;
+    else this.#failures += connection.heldBack ? FAILURES_BEFORE_POLLING : 1;
     return least;
-  }
-
-  async #connect() {
-    const connection = (this.#connection = new AbortController());
-    const parser = new EventParser();
-    let watchdog = this.#watch(connection, FIRST_BYTE_LIMIT_MS);
-    try {
-      const response = await this.#options.open(this.#options.cursor(), connection.signal);
-      const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).getReader();
-      for (let part = await reader.read(); !part.done; part = await reader.read()) {
-        clearTimeout(watchdog);
-        watchdog = this.#watch(connection, SILENCE_LIMIT_MS);
-        this.#heard = true;
-        for (const event of parser.feed(part.value)) this.#handle(event);
-      }
-    } finally {
-      clearTimeout(watchdog);
-      connection.abort();
-      this.#connection = null;
-    }
-    return parser.retry ?? 0;
-  }
-
-  /** @param {AbortController} connection @param {number} limit milliseconds */
-  #watch(connection, limit) {
-    this.#lastByteAt = performance.now();
-    return setTimeout(() => {
-      this.#heldBack = !this.#heard;
-      connection.abort();
-    }, limit);
   }
 
   /** @param {import("./event-parser.js").ServerEvent} event */

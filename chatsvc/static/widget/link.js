@@ -1,7 +1,8 @@
 // @ts-check
 /** What connects one tab's conversation with the server: its own stream in the leading tab, the leader's words in the others. */
 import { Backoff } from "./backoff.js";
-import { EventStream, SILENCE_LIMIT_MS } from "./event-stream.js";
+import { SILENCE_LIMIT_MS } from "./connection.js";
+import { EventStream } from "./event-stream.js";
 import { Tabs } from "./tabs.js";
 
 export const ANSWER_LIMIT_MS = 1500; // a tab that runs answers in a few milliseconds

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { HttpError } from "../../../chatsvc/static/widget/chat-client.js";
-import { FIRST_BYTE_LIMIT_MS, SILENCE_LIMIT_MS } from "../../../chatsvc/static/widget/event-stream.js";
+import { FIRST_BYTE_LIMIT_MS, SILENCE_LIMIT_MS } from "../../../chatsvc/static/widget/connection.js";
 import { setUp } from "./stream-in-hand.mjs";
 
 test("resumes from the last seq it has", async (context) => {
