@@ -26,6 +26,7 @@ export class ChatClient {
   #base;
   #identity;
   #languages;
+  /** @type {Promise<void> | null} */ #visitor = null;
 
   /** @param {URL} base @param {import("./identity.js").Identity} identity @param {() => string} languages for Accept-Language: e-mails follow the widget */
   constructor(base, identity, languages) {
@@ -45,22 +46,15 @@ export class ChatClient {
     return this.#json("GET", `support_chat/messages?${query}`);
   }
 
-  /** Safe to repeat: the same `client_id` is stored once. @param {string} content @param {string} clientId @returns {Promise<SupportMessage>} */
-  postMessage(content, clientId) {
+  /** Safe to repeat: the same `client_id` is stored once. A stranger becomes a visitor first. @param {string} content @param {string} clientId @returns {Promise<SupportMessage>} */
+  async postMessage(content, clientId) {
+    if (!this.#identity.known) await (this.#visitor ??= this.#createVisitor().finally(() => (this.#visitor = null)));
     return this.#json("POST", "support_chat/messages", { content, client_id: clientId });
   }
 
   /** @param {number} upTo @returns {Promise<{ unread_count: number, read_up_to: number }>} */
   markRead(upTo) {
     return this.#json("PATCH", "support_chat/mark_read", { up_to: upTo });
-  }
-
-  /** Makes an anonymous person known, before the first message. */
-  async createVisitor() {
-    const response = await this.#send("POST", "visitors", {}, null);
-    /** @type {{ token: string }} */
-    const { token } = await (await expectOk(response)).json();
-    this.#identity.rememberVisitor(token);
   }
 
   /** Where a visitor can be reached. @param {string} email @returns {Promise<{ email: string | null }>} */
@@ -76,6 +70,13 @@ export class ChatClient {
   openStream(cursor, signal) {
     return this.#authorised((token) =>
       this.#fetch("support_chat/stream", { headers: { ...bearer(token), Accept: "text/event-stream", "Last-Event-ID": String(cursor) }, signal }));
+  }
+
+  async #createVisitor() {
+    const response = await this.#send("POST", "visitors", {}, null);
+    /** @type {{ token: string }} */
+    const { token } = await (await expectOk(response)).json();
+    this.#identity.rememberVisitor(token);
   }
 
   /** @param {string} method @param {string} path @param {object} [body] @returns {Promise<any>} */

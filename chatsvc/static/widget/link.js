@@ -3,6 +3,7 @@
 import { Backoff } from "./backoff.js";
 import { SILENCE_LIMIT_MS } from "./connection.js";
 import { EventStream } from "./event-stream.js";
+import { Replay } from "./replay.js";
 import { Tabs } from "./tabs.js";
 
 export const ANSWER_LIMIT_MS = 1500; // a tab that runs answers in a few milliseconds
@@ -22,10 +23,10 @@ export const ANSWER_LIMIT_MS = 1500; // a tab that runs answers in a few millise
 export class Link {
   #options;
   #tabs;
+  #replay;
   #backoff = new Backoff();
   /** @type {LinkStatus} */ #status = "connecting";
   /** @type {EventStream | null} in the leading tab */ #stream = null;
-  /** @type {Promise<void> | null} */ #catchingUp = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #patience;
   #joined = false;
   #closed = false;
@@ -33,6 +34,7 @@ export class Link {
   /** Hears the other tabs from now on, so that nothing is missed while the chat is fetched. @param {LinkOptions} options */
   constructor(options) {
     this.#options = options;
+    this.#replay = new Replay(options.client, options.cursor);
     this.#tabs = new Tabs(options.name, {
       onLead: () => this.#lead(),
       onLost: () => this.#lost(),
@@ -41,9 +43,7 @@ export class Link {
   }
 
   /** True in the one tab of this browser that holds the stream. */
-  get leading() {
-    return this.#tabs.leading;
-  }
+  get leading() { return this.#tabs.leading; }
 
   /** The chat was fetched, and what comes after its newest message is wanted: from the leading tab, or as the leading tab. */
   join() {
@@ -56,6 +56,7 @@ export class Link {
     this.#closed = true;
     clearTimeout(this.#patience);
     this.#tabs.close();
+    this.#replay.close();
     this.#stream?.stop();
     this.#stream = null;
     this.#backoff.wake();
@@ -82,21 +83,8 @@ export class Link {
     this.join();
   }
 
-  /** Fetches what came after the cursor. @param {(event: Event) => void} tell */
-  async #fetchNewer(tell) {
-    const { client, cursor } = this.#options;
-    for (let more = true; more && !this.#closed;) {
-      const page = await client.messages({ after: cursor() });
-      for (const message of page.messages) tell({ type: "new_message", message });
-      if (page.last_seq < cursor()) tell({ type: "reset" });
-      more = page.has_more;
-    }
-  }
-
   /** Resumes from the cursor as it is now. */
-  restart() {
-    this.#stream?.restart();
-  }
+  restart() { this.#stream?.restart(); }
 
   #lead() {
     clearTimeout(this.#patience);
@@ -105,7 +93,7 @@ export class Link {
       cursor: this.#options.cursor,
       onEvent: (event) => stream === this.#stream && this.#tell(event),
       onStatus: (status) => stream === this.#stream && this.#setStatus(status),
-      poll: () => this.#fetchNewer((event) => stream === this.#stream && this.#tell(event)),
+      poll: () => this.#replay.read((event) => stream === this.#stream && this.#tell(event)),
       onRefused: () => void this.#stepDown(),
     });
     this.#stream = stream;
@@ -149,10 +137,8 @@ export class Link {
     if (this.#joined && newest > this.#options.cursor()) this.catchUp(); // this tab slept, or came later than the message
   }
 
-  /** Fetches what is missing, once at a time; without an answer the next event, or the stream, brings it. */
-  catchUp() {
-    this.#catchingUp ??= this.#fetchNewer(this.#options.onEvent).catch(() => {}).finally(() => (this.#catchingUp = null));
-  }
+  /** Fetches what is missing in this tab. */
+  catchUp() { this.#replay.start(this.#options.onEvent); }
 
   /** @param {LinkStatus} status */
   #setStatus(status) {

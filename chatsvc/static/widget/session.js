@@ -1,10 +1,10 @@
 // @ts-check
 /** One person's conversation while the page is open: loads it, keeps it live, sends, marks read. Knows nothing of the screen. */
-import { Backoff } from "./backoff.js";
-import { HttpError } from "./chat-client.js";
 import { Link } from "./link.js";
-import { EMPTY, cursor, lastStaffSeq, reduce, unread } from "./message-store.js";
+import { EMPTY, cursor, reduce } from "./message-store.js";
 import { Outbox } from "./outbox.js";
+import { ReadMark } from "./read-mark.js";
+import { Snapshot } from "./snapshot.js";
 
 /** @typedef {{ type: string } & Record<string, any>} Event */
 /** @typedef {"idle" | import("./link.js").LinkStatus} Status idle: nobody is known yet */
@@ -12,13 +12,9 @@ import { Outbox } from "./outbox.js";
 export class Session {
   state = EMPTY;
   /** @type {Status} */ status = "idle";
-  #client; #identity; #name; #changed; #outbox;
-  #backoff = new Backoff();
+  #client; #identity; #name; #changed; #outbox; #snapshot; #readMark;
   #stopped = false;
-  #marking = 0;
   /** @type {Link | null} */ #link = null;
-  /** @type {Promise<void> | null} */ #loading = null;
-  /** @type {Promise<void> | null} */ #visitor = null;
 
   /**
    * @param {import("./chat-client.js").ChatClient} client
@@ -31,13 +27,13 @@ export class Session {
     this.#identity = identity;
     this.#name = names.tabs;
     this.#changed = changed;
+    this.#snapshot = new Snapshot(client, () => !this.#stopped && identity.known);
+    this.#readMark = new ReadMark(client);
     this.#outbox = new Outbox({ key: names.outbox, post: (item) => this.#post(item), dispatch: (event) => this.#dispatch(event) });
   }
 
   /** True in the one tab of this browser that holds the stream. */
-  get leading() {
-    return this.#link?.leading ?? false;
-  }
+  get leading() { return this.#link?.leading ?? false; }
 
   /** Takes up what was not sent, and connects if it is known who is asking; a stranger is connected by the first message. */
   async start() {
@@ -45,7 +41,8 @@ export class Session {
     this.#outbox.restore();
     if (this.#link || !this.#identity.known) return;
     const link = (this.#link = this.#connection());
-    await this.#load();
+    this.#setStatus("connecting");
+    await this.#load(false);
     if (this.#link !== link) return;
     if (this.#identity.known) link.join();
     else this.pause(); // a visitor whom the server has forgotten
@@ -62,12 +59,12 @@ export class Session {
     this.pause();
     this.#stopped = true;
     this.#outbox.stop();
-    this.#backoff.wake();
+    this.#snapshot.wake();
   }
 
   /** The network or the page came back: everything that waits tries again now. */
   wake() {
-    this.#backoff.wake();
+    this.#snapshot.wake();
     this.#outbox.wake();
     this.#link?.wake();
   }
@@ -80,17 +77,13 @@ export class Session {
 
   /** @param {string} content */
   send(content) { this.#outbox.add(content); }
-
   /** @param {string} clientId */
   retry(clientId) { this.#outbox.retry(clientId); }
-
   /** @param {string} clientId */
   discard(clientId) { this.#outbox.discard(clientId); }
 
   /** @param {string} email where the visitor can be reached */
-  async saveContact(email) {
-    await this.#client.updateVisitor(email);
-  }
+  async saveContact(email) { await this.#client.updateVisitor(email); }
 
   async loadOlder() {
     const oldest = this.state.messages[0]?.seq;
@@ -98,17 +91,10 @@ export class Session {
     this.#dispatch({ type: "older", page: await this.#client.messages({ before: oldest }) });
   }
 
-  /** Marks what is on screen read. Asked often, tells the server once. */
+  /** Marks what is on screen read. */
   async markRead() {
-    const upTo = lastStaffSeq(this.state);
-    if (this.#stopped || upTo <= Math.max(this.state.readUpTo, this.#marking) || !unread(this.state)) return;
-    this.#marking = upTo;
-    try {
-      const { read_up_to } = await this.#client.markRead(upTo);
-      this.#dispatch({ type: "messages_read", read_up_to });
-    } catch {
-      this.#marking = 0; // the next look at the page tries again
-    }
+    const readUpTo = this.#stopped ? null : await this.#readMark.move(this.state);
+    if (readUpTo) this.#dispatch({ type: "messages_read", read_up_to: readUpTo });
   }
 
   #connection() {
@@ -126,44 +112,23 @@ export class Session {
 
   /** @param {Event} event */
   #take(event) {
-    if (event.type === "reset") void this.#reset().catch(() => {});
+    if (event.type === "reset") void this.#load(true).then(() => this.#link?.restart()); // the cursor is of no use to the server
     else this.#dispatch(event);
   }
 
   /** @param {import("./outbox.js").Item} item */
   async #post(item) {
-    if (!this.#identity.known) await (this.#visitor ??= this.#client.createVisitor().finally(() => (this.#visitor = null)));
     const message = await this.#client.postMessage(item.content, item.client_id);
     void this.start();
     if (this.state.loaded && message.seq > cursor(this.state) + 1) this.#link?.catchUp(); // something came before it that was not heard
     return message;
   }
 
-  #load() {
-    return (this.#loading ??= this.#fetchChat().finally(() => (this.#loading = null)));
-  }
-
-  /** Repeats until there is an answer; stops when the answer is that nobody is known. */
-  async #fetchChat() {
-    this.#setStatus("connecting");
-    while (!this.#stopped && this.#identity.known) {
-      try {
-        const chat = await this.#client.chat();
-        this.#backoff.reset();
-        return this.#dispatch({ type: "snapshot", chat });
-      } catch (error) {
-        if (!this.#identity.known) return;
-        await this.#backoff.wait(this.#backoff.next(error instanceof HttpError ? error.retryAfterMs : 0));
-      }
-    }
-  }
-
-  /** The cursor is of no use to the server: everything is fetched again, then the stream resumes from there. */
-  async #reset() {
-    const chat = await this.#client.chat();
-    this.#dispatch({ type: "reset" });
-    this.#dispatch({ type: "snapshot", chat });
-    this.#link?.restart();
+  /** Fetches everything; what is shown stays until there is an answer. @param {boolean} anew nothing that was held before is of use */
+  async #load(anew) {
+    const chat = await this.#snapshot.fetch();
+    if (chat && anew) this.#dispatch({ type: "reset" });
+    if (chat) this.#dispatch({ type: "snapshot", chat });
   }
 
   /** @param {Event} event */

@@ -1,0 +1,41 @@
+// @ts-check
+/** The chat as the server has it now, with its latest messages: fetched until there is an answer. */
+import { Backoff } from "./backoff.js";
+import { HttpError } from "./chat-client.js";
+
+/** @typedef {import("../support-chat.js").SupportChatSnapshot} SupportChatSnapshot */
+
+export class Snapshot {
+  #client; #wanted;
+  #backoff = new Backoff();
+  /** @type {Promise<SupportChatSnapshot | null> | null} */ #fetching = null;
+
+  /** @param {import("./chat-client.js").ChatClient} client @param {() => boolean} wanted asked before each try */
+  constructor(client, wanted) {
+    this.#client = client;
+    this.#wanted = wanted;
+  }
+
+  /** Once at a time. @returns {Promise<SupportChatSnapshot | null>} null: it is not wanted any more */
+  fetch() {
+    return (this.#fetching ??= this.#repeat().finally(() => (this.#fetching = null)));
+  }
+
+  /** Whoever waits for the next try need not. */
+  wake() {
+    this.#backoff.wake();
+  }
+
+  async #repeat() {
+    while (this.#wanted()) {
+      try {
+        const chat = await this.#client.chat();
+        this.#backoff.reset();
+        return chat;
+      } catch (error) {
+        if (this.#wanted()) await this.#backoff.wait(this.#backoff.next(error instanceof HttpError ? error.retryAfterMs : 0));
+      }
+    }
+    return null;
+  }
+}
