@@ -3,6 +3,7 @@
 
 const FIRST_MS = 1000;
 const LONGEST_MS = 30_000;
+const LONGEST_ASKED_MS = 300_000; // what a server, or a proxy for it, may ask for: somebody waits, and timers end at once after 24 days
 
 export class Backoff {
   #failures = 0;
@@ -22,13 +23,13 @@ export class Backoff {
   }
 
   /**
-   * The next pause, the second half of it random. At least `least`, which is what a server asked for.
+   * The next pause, the second half of it random. At least `least`, which is what a server asked for, within reason.
    * @param {number} [least] milliseconds
    * @returns {number} milliseconds
    */
   next(least = 0) {
     const full = Math.min(LONGEST_MS, FIRST_MS * 2 ** Math.min(this.#failures++, 10));
-    return Math.max(full * (0.5 + this.random() / 2), least);
+    return Math.max(full * (0.5 + this.random() / 2), Math.min(least, LONGEST_ASKED_MS));
   }
 
   /** @param {number} ms @returns {Promise<void>} earlier when woken */

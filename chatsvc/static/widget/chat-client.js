@@ -5,7 +5,7 @@
 /** @typedef {import("../support-chat.js").SupportChatSnapshot} SupportChatSnapshot */
 /** @typedef {import("../support-chat.js").MessagePage} MessagePage */
 
-const REQUEST_LIMIT_MS = 15_000; // the server gives up on its database after 5 s: longer silence means the network
+const REQUEST_LIMIT_MS = 15_000; // for the whole answer; the server gives up on its database after 5 s: longer silence means the network
 
 /** The server answered, and it is not what was asked for. */
 export class HttpError extends Error {
@@ -86,21 +86,16 @@ export class ChatClient {
 
   /** With a token; once more with a fresh one when it was refused. @param {(token: string | null) => Promise<Response>} send */
   async #authorised(send) {
-    const response = await send(await this.#identity.token());
+    const token = await this.#identity.token().catch(noToken);
+    const response = await send(token);
     if (response.status !== 401) return expectOk(response);
-    return expectOk(await send(await this.#identity.freshToken()));
+    return expectOk(await send(await this.#identity.freshToken(token).catch(noToken)));
   }
 
   /** @param {string} method @param {string} path @param {object | undefined} body @param {string | null} token */
-  async #send(method, path, body, token) {
-    const limit = new AbortController();
-    const timer = setTimeout(() => limit.abort(), REQUEST_LIMIT_MS);
-    const type = body && { "Content-Type": "application/json" };
-    try {
-      return await this.#fetch(path, { method, headers: { ...bearer(token), ...type }, body: body && JSON.stringify(body), signal: limit.signal });
-    } finally {
-      clearTimeout(timer);
-    }
+  #send(method, path, body, token) {
+    const headers = { ...bearer(token), ...(body && { "Content-Type": "application/json" }) };
+    return this.#fetch(path, { method, headers, body: body && JSON.stringify(body), signal: AbortSignal.timeout(REQUEST_LIMIT_MS) });
   }
 
   /** @param {string} path @param {RequestInit} options */
@@ -108,6 +103,11 @@ export class ChatClient {
     const headers = { "Accept-Language": this.#languages(), ...options.headers };
     return fetch(new URL(path, this.#base), { credentials: "omit", cache: "no-store", referrerPolicy: "no-referrer", ...options, headers });
   }
+}
+
+/** A host page that gives no token is as good as one that gives one which is refused. @returns {never} */
+function noToken() {
+  throw new HttpError(401, 0, "");
 }
 
 /** @param {string | null} token @returns {Record<string, string>} */

@@ -54,7 +54,7 @@ export class EventStream {
   wake() {
     this.#backoff.wake();
     this.#poller.wake();
-    if (this.#connection?.silent) this.#connection.close();
+    if (this.#connection?.silent) this.restart();
   }
 
   /** Drops the connection and resumes from the cursor, at once. */

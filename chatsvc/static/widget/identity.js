@@ -2,6 +2,8 @@
 /** Who is asking: the token of the host application's user, or of a visitor whom this browser remembers. */
 import { recall, remember } from "./storage.js";
 
+export const TOKEN_LIMIT_MS = 15_000; // for the host page to give one: it asks its own server, which may be as far away as ours
+
 /** @typedef {{ token: string | null, getToken: (() => Promise<string> | string) | null }} Source */
 
 export class Identity {
@@ -30,17 +32,24 @@ export class Identity {
     return this.isGiven || Boolean(this.#visitor);
   }
 
-  /** @returns {Promise<string | null>} */
+  /** Rejects when the host page does not give one. @returns {Promise<string | null>} */
   async token() {
     const { token, getToken } = this.#source;
-    if (getToken) return (this.#token ??= await getToken());
+    if (getToken) return (this.#token ??= await Promise.race([getToken(), tooLate()]));
     return token || this.#visitor;
   }
 
-  /** After the server refused the token. A visitor whose token is refused becomes unknown again. */
-  async freshToken() {
-    this.#token = null;
-    if (!this.isGiven) this.rememberVisitor(null);
+  /**
+   * After the server refused a token, which may not be the newest one any more. A visitor whose token is refused
+   * becomes unknown again.
+   * @param {string | null} refused
+   */
+  async freshToken(refused) {
+    if (this.#token === refused) this.#token = null;
+    if (!this.isGiven && this.#visitor === refused) {
+      if (recall(this.#key) === refused) remember(this.#key, null);
+      this.recallVisitor();
+    }
     return this.token();
   }
 
@@ -71,6 +80,11 @@ export class Identity {
   person(subject) {
     return subject === null ? `visitor:${this.#visitor ? claim(this.#visitor, "sub") : ""}` : `user:${subject}`;
   }
+}
+
+/** @returns {Promise<never>} */
+function tooLate() {
+  return new Promise((_, reject) => setTimeout(reject, TOKEN_LIMIT_MS, new Error("no token")));
 }
 
 /**

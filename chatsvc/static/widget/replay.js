@@ -17,10 +17,11 @@ export class Replay {
   /** To the end of the log; rejects when there is no answer. @param {(event: Event) => void} tell */
   async read(tell) {
     for (let more = true; more && !this.#closed;) {
-      const page = await this.#client.messages({ after: this.#cursor() });
+      const after = this.#cursor();
+      const page = await this.#client.messages({ after });
       for (const message of page.messages) tell({ type: "new_message", message });
       if (page.last_seq < this.#cursor()) tell({ type: "reset" });
-      more = page.has_more;
+      more = page.has_more && this.#cursor() > after; // else nobody takes what is told
     }
   }
 

@@ -98,8 +98,7 @@ export class Session {
   }
 
   #connection() {
-    /** @type {Link} */
-    const link = new Link({
+    /** @type {Link} */ const link = new Link({
       name: this.#name(),
       client: this.#client,
       cursor: () => cursor(this.state),
@@ -127,6 +126,7 @@ export class Session {
   /** Fetches everything; what is shown stays until there is an answer. @param {boolean} anew nothing that was held before is of use */
   async #load(anew) {
     const chat = await this.#snapshot.fetch();
+    if (chat && anew) this.#readMark = new ReadMark(this.#client);
     if (chat && anew) this.#dispatch({ type: "reset" });
     if (chat) this.#dispatch({ type: "snapshot", chat });
   }

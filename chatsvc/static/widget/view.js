@@ -87,7 +87,7 @@ export class View {
   /** @param {Event} event what has changed */
   render(event) {
     const session = this.#session;
-    if (!session) return this.#panel.status("idle");
+    if (!session) return this.#panel.status("connecting"); // it is not known yet who is asking
     const { status } = session;
     this.#panel.status(status === "ended" || (status === "connecting" && !navigator.onLine) ? "offline" : status);
     if (event.type === "status") return;

@@ -18,6 +18,11 @@ test("keeps to what the server asked for", () => {
   assert.equal(new Backoff(() => 0.5).next(20_000), 20_000);
 });
 
+test("keeps to no more than five minutes, whoever asks for more", () => {
+  // A proxy's page for maintenance may say Retry-After: 2592000. Timers for so long end at once: the browser asked again and again.
+  assert.equal(new Backoff(() => 0.5).next(2_592_000_000), 300_000);
+});
+
 test("ends a pause when woken", async () => {
   const backoff = new Backoff();
   const paused = backoff.wait(60_000);
