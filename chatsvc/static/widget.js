@@ -27,10 +27,10 @@ function returning() {
 class SupportChat extends HTMLElement {
   static observedAttributes = ATTRIBUTES;
   #root = this.attachShadow({ mode: "open" });
-  // who comes near is about to open it: the panel is fetched before the click
-  #launcher = new Launcher({ pressed: () => this.toggle(), approached: () => void this.#fetch().catch(() => {}) });
+  #launcher = new Launcher({ pressed: () => this.toggle(), approached: () => void this.#fetch().catch(() => {}) }); // the panel comes before the click
   #accent = new CSSStyleSheet();
   #unread = 0;
+  #again = "";
   /** @type {(() => Promise<string> | string) | null} */ #getToken = null;
   /** @type {Promise<typeof import("./widget/element.js")> | null} */ #panel = null;
   /** @type {Promise<import("./widget/element.js").Chat> | null} */ #chat = null;
@@ -108,10 +108,10 @@ class SupportChat extends HTMLElement {
     this.dispatchEvent(new CustomEvent(open ? "support-chat:open" : "support-chat:close", { bubbles: true }));
   }
 
-  /** The panel's module; what could not be fetched is asked for again the next time. */
+  /** The panel's module; what could not be fetched is asked for again the next time, by another name: many browsers remember that an address failed. */
   #fetch() {
-    this.#panel ??= import(new URL("element.js", MODULES).href);
-    this.#panel.catch(() => { this.#panel = null; });
+    this.#panel ??= import(new URL(`element.js${this.#again}`, MODULES).href);
+    this.#panel.catch(() => { this.#panel = null; this.#again += "?"; });
     return this.#panel;
   }
 
