@@ -114,6 +114,25 @@ def test_reading_further_up_is_not_disturbed(server: Server, new_context: NewCon
     assert listing.evaluate("(list) => list.scrollHeight - list.scrollTop - list.clientHeight") <= 1
 
 
+def test_what_is_being_written_covers_nothing_and_is_complained_of_no_longer_than_needed(
+    server: Server, new_context: NewContext
+) -> None:
+    """The end of the chat once vanished below an input that grew, and "Too long" stayed while text was taken away."""
+    token = server.token(person())
+    for number in range(20):
+        server.say(token, f"message {number}")
+    page = host_page(new_context(), server, token=token)
+    open_chat(page)
+    expect(messages(page).last).to_be_in_viewport(ratio=1)
+    box(page).fill("one\ntwo\nthree\nfour")
+    expect(messages(page).last).to_be_in_viewport(ratio=1)
+    error = page.locator("support-chat .error").last
+    write(page, "x" * 10_001)
+    expect(error).to_have_text("Too long: 10001 of 10000 characters")
+    box(page).fill("x" * 10_000)
+    expect(error).to_be_hidden()
+
+
 def test_older_messages_come_without_a_jump(server: Server, new_context: NewContext) -> None:
     token = server.token(person())
     for number in range(1, 121):

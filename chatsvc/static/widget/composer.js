@@ -68,7 +68,9 @@ export class Composer {
   }
 
   #changed() {
-    this.#button.setAttribute("aria-disabled", String(!this.text.trim()));
+    const text = this.text.trim();
+    this.#button.setAttribute("aria-disabled", String(!text));
+    if (characters(text) <= MAX_CHARACTERS) this.#error.textContent = "";
     this.grow();
     this.#typed(this.text);
   }

@@ -28,7 +28,7 @@ export const STYLE = `
 .badge[hidden] { display: none; }
 @media (max-width: 479.98px) { :host([open]) .launcher { display: none; } }
 @media (prefers-reduced-motion: reduce) { .launcher { transition: none; } }
-@media (forced-colors: active) { .launcher { border: 2px solid ButtonText; } }`;
+@media (forced-colors: active) { .launcher, .badge { border: 2px solid ButtonText; } }`;
 
 export class Launcher {
   node = document.createElement("button");

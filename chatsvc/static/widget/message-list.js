@@ -21,6 +21,7 @@ export class MessageList {
   #note = h("li", { class: "note" });
   #hello = h("li", { class: "greeting", dir: "auto" });
   #last = 0;
+  #following = true;
   #loading = false;
 
   /**
@@ -33,6 +34,7 @@ export class MessageList {
     this.#actions = actions;
     this.#describe = describer(language, strings);
     this.node.setAttribute("aria-label", strings.messages);
+    new ResizeObserver(() => this.#following && this.toEnd()).observe(this.node); // what grows below must not cover the end
     this.node.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     this.node.addEventListener("click", ({ target }) => {
       const { retry, discard } = target instanceof HTMLElement ? target.dataset : {};
@@ -53,6 +55,7 @@ export class MessageList {
 
   toEnd() {
     this.node.scrollTop = this.node.scrollHeight;
+    this.#following = true;
     this.unseen = 0;
   }
 
@@ -105,7 +108,8 @@ export class MessageList {
   }
 
   #scrolled() {
-    if (this.atEnd) this.unseen = 0;
+    this.#following = this.atEnd;
+    if (this.#following) this.unseen = 0;
     this.#actions.scrolled();
     if (this.node.scrollTop < NEAR_TOP_PX && this.node.clientHeight > 0) void this.#older();
   }

@@ -78,10 +78,7 @@ export class Panel {
 
   /** Shows or hides the question where an answer may go. @param {boolean} asked */
   askContact(asked) {
-    if (this.#contact.node.hidden !== asked || this.#contact.thanked) return;
-    const follow = this.list.atEnd;
-    this.#contact.node.hidden = !asked;
-    if (follow) this.list.toEnd();
+    if (!this.#contact.thanked) this.#contact.node.hidden = !asked;
   }
 
   focus() { this.#composer.focus(); }

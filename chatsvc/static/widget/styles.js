@@ -14,12 +14,13 @@ export const SHEET = `
   display: flex; flex-direction: column; overflow: hidden; border-radius: 16px; background: var(--bg); color: var(--fg); box-shadow: var(--shadow);
   text-align: start; animation: up .18s ease-out; }
 .panel[hidden] { display: none; }
+.panel:focus { outline: none; }
 @keyframes up { from { opacity: 0; transform: translateY(12px); } }
 .hidden { position: absolute; inline-size: 1px; block-size: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 button { font: inherit; cursor: pointer; }
 button:focus-visible, a:focus-visible, .list:focus-visible { outline: 2px solid currentColor; outline-offset: -3px; }
 
-header { display: flex; align-items: center; gap: 10px; padding: 14px 8px 14px 18px; padding-block-start: max(14px, env(safe-area-inset-top));
+header { display: flex; align-items: center; gap: 10px; padding-block: max(14px, env(safe-area-inset-top)) 14px; padding-inline: 18px 8px;
   background: var(--accent); color: var(--on-accent); }
 header div { flex: 1; min-inline-size: 0; }
 h2 { margin: 0; font-size: 17px; font-weight: 650; line-height: 1.3; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
@@ -44,7 +45,9 @@ svg { inline-size: 22px; block-size: 22px; fill: currentColor; }
 .bubble a { color: inherit; }
 .failed .bubble { outline: 1px solid var(--danger); outline-offset: 2px; }
 .meta { display: flex; align-items: center; gap: 6px; margin: 3px 4px 0; font-size: 12px; color: var(--muted); }
-.failed .meta { color: var(--danger); }
+.meta > *, .status > *, .day, .note, .jump { unicode-bidi: plaintext; }
+.failed { margin-block: 6px; }
+.failed .meta { color: var(--danger); text-align: end; }
 .plain { min-block-size: 44px; padding: 0 6px; border: 0; background: none; color: inherit; font-size: 12px; font-weight: 650; text-decoration: underline; }
 
 .jump { position: absolute; inset-block-end: 100%; inset-inline: 0; inline-size: fit-content; min-block-size: 44px; margin: 0 auto 10px; padding: 0 18px; border: 0; border-radius: 22px;
@@ -74,5 +77,5 @@ textarea:focus-visible, input:focus-visible { outline: 2px solid var(--muted); o
   .panel { position: fixed; inset: 0; inline-size: auto; block-size: 100dvh; border-radius: 0; animation: none; }
 }
 @media (prefers-reduced-motion: reduce) { .panel { animation: none; } }
-@media (forced-colors: active) { .panel, .bubble, .send, .save, .jump { border: 1px solid CanvasText; } }
+@media (forced-colors: active) { .panel, .bubble, .greeting, header, .send, .save, .jump { border: 1px solid CanvasText; } .dot { forced-color-adjust: none; } }
 `;
