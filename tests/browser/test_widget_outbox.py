@@ -137,3 +137,31 @@ def test_what_somebody_else_wrote_into_the_storage_does_no_harm(server: Server, 
         open_chat(page)
         write(page, "fine")
         expect(page.locator("support-chat .unsent")).to_have_count(0)
+
+
+def test_a_strangers_first_message_in_two_tabs_makes_one_visitor(server: Server, new_context: NewContext) -> None:
+    """Both tabs had it to send. When the server was back each made a visitor, and staff had the message twice."""
+    context = new_context()
+    context.route("**/visitors", lambda route: route.abort())
+    first = host_page(context, server)
+    open_chat(first)
+    question = person()
+    write(first, question)
+    expect(first.locator("support-chat .retry")).to_be_visible()
+    second = host_page(context, server)
+    expect(second.locator("support-chat .retry")).to_be_attached()
+    context.unroute("**/visitors")
+    asked: list[Route] = []
+    context.route("**/visitors", lambda route: asked.append(route))
+    with context.expect_event("request", lambda request: request.url.endswith("/visitors")):
+        for page in (first, second):
+            page.evaluate("window.dispatchEvent(new Event('online'))")
+    for page in (first, second):
+        page.evaluate("new Promise((resolve) => setTimeout(resolve))")  # what else there is to ask is asked
+    for route in asked:
+        route.continue_()
+    for page in (first, second):
+        expect(page.locator("support-chat .unsent")).to_have_count(0)
+    assert len(asked) == 1
+    chats = server.staff("GET", "/admin/chats")
+    assert [chat["message_count"] for chat in chats if chat["last_message_preview"] == question] == [1]

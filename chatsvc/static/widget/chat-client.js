@@ -72,11 +72,16 @@ export class ChatClient {
       this.#fetch("support_chat/stream", { headers: { ...bearer(token), Accept: "text/event-stream", "Last-Event-ID": String(cursor) }, signal }));
   }
 
+  /** The same for all tabs: each of them may have the first message to send. */
   async #createVisitor() {
-    const response = await this.#send("POST", "visitors", {}, null);
-    /** @type {{ token: string }} */
-    const { token } = await (await expectOk(response)).json();
-    this.#identity.rememberVisitor(token);
+    await alone(this.#identity.key, async () => {
+      this.#identity.recallVisitor();
+      if (this.#identity.known) return;
+      const response = await this.#send("POST", "visitors", {}, null);
+      /** @type {{ token: string }} */
+      const { token } = await (await expectOk(response)).json();
+      this.#identity.rememberVisitor(token);
+    });
   }
 
   /** @param {string} method @param {string} path @param {object} [body] @returns {Promise<any>} */
@@ -121,4 +126,13 @@ async function expectOk(response) {
   const problem = await response.json().catch(() => ({}));
   const seconds = Number(response.headers.get("Retry-After"));
   throw new HttpError(response.status, Number.isFinite(seconds) ? seconds * 1000 : 0, problem.errors?.[0]?.detail ?? problem.detail ?? problem.title ?? "");
+}
+
+/** Does something while no other tab does it; where there are no locks, or one is not let go, at the same time. @param {string} name @param {() => Promise<void>} action */
+async function alone(name, action) {
+  let begun = false;
+  const once = () => { begun = true; return action(); };
+  const { locks } = globalThis.navigator ?? {};
+  await locks?.request(name, { signal: AbortSignal.timeout(REQUEST_LIMIT_MS) }, once).catch((error) => { if (begun) throw error; });
+  if (!begun) await once();
 }

@@ -7,7 +7,6 @@ export const TOKEN_LIMIT_MS = 15_000; // for the host page to give one: it asks 
 /** @typedef {{ token: string | null, getToken: (() => Promise<string> | string) | null }} Source */
 
 export class Identity {
-  #key;
   /** @type {Source} as it was: what the host page says later is somebody else until it is known who */ #source;
   /** @type {string | null} from getToken */ #token = null;
   /** @type {string | null} */ #visitor = null;
@@ -18,7 +17,7 @@ export class Identity {
    */
   constructor(host, key) {
     this.#source = { token: host.token, getToken: host.getToken };
-    this.#key = key;
+    this.key = key;
     this.#visitor = recall(key);
   }
 
@@ -47,7 +46,7 @@ export class Identity {
   async freshToken(refused) {
     if (this.#token === refused) this.#token = null;
     if (!this.isGiven && this.#visitor === refused) {
-      if (recall(this.#key) === refused) remember(this.#key, null);
+      if (recall(this.key) === refused) remember(this.key, null);
       this.recallVisitor();
     }
     return this.token();
@@ -62,12 +61,12 @@ export class Identity {
   /** @param {string | null} token */
   rememberVisitor(token) {
     this.#visitor = token;
-    remember(this.#key, token);
+    remember(this.key, token);
   }
 
   /** Another tab has made a visitor, or forgotten it. */
   recallVisitor() {
-    this.#visitor = recall(this.#key);
+    this.#visitor = recall(this.key);
   }
 
   /** The host application's user, so that a renewed token can be told from another person's; null for visitors. */
