@@ -72,6 +72,23 @@ def test_another_user_by_get_token_gets_nothing_of_the_one_before(server: Server
     assert [message["content"] for message in server.stored(theirs)] == ["their question"]
 
 
+def test_what_is_written_while_the_page_finds_out_who_it_is_stays(server: Server, new_context: NewContext) -> None:
+    """The visitor's chat had ended, the user's had not begun: what was sent in between was gone."""
+    token = server.token(person())
+    page = host_page(new_context(), server)
+    open_chat(page)
+    page.evaluate(
+        "() => { document.querySelector('support-chat').getToken = () => new Promise((tell) => { window.tell = tell; }); }"
+    )
+    write(page, "Who am I?")
+    expect(page.locator("support-chat .status")).to_have_text("Connecting…")
+    expect(box(page)).to_have_value("Who am I?")
+    page.evaluate("(token) => window.tell(token)", token)
+    expect(page.locator("support-chat .dot.live")).to_be_visible()
+    box(page).press("Enter")
+    wait_until_stored(page, server, token, ["Who am I?"])
+
+
 def test_it_is_used_by_keyboard_alone(server: Server, new_context: NewContext) -> None:
     page = host_page(new_context(), server, token=server.token(person()))
     launcher(page).focus()

@@ -66,7 +66,7 @@ export class Chat {
     const turn = (this.#turn += 1);
     const identity = new Identity(this.#host, this.#memory.visitor);
     if (identity.isGiven) {
-      if (this.#subject === null) this.#session?.stop(); // what the visitor still wanted to send is not for the user to send
+      if (this.#subject === null) this.#leave(); // what the visitor still wanted to send is not for the user to send
       identity.rememberVisitor(null);
       this.#memory.forgetVisitor();
     }
@@ -91,6 +91,11 @@ export class Chat {
 
   #forget() {
     this.#turn += 1;
+    this.#leave();
+  }
+
+  /** Until it is known who is asking nothing can be sent. */
+  #leave() {
     this.#session?.stop();
     this.#session = null;
     this.#subject = undefined;
