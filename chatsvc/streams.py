@@ -7,7 +7,7 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 from chatsvc.connection import Connection
@@ -34,13 +34,13 @@ REVALIDATE_S = 15.0  # how soon a session that was ended by another process ends
 class Topic:
     """The subscribers of one topic. Events reach them in the order of publishing."""
 
-    __slots__ = ("_backlog", "_task", "_told", "_versions", "newest", "subscribers", "version")
+    __slots__ = ("_backlog", "_task", "_told", "newest", "subscribers", "version")
+    _versions = itertools.count()  # of all topics: one that is made again has none that it had before
 
-    def __init__(self, versions: Iterator[int]) -> None:
-        self._versions = versions  # of all topics: a topic that is made again has none that it had before
+    def __init__(self) -> None:
         self.subscribers: dict[Subscriber, None] = {}
         self.newest = 0  # the newest seq seen
-        self.version = next(versions)  # another after each event without a seq
+        self.version = next(self._versions)  # another after each event without a seq
         self._told: tuple[int, int] | None = None  # the state that was told last, as its hash, and the version after it
         self._backlog: deque[Event] | None = None  # only for a topic that has very many
         self._task: asyncio.Task[None] | None = None
@@ -113,7 +113,6 @@ class Streams:
         self.line = Line(OPENINGS_AT_ONCE, STANDSTILL_S)  # for what has to be asked before a stream is opened
         self._gate = asyncio.Semaphore(REPLAYS_AT_ONCE)
         self._topics: dict[str, Topic] = {}
-        self._versions = itertools.count()
         self._of_owner: dict[str, list[Subscriber]] = {}  # oldest first
         self._of_address: dict[str, int] = {}
         self._open: dict[Subscriber, int] = {}  # each with its slot of the wheel
@@ -163,17 +162,12 @@ class Streams:
         self._open[subscriber] = slot
         self._wheel[slot].add(subscriber)
         for topic in subscription.topics:
-            self._topic(topic).subscribers[subscriber] = None
+            self._topics.setdefault(topic, Topic()).subscribers[subscriber] = None
         self._of_owner.setdefault(subscription.owner, []).append(subscriber)
         self._of_address[subscription.address] = self._of_address.get(subscription.address, 0) + 1
         connection.on_close(partial(self._forget, subscriber))
         subscriber.start([heard for name in subscription.topics if (heard := self._subscribe(name)) is not None])
         return subscriber
-
-    def _topic(self, name: str) -> Topic:
-        if name not in self._topics:
-            self._topics[name] = Topic(self._versions)
-        return self._topics[name]
 
     def close_access(self, access_id: str) -> None:
         """Ends the streams of a staff session or token that was ended."""

@@ -9,7 +9,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 from .desk import WIDE, bubbles, live, open_list
 from .hosting import NewContext, person, set_visible
 from .serving import Server
-from .test_dashboard import PAYLOADS
+from .test_dashboard import PAYLOADS, as_name
 
 pytestmark = pytest.mark.browser
 
@@ -159,10 +159,10 @@ def test_a_notification_and_the_title_are_text(server: Server, context: BrowserC
     set_visible(page, False)
     chat = _say(server, payload, name=payload)
     _until_called(page, [*TONES, "shown"])
-    assert page.evaluate("[shown[0].title, shown[0].body]") == [payload, payload]
+    assert page.evaluate("[shown[0].title, shown[0].body]") == [as_name(payload), payload]
     page.evaluate("shown[0].onclick()")
-    expect(page.locator("#chat h1")).to_have_text(payload)
+    expect(page.locator("#chat h1")).to_have_text(as_name(payload))
     live(page)
-    assert payload in page.evaluate("document.title")
+    assert as_name(payload) in page.evaluate("document.title")
     assert page.locator(f"#chat-{chat}").count() == 1
     assert page.locator("main :is(script, img, iframe, b), main svg").count() == 0

@@ -6,6 +6,7 @@
 /** @typedef {import("../support-chat.js").MessagePage} MessagePage */
 
 const REQUEST_LIMIT_MS = 15_000; // for the whole answer; the server gives up on its database after 5 s: longer silence means the network
+const STORAGE_MS = 200; // what one tab stores another one reads a moment later, even when a lock says that it is its turn
 
 /** The server answered, and it is not what was asked for. */
 export class HttpError extends Error {
@@ -81,6 +82,7 @@ export class ChatClient {
       /** @type {{ token: string }} */
       const { token } = await (await expectOk(response)).json();
       this.#identity.rememberVisitor(token);
+      await new Promise((told) => setTimeout(told, STORAGE_MS));
     });
   }
 
