@@ -158,6 +158,13 @@ class ChatService:
         """The chat with its latest messages, as staff see it. Reading it changes nothing."""
         return await self._db.read(rows.admin_chat, chat_id, LATEST)
 
+    async def colleagues(self, chat_id: str, shown: Sequence[SupportMessage], staff_id: str) -> dict[int, str]:
+        """By seq, who wrote those of the staff's messages in a run that are not by `staff_id`."""
+        if not any(message.sender_type == "admin" for message in shown):
+            return {}
+        seqs = (shown[0].seq, shown[-1].seq)
+        return await self._db.read(messages.colleagues, chat_id, seqs, staff_id)
+
     async def is_visitors(self, chat_id: str) -> bool:
         """Whether name and e-mail address are what a visitor typed."""
         return await self._db.read(rows.is_visitors, chat_id)

@@ -73,6 +73,9 @@ class DashboardHandler(PageHandler):
         paused = self.services.notices.paused
         self.page(template, staff=self.caller.email, counts=counts, unread_title=title, paused=paused, **context)
 
+    async def colleagues(self, chat_id: str, messages: list[SupportMessage]) -> dict[int, str]:
+        return await self.services.chats.colleagues(chat_id, messages, self.caller.user_id)
+
     async def chips(
         self, chat: AdminSupportChat | SupportChatListItem, messages: list[SupportMessage]
     ) -> dict[int, Chip]:
@@ -136,7 +139,8 @@ class ChatHandler(DashboardHandler):
         await chats.mark_viewed(chat_id, cursor)
         self.dashboard_page(
             "dashboard/chat.html", await self.counts(), chat=chat, person=self.person(chat), messages=shown.messages,
-            chips=await self.chips(chat, shown.messages), has_more=shown.has_more, cursor=cursor, at_end=cursor >= chat.last_seq,
+            chips=await self.chips(chat, shown.messages), colleagues=await self.colleagues(chat_id, shown.messages),
+            has_more=shown.has_more, cursor=cursor, at_end=cursor >= chat.last_seq,
             client_id=str(uuid4()), is_visitors=await chats.is_visitors(chat_id), draft=draft, problem=self.explain(problem) if problem else "",
         )  # fmt: skip
 
@@ -155,7 +159,7 @@ class MessagesHandler(DashboardHandler):
             page = await chats.messages_after(chat_id, after or 0, MESSAGES)
         self.page(
             "partials/messages.html", messages=page.messages, chips=await self.chips(chat, page.messages),
-            has_more=page.has_more, person=self.person(chat),
+            colleagues=await self.colleagues(chat_id, page.messages), has_more=page.has_more, person=self.person(chat),
         )  # fmt: skip
 
 

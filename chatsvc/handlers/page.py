@@ -1,6 +1,6 @@
 """PageHandler: server-rendered pages, their security headers, the session cookie."""
 
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from chatsvc import errors
@@ -30,6 +30,8 @@ USER_AGENT_MAX_CHARS = 300  # which browser and system it is stands within
 
 class PageHandler(BaseHandler):
     """Renders templates. Somebody who is not logged in is sent to the login page, and back afterwards."""
+
+    leads_back: ClassVar[bool] = True  # from what went wrong to the chats; not where users come
 
     def set_default_headers(self) -> None:
         super().set_default_headers()
@@ -87,7 +89,9 @@ class PageHandler(BaseHandler):
             self.redirect(f"/login?{urlencode({'next': self.request.uri or '/'})}")
             return
         title, hint = self.texts(f"errors.{error.code}"), self.texts(f"error_hints.{error.code}")
-        self.page("error.html", title=title, status=error.status, hint=hint, request_id=self.request_id)
+        self.page(
+            "error.html", title=title, status=error.status, hint=hint, request_id=self.request_id, leads_back=self.leads_back
+        )  # fmt: skip
 
     def start_session(self, token: str) -> None:
         """Sets the session cookie; the browser forgets it when it ends, the server after 7 days at most."""

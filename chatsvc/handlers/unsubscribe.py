@@ -12,6 +12,7 @@ class UnsubscribeHandler(PageHandler):
     """GET asks, POST acts: programs that look into links before a person does change nothing. RFC 8058 describes the POST."""
 
     audience = "public"
+    leads_back = False
     form_token: ClassVar[str] = ""  # no cookie proves anything here, so none is set
     _language: str | None = None  # the user's
 

@@ -226,6 +226,14 @@ _BEFORE = Statement(
     ("uuid", "bigint", "int"),
     f"SELECT {COLUMNS} FROM support_messages m WHERE m.chat_id = $1 AND m.seq < $2 ORDER BY m.seq DESC LIMIT $3 + 1",
 )
+_COLLEAGUES = Statement(
+    "colleagues",
+    ("uuid", "bigint", "bigint", "uuid"),
+    """
+    SELECT m.seq, coalesce(u.name, u.email) FROM support_messages m JOIN users u ON u.id = m.sender_id
+    WHERE m.chat_id = $1 AND m.seq BETWEEN $2 AND $3 AND m.sender_type = 'admin' AND m.sender_id <> $4
+    """,
+)
 _LAST_SEQ = Statement("last_seq", ("uuid",), "SELECT last_seq FROM support_chats WHERE id = $1")
 
 
@@ -251,6 +259,11 @@ def latest_messages(session: Session, chat_id: str, up_to_seq: int, limit: int) 
     """The last `limit` messages up to `up_to_seq`, in order, and whether there are older ones."""
     rows = session.execute(_BEFORE, chat_id, up_to_seq + 1, limit)
     return [to_message(row) for row in reversed(rows[:limit])], len(rows) > limit
+
+
+def colleagues(session: Session, chat_id: str, seqs: tuple[int, int], staff_id: str) -> dict[int, str]:
+    """Who of the staff wrote the messages from the first to the last of `seqs`, by seq; without those by `staff_id`."""
+    return dict(session.execute(_COLLEAGUES, chat_id, *seqs, staff_id))
 
 
 def last_seq_of(session: Session, chat_id: str) -> int:

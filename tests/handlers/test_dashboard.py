@@ -200,6 +200,26 @@ async def test_archiving_by_form(service: Service) -> None:
     assert chats(await get(service, "/dashboard/cards", cookies)) == [chat_id]
 
 
+async def test_what_a_colleague_wrote_has_the_colleagues_name(service: Service) -> None:
+    """It once said "You" above whatever any of the staff had written."""
+    await service.create_staff()
+    await service.create_staff("olga@example.com", "<b>Olga")
+    user, mine, theirs = service.user_token("ada"), await service.login(), await service.login("olga@example.com")
+    await service.send(user, "hello")
+    path = f"/dashboard/chats/{await service.chat_id(user)}"
+    for cookies, content in ((mine, "from me"), (theirs, "from Olga"), (theirs, "again")):
+        await submit(service, path, cookies, content=content)
+
+    async def labels(cookies: dict[str, str], address: str) -> list[str]:
+        return re.findall(r'class="who[^>]*>(.*?)</span>', (await get(service, address, cookies)).text)
+
+    olga, user_label = "<bdi>&lt;b&gt;Olga</bdi>", "<bdi>ada@example.com</bdi>"
+    for address in (path, f"{path}/messages?after=0"):
+        assert (await labels(mine, address))[1:] == ["You", olga, olga]
+        assert (await labels(theirs, address))[2:] == ["You", "You"]
+    assert await labels(mine, f"{path}/messages?before=2") == [user_label]
+
+
 async def test_staff_see_and_decide_what_becomes_of_an_e_mail(service: Service) -> None:
     """Below the message that is unread, in the page and in the fragment; by forms that need no JavaScript."""
     await service.create_staff()
