@@ -197,3 +197,9 @@ async def test_a_new_address_opens_no_closed_ear(service: Service) -> None:
         await service.request("PATCH", "/visitors/me", token=visitor, body={"email": "two@example.com"})
     ).status == 200
     assert await is_opted_out(service, visitor)
+
+
+async def test_what_went_wrong_does_not_lead_users_to_the_staffs_login(service: Service) -> None:
+    refused = await service.request("PUT", await link(service, service.user_token()))
+    assert refused.status == 405 and 'href="/dashboard"' not in refused.text
+    assert 'href="/dashboard"' in (await service.request("PUT", "/login")).text
