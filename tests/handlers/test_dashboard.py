@@ -232,7 +232,7 @@ async def test_staff_see_and_decide_what_becomes_of_an_e_mail(service: Service) 
     for shown in (page, fragment):
         assert re.search(r"E-mail at <time datetime=\"[0-9TZ:.-]+\" data-clock>[^<]+ UTC</time>", shown.text)
         assert 'form="e-mail-send"' in shown.text and 'form="e-mail-cancel"' in shown.text
-    for action, expected in (("cancel", "Not e-mailed: as you decided"), ("send", "E-mailed <time")):
+    for action, expected in (("cancel", "Not e-mailed: staff decided so"), ("send", "E-mailed <time")):
         assert f'action="{path}/e-mail/{action}"' in page.text
         for _ in range(2):  # repeating changes nothing
             answer = await submit(service, f"{path}/e-mail/{action}", cookies)
