@@ -19,7 +19,7 @@ PAYLOADS = (
 TAGS = {
     "html", "head", "meta", "title", "link", "script", "body", "header", "div", "a", "form", "input", "span", "button", "p", "main",
     "h1", "h2", "section", "nav", "ol", "li", "bdi", "time", "label", "textarea",
-    "mark", "fieldset", "legend", "select", "option", "ul", "code", "strong",
+    "mark", "fieldset", "legend", "select", "option", "ul", "code", "strong", "wbr",
 }  # fmt: skip
 
 
