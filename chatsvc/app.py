@@ -92,8 +92,8 @@ class App:
         self.config = config
         self.metrics = Metrics()
         self.languages = Languages()
-        self.db = Database(database_url, on_commit=self.metrics.committed)
         self.bus: Bus = make_bus(config, secret_key)
+        self.db = Database(database_url, on_commit=self.metrics.committed, on_doubt=self.bus.publish_missed)
         self.chats = ChatService(
             self.db,
             self.bus.publish,

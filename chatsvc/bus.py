@@ -35,6 +35,9 @@ class Bus(Protocol):
     def publish(self, event: Event) -> None:
         """Takes an event. Never blocks, never raises."""
 
+    def publish_missed(self) -> None:
+        """Something may be stored that was never published: tells all processes, this one too, by their `missed`."""
+
     async def close(self) -> None:
         """Delivers nothing more."""
 
@@ -46,10 +49,11 @@ class LocalBus:
 
     def __init__(self) -> None:
         self._deliver: Callable[[Event], None] | None = None
+        self._missed: Callable[[], None] = lambda: None
         self._topics: set[str] = set()
 
     async def start(self, deliver: Callable[[Event], None], missed: Callable[[], None]) -> None:
-        self._deliver = deliver
+        self._deliver, self._missed = deliver, missed
 
     def subscribe(self, topic: str) -> asyncio.Future[None] | None:
         self._topics.add(topic)
@@ -65,6 +69,9 @@ class LocalBus:
             self._deliver(event)
         except Exception:
             log.exception("delivering to %s failed", event.topic)
+
+    def publish_missed(self) -> None:
+        self._missed()
 
     async def close(self) -> None:
         self._deliver = None

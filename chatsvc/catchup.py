@@ -1,4 +1,7 @@
-"""CatchUp: brings open streams up to date from the database when the bus may have lost events, and all the time while it is away."""
+"""CatchUp: brings open streams up to date from the database when events may have been lost, and all the time while the bus is away.
+
+Events are lost by the bus, and by a COMMIT whose answer does not come: what it stored nobody published.
+"""
 
 import asyncio
 import contextlib
@@ -51,7 +54,8 @@ class CatchUp:
             try:
                 overtaken = await self._round(None if of_all else overtaken)
             except DomainError:
-                self._wanted.set()  # the database does not answer: once more
+                self._wanted.set()  # the database does not answer: once more, not so soon that it fills the log
+                await asyncio.sleep(ROUND_S)
             except Exception:
                 log.exception("streams could not be brought up to date")
                 self._wanted.set()

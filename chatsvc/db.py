@@ -31,7 +31,7 @@ DRAIN_LIMIT_S = 10.0  # at stop: for what was accepted to be committed
 class _Job(Generic[T]):
     """One function on its way to a database thread and back."""
 
-    __slots__ = ("abandoned", "args", "error", "fn", "future", "ran", "result", "then")
+    __slots__ = ("abandoned", "args", "error", "fn", "future", "in_doubt", "ran", "result", "then")
 
     def __init__(self, fn: Callable[..., T], args: tuple[Any, ...], then: Callable[[T], None] | None) -> None:
         self.fn, self.args, self.then = fn, args, then
@@ -40,6 +40,7 @@ class _Job(Generic[T]):
         self.error: BaseException | None = None
         self.ran = False
         self.abandoned = False  # the loop no longer waits; what has not begun is not begun
+        self.in_doubt = False  # the connection broke under it: it may be stored by a run whose `then` nobody called
 
     def settle(self, result: Any) -> None:
         """Takes what the function returned; a returned exception counts as raised (functions of many rows answer row by row)."""
@@ -62,14 +63,21 @@ def takes_many_rows(fn: Callable[[Session, Sequence[Row]], Sequence[T | DomainEr
 class Database:
     """Runs functions on database threads and brings their results back to the loop.
 
-    `on_commit(size, seconds)` is called on the writer thread after each commit.
+    `on_commit(size, seconds)` is called on the writer thread after each commit. `on_doubt()` is called on the loop after a write with a
+    `then` lost its connection: it may have been stored without that `then`. The run that followed it, if it came through, found
+    nothing to change any more and had nothing to publish.
     """
 
     def __init__(
-        self, url: str, *, readers: int = READERS, on_commit: Callable[[int, float], None] = lambda size, seconds: None
+        self,
+        url: str,
+        *,
+        readers: int = READERS,
+        on_commit: Callable[[int, float], None] = lambda size, seconds: None,
+        on_doubt: Callable[[], None] = lambda: None,
     ) -> None:
         self._url = url
-        self._on_commit = on_commit
+        self._on_commit, self._on_doubt = on_commit, on_doubt
         self._reads: _Queue = SimpleQueue()
         self._writes: _Queue = SimpleQueue()
         self._readers = [
@@ -164,6 +172,8 @@ class Database:
                 job.future.set_exception(job.error)
             else:
                 job.future.set_result(job.result)
+        if any(job.in_doubt and job.then is not None for job in jobs):
+            self._on_doubt()
 
 
 def _give_up(job: _Job[Any]) -> None:
@@ -203,6 +213,9 @@ def _commit(session: Session, batch: list[_Job[Any]]) -> list[_Job[Any]]:
         try:
             return _run_transaction(session, batch)
         except Exception as error:  # whatever it is, each job's own run says whose it was
+            in_doubt = session.is_lost_with(error)
+            for job in batch:
+                job.in_doubt = in_doubt
             session.rollback()
             log.info("a batch of %d writes failed and is run one by one: %s", len(batch), type(error).__name__)
     for job in batch:
@@ -240,7 +253,9 @@ def _attempt(session: Session, job: _Job[Any], run: Callable[[Session, _Job[Any]
             run(session, job)
             return
         except Exception as error:
-            repeat = may_repeat and (session.is_lost or is_repeatable(error))
+            is_lost = session.is_lost_with(error)
+            job.in_doubt = job.in_doubt or is_lost
+            repeat = may_repeat and (is_lost or is_repeatable(error))
             session.rollback()
             job.ran = False
             if not repeat:

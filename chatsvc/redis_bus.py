@@ -52,7 +52,6 @@ class RedisBus(LocalBus):
         self._url = url
         self._prefix = f"chatsvc:{namespace}:"
         self._origin = secrets.token_bytes(8)
-        self._missed: Callable[[], None] = lambda: None
         self._nodes: Nodes | None = None  # None: nothing can be sent
         self._unconfirmed: dict[str, asyncio.Future[None]] = {}
         self._up = asyncio.Event()
@@ -63,7 +62,6 @@ class RedisBus(LocalBus):
     async def start(self, deliver: Callable[[Event], None], missed: Callable[[], None]) -> None:
         """Returns when Redis is there, or after ANSWER_LIMIT_S without it: the service starts all the same."""
         await super().start(deliver, missed)
-        self._missed = missed
         self._topics.add(PROCESSES)
         self._task = asyncio.create_task(self._run())
         try:
@@ -96,6 +94,10 @@ class RedisBus(LocalBus):
     def publish(self, event: Event) -> None:
         super().publish(event)
         self._send(event.topic, event.frame, event.seq)
+
+    def publish_missed(self) -> None:
+        super().publish_missed()
+        self._say(MISSED)
 
     def _send(self, topic: str, frame: bytes, seq: int | None = None) -> None:
         """What cannot be sent is dropped: when it can be again, the others are told to read the log."""
@@ -139,8 +141,7 @@ class RedisBus(LocalBus):
         self.trouble = None
         self._up_or_down_at = time.monotonic()
         self._up.set()
-        self._say(MISSED)
-        self._missed()
+        self.publish_missed()
 
     def _down(self, reason: str) -> None:
         self._peers.clear()

@@ -120,6 +120,10 @@ class Session:
         """Whether the connection broke (psycopg2 notices when it is used)."""
         return self._connection is not None and bool(self._connection.closed)
 
+    def is_lost_with(self, error: BaseException) -> bool:
+        """Whether the connection broke, as `is_lost` or `error` has it: a COMMIT that was under way may have been carried out."""
+        return self.is_lost or _is_broken_off(error)
+
     def close(self) -> None:
         with suppress(peewee.PeeweeException, psycopg2.Error):
             self._database.close()
@@ -180,8 +184,8 @@ def is_transient(error: BaseException) -> bool:
 
 
 def is_repeatable(error: BaseException) -> bool:
-    """Whether the same work may be run again at once: two transactions stood in each other's way, or the server crashed."""
-    return sqlstate(error).startswith(_REPEATABLE_CLASS) or _is_broken_off(error)
+    """Whether the same work may be run again at once: two transactions stood in each other's way."""
+    return sqlstate(error).startswith(_REPEATABLE_CLASS)
 
 
 def _is_broken_off(error: BaseException) -> bool:

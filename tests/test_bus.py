@@ -6,6 +6,7 @@ A test publishes on `here` and looks at what is delivered `there`: two processes
 import asyncio
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import pytest
@@ -187,6 +188,16 @@ async def test_who_comes_back_is_subscribed_again_however_quickly(pair: Pair) ->
         await until(lambda n=n: event(n) in delivered)  # type: ignore[misc]
         pair.there.unsubscribe("chat:1")
     assert [one.seq for one in delivered] == list(range(1, 31))
+
+
+async def test_that_something_may_not_have_been_published_is_told_to_all(pair: Pair) -> None:
+    told: list[Bus] = []
+    for bus in dict.fromkeys([pair.there, pair.here]):
+        await bus.start(lambda event: None, partial(told.append, bus))
+    await until(lambda: pair.here is pair.there or len(told) == 3)  # who comes up tells himself and those who are there
+    told.clear()
+    pair.here.publish_missed()
+    await until(lambda: set(told) == {pair.here, pair.there})
 
 
 async def test_publishing_takes_no_time(pair: Pair) -> None:

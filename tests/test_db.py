@@ -30,9 +30,20 @@ def sizes() -> list[int]:
 
 
 @pytest.fixture
-def db(io_loop: IOLoop, database_url: str, sizes: list[int]) -> Iterator[Database]:
+def doubts() -> list[str]:
+    """One for each time that what was written may have been stored and not published."""
+    return []
+
+
+@pytest.fixture
+def db(io_loop: IOLoop, database_url: str, sizes: list[int], doubts: list[str]) -> Iterator[Database]:
     execute(database_url, "CREATE TABLE notes (n int PRIMARY KEY, backend int DEFAULT pg_backend_pid())")
-    database = Database(database_url, readers=2, on_commit=lambda size, seconds: sizes.append(size))
+    database = Database(
+        database_url,
+        readers=2,
+        on_commit=lambda size, seconds: sizes.append(size),
+        on_doubt=lambda: doubts.append("doubt"),
+    )
     io_loop.run_sync(database.start)
     yield database
     io_loop.run_sync(database.stop)
@@ -264,6 +275,31 @@ async def test_a_commit_whose_answer_is_lost_does_not_double_the_message(
     assert [answer.status for answer in answers] == [201, 201, 201] and len(commits) == 5
     assert [answer.json["seq"] for answer in answers] == [1, 2, 3]
     assert await stream.messages_up_to(3) == [answer.json for answer in answers]
+
+
+async def test_only_a_lost_connection_leaves_in_doubt_what_was_published(
+    db: Database, database_url: str, doubts: list[str]
+) -> None:
+    """Else each deadlock, each refused write and each broken read would have all streams compared with the database."""
+    runs: list[str] = []
+
+    def fail_once(session: Session, how: str) -> None:
+        if how not in runs:
+            runs.append(how)
+            if how == "lost":
+                execute(database_url, "SELECT pg_terminate_backend(%s)", backend(session))
+            session.execute_sql("DO $$ BEGIN RAISE EXCEPTION 'deadlock' USING ERRCODE = '40P01'; END $$")
+
+    await db.write(fail_once, "deadlock", then=lambda _: None)
+    with pytest.raises(psycopg2.Error):
+        await db.write(divide, then=lambda _: None)
+    await db.read(fail_once, "lost")
+    runs.clear()
+    await db.write(fail_once, "lost")  # publishes nothing
+    assert not doubts
+    runs.clear()
+    await db.write(fail_once, "lost", then=lambda _: doubts.append("then"))
+    assert doubts == ["then", "doubt"]
 
 
 async def test_threads_come_back_after_all_connections_were_cut(db: Database, database_url: str) -> None:

@@ -5,7 +5,7 @@ tests/test_db.py has the same of messages.
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import psycopg2
@@ -28,14 +28,14 @@ def cookies(service: Service, io_loop: Any) -> dict[str, str]:
 
 @pytest.fixture
 def lose_next(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """From its call on the next COMMIT is carried out and its answer lost."""
+    """From its call on the next COMMIT is carried out and its answer lost; called twice: the next two."""
     commit, lose = Session.commit, list[bool]()
 
     def commit_and_lose(session: Session) -> None:
         holds_nothing = session._begins
         commit(session)
         if lose and not holds_nothing:
-            lose.clear()
+            lose.pop()
             session._connection.close()
             raise psycopg2.OperationalError("server closed the connection unexpectedly")
 
@@ -103,3 +103,91 @@ async def test_a_user_message_wins_over_the_archiving_before_it(
     await held.release()
     await asyncio.gather(archiving, sending)
     assert (await service.get("/support_chat", alice)).json["archived"] is False
+
+
+class Ears:
+    """A chat in which staff wrote last; its user and the staff listen."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+
+    async def set_up(self, *, archived: bool = False) -> "Ears":
+        service = self.service
+        self.alice, self.staff = service.user_token(), await service.staff_token()
+        self.chat = await service.chat_id(self.alice)
+        await service.send(self.alice, "hello")
+        await service.send(self.staff, "good morning", chat_id=self.chat)
+        if archived:
+            await self.staff_do("archive")
+        self.user = await service.stream(self.alice)
+        self.desk = await service.stream(self.staff, NOTIFICATIONS)
+        for stream in (self.user, self.desk):
+            await stream.next("state")
+        return self
+
+    async def staff_do(self, action: str) -> int:
+        return (await self.service.post(f"/admin/chats/{self.chat}/{action}", self.staff, {})).status
+
+    async def read(self) -> int:
+        return (await self.service.request("PATCH", "/support_chat/mark_read", token=self.alice, body={})).status
+
+
+ACTIONS: dict[str, tuple[Callable[[Ears], Awaitable[int]], dict[str, Any]]] = {
+    "archive": (lambda ears: ears.staff_do("archive"), {"archived": True}),
+    "unarchive": (lambda ears: ears.staff_do("unarchive"), {"archived": False}),
+    "viewed": (lambda ears: ears.staff_do("mark_viewed"), {"viewed_up_to": 2}),
+    "read": (lambda ears: ears.read(), {"read_up_to": 2, "unread_count": 0}),
+}
+
+
+@pytest.mark.parametrize("name", ACTIONS)
+async def test_open_streams_learn_what_was_done_by_a_write_that_ran_again(
+    service: Service, lose_next: Callable[[], None], name: str
+) -> None:
+    """The second run found nothing to change and published nothing; who listened knew it with the next connection."""
+    act, change = ACTIONS[name]
+    ears = await Ears(service).set_up(archived=name == "unarchive")
+    lose_next()
+    assert await act(ears) == 200
+    state = (await ears.user.next("state", timeout=2)).data
+    assert {field: state[field] for field in change} == change
+    await ears.desk.next("state", timeout=2)
+
+
+async def test_staff_learn_of_a_user_message_and_of_a_notice_that_ran_again(
+    service: Service, lose_next: Callable[[], None]
+) -> None:
+    """The chat's streams got the message, staff got nothing: to the second run it was no new one."""
+    ears = await Ears(service).set_up()
+    lose_next()
+    await service.send(ears.alice, "one more thing")
+    await ears.desk.next("state", timeout=2)
+    lose_next()
+    assert await service.app.notices.do_not_send(ears.chat) is False
+    await ears.desk.next("state", timeout=2)
+
+
+async def test_open_streams_learn_of_a_write_that_was_answered_503_and_is_stored(
+    service: Service, lose_next: Callable[[], None], expected_log: list[str]
+) -> None:
+    """Both runs lost their answer."""
+    expected_log.append("the database could not do it")
+    ears = await Ears(service).set_up()
+    lose_next()
+    lose_next()
+    assert await ears.staff_do("archive") == 503
+    assert (await ears.user.next("state", timeout=2)).data["archived"] is True
+
+
+async def test_open_streams_learn_what_a_batch_did_that_ran_again(
+    service: Service, lose_next: Callable[[], None]
+) -> None:
+    ears = await Ears(service).set_up()
+    held = await HeldWriter(service.app.db).begin()
+    work = [asyncio.ensure_future(action) for action in (ears.staff_do("archive"), ears.read())]
+    await until(lambda: service.app.db._writes.qsize() == 2)
+    lose_next()
+    await held.release()
+    assert await asyncio.gather(*work) == [200, 200]
+    state = (await ears.user.next("state", timeout=2)).data
+    assert (state["archived"], state["read_up_to"]) == (True, 2)
