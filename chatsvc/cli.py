@@ -31,6 +31,7 @@ from chatsvc.rendering import load_templates
 from chatsvc.run import StartError, database, first_line, serve, tell_servers
 from chatsvc.schema import SchemaError, migrate
 from chatsvc.session import Session
+from chatsvc.smtp import GREETING_LIMIT_S
 from chatsvc.store import accounts
 from chatsvc.texts import Languages
 
@@ -224,7 +225,7 @@ async def _send_test(config: Config, email: str) -> str:
     """What the mail server answered."""
     secret_key = config.secret_key or load_or_create_secret(config.data_dir)
     letters = Letters(config, secret_key, load_templates(Assets()), Languages())
-    mailer = mailer_of(config)
+    mailer = mailer_of(config, greeting_limit_s=GREETING_LIMIT_S)
     try:
         return await mailer.send(partial(letters.test_message, email, datetime.now(UTC)))
     finally:

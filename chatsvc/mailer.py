@@ -31,10 +31,10 @@ LOGIN_WANTED = (530, 535, 538)
 _ABOUT_ADDRESS, _ABOUT_POLICY = re.compile(r"\d{3} 5\.1\."), re.compile(r"\d{3} 5\.7\.")
 
 
-def mailer_of(config: Config, limit_s: float = MAIL_LIMIT_S) -> Mailer:
+def mailer_of(config: Config, *, greeting_limit_s: float | None = None) -> Mailer:
     if config.smtp_url is None:
         return FolderMailer(config.data_dir / "mail")
-    return SmtpMailer(MailServer.of(config.smtp_url), limit_s)
+    return SmtpMailer(MailServer.of(config.smtp_url), greeting_limit_s=greeting_limit_s)
 
 
 class FolderMailer:
@@ -72,10 +72,15 @@ class FolderMailer:
 
 
 class SmtpMailer:
-    """One connection on one thread of its own; it is kept while there is more to send. A slow mail server delays e-mails and nothing else."""
+    """One connection on one thread of its own; it is kept while there is more to send. A slow mail server delays e-mails and nothing else.
 
-    def __init__(self, server: MailServer, limit_s: float = MAIL_LIMIT_S) -> None:
-        self._server, self._limit_s = server, limit_s
+    `limit_s` is for an e-mail, all in all; a server's greeting may have a shorter one.
+    """
+
+    def __init__(
+        self, server: MailServer, limit_s: float = MAIL_LIMIT_S, *, greeting_limit_s: float | None = None
+    ) -> None:
+        self._server, self._limit_s, self._greeting_limit_s = server, limit_s, greeting_limit_s
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._smtp: smtplib.SMTP | None = None
@@ -198,7 +203,9 @@ class SmtpMailer:
         if self._smtp is None:
             try:
                 # each step may take longer than all of them: it is `cut` that ends an e-mail, and says so
-                self._smtp = connect(self._server, 2 * self._limit_s, self._opened)
+                self._smtp = connect(
+                    self._server, 2 * self._limit_s, self._opened, greeting_limit_s=self._greeting_limit_s
+                )
             except Exception as error:
                 self._drop()
                 trouble = self._no_connection(error)

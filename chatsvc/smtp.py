@@ -9,6 +9,9 @@ from urllib.parse import unquote, urlsplit
 
 DEFAULT_PORTS = {"tls": 465, "starttls": 587, "off": 25}
 CONNECT_LIMIT_S = 10.0  # for each address of the host, and for TLS; a server that is slower is of no use
+GREETING_LIMIT_S = (
+    15.0  # for who waits at a terminal; RFC 5321 gives a server 5 minutes, those that let one wait take 5 to 10 s
+)
 
 
 class NoStartTls(smtplib.SMTPException):
@@ -42,8 +45,8 @@ class MailServer(NamedTuple):
 class _Connection(smtplib.SMTP):
     """An SMTP connection that shows its socket as soon as there is one, before the TLS handshake: then it can be cut from outside."""
 
-    def __init__(self, server: MailServer, limit_s: float, on_socket: Callable[[socket.socket], None]) -> None:
-        self._server, self._limit_s, self._on_socket = server, limit_s, on_socket
+    def __init__(self, server: MailServer, greeting_limit_s: float, on_socket: Callable[[socket.socket], None]) -> None:
+        self._server, self._greeting_limit_s, self._on_socket = server, greeting_limit_s, on_socket
         super().__init__(server.host, server.port, timeout=CONNECT_LIMIT_S)
 
     def _get_socket(self, host: str, port: int, timeout: float) -> Any:
@@ -53,7 +56,7 @@ class _Connection(smtplib.SMTP):
             self._on_socket(connection)
             if self._server.tls == "tls":
                 connection = ssl.create_default_context().wrap_socket(connection, server_hostname=host)
-            connection.settimeout(self._limit_s)
+            connection.settimeout(self._greeting_limit_s)
         except BaseException:
             connection.close()
             raise
@@ -61,14 +64,22 @@ class _Connection(smtplib.SMTP):
 
 
 def connect(
-    server: MailServer, limit_s: float, on_socket: Callable[[socket.socket], None] = lambda connection: None
+    server: MailServer,
+    limit_s: float,
+    on_socket: Callable[[socket.socket], None] = lambda connection: None,
+    *,
+    greeting_limit_s: float | None = None,
 ) -> smtplib.SMTP:
-    """Connected, with TLS if so configured, logged in. `limit_s` is for each step from then on; `on_socket` gets the bare connection.
+    """Connected, with TLS if so configured, logged in. `on_socket` gets the bare connection.
+
+    `limit_s` is for each step from then on, the server's greeting among them unless that has a limit of its own.
 
     Raises ssl.SSLError, NoStartTls, smtplib.SMTPAuthenticationError, other SMTPExceptions and OSErrors.
     """
-    smtp = _Connection(server, limit_s, on_socket)
+    smtp = _Connection(server, greeting_limit_s or limit_s, on_socket)
     try:
+        if smtp.sock is not None:
+            smtp.sock.settimeout(limit_s)
         smtp.ehlo_or_helo_if_needed()
         if server.tls == "starttls":
             if not smtp.has_extn("starttls"):
@@ -109,7 +120,7 @@ def reason(error: Exception) -> str:
         return "what answers there is no mail server"
     if isinstance(error, smtplib.SMTPResponseException):
         return reply(error.smtp_code, error.smtp_error)
-    if isinstance(error, TimeoutError):
+    if isinstance(error, TimeoutError) or isinstance(error.__context__, TimeoutError):
         return "no answer in time"
     return " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
 

@@ -12,14 +12,17 @@ from uuid import uuid4
 import psycopg2
 import pytest
 
-from chatsvc import tokens
+from chatsvc import cli, tokens
+from chatsvc.delivery import NotNow
 from chatsvc.passwords import MIN_CHARS
 from chatsvc.schema import MIGRATIONS
+from chatsvc.smtp import GREETING_LIMIT_S
+from tests.support.certificate import Certificate
 from tests.support.command import Command, Done
 from tests.support.mail import mail_server
 from tests.support.postgres import Cluster, execute, with_database
 from tests.support.process import ROOT, ServerProcess
-from tests.support.service import IDENTITY_SECRET, SECRET_KEY, Service
+from tests.support.service import IDENTITY_SECRET, SECRET_KEY, Service, make_config
 
 COMMANDS = {"serve", "migrate", "create-admin", "staff-token", "identity-token", "test-email", "doctor"}
 READ_LIMIT_BYTES = 65_536
@@ -298,6 +301,17 @@ async def test_a_test_e_mail_that_cannot_be_sent_says_which_option_to_change(
         server.environment["CHATSVC_SMTP_URL"] = f"{scheme}://127.0.0.1:{mails.port}{query}"
         done = await process(server, "test-email", "me@example.com")
     assert says in done.refusal() and advises in done.refusal()
+
+
+async def test_a_test_e_mail_waits_no_minute_for_a_greeting(
+    tmp_path: Path, certificate: Certificate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert GREETING_LIMIT_S == 15
+    monkeypatch.setattr(cli, "GREETING_LIMIT_S", 0.3)
+    with mail_server(ssl_context=certificate.context()) as mails:
+        config = make_config(tmp_path, smtp_url=mails.url)
+        with pytest.raises(NotNow, match="no answer in time"):
+            await asyncio.wait_for(cli._send_test(config, "me@example.com"), 10)
 
 
 async def test_without_a_mail_server_a_test_e_mail_is_a_file(server: ServerProcess, tmp_path: Path) -> None:

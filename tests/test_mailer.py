@@ -175,6 +175,20 @@ async def test_a_certificate_is_checked(
         assert len(server.mails) == 1
 
 
+async def test_a_greeting_may_have_a_shorter_limit_than_what_follows(certificate: Certificate) -> None:
+    """`test-email` said after a minute that smtp:// led to a port with TLS from the start: both sides wait for the other to speak."""
+    with mail_server(ssl_context=certificate.context()) as silent, mail_server() as slow:
+        slow.pause_s = 0.6
+        mailers = [SmtpMailer(Address.of(one.url), greeting_limit_s=0.3) for one in (silent, slow)]
+        began = time.monotonic()
+        error = await refusal(mailers[0])
+        assert isinstance(error, NotNow) and str(error) == f"127.0.0.1 port {silent.port}: no answer in time"
+        assert "take smtps://" in error.advice and time.monotonic() - began < 5
+        assert FINE in await mailers[1].send(mail())
+        for mailer in mailers:
+            await mailer.close()
+
+
 # ---- into a folder ----
 
 
