@@ -6,13 +6,11 @@ import hmac
 import logging
 import resource
 import socket
-from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from typing import Any
 from urllib.parse import urlsplit
 
 from tornado.http1connection import HTTP1Connection
-from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPServerRequest
 from tornado.web import Application, RequestHandler
 
@@ -31,7 +29,7 @@ from chatsvc.handlers.base import BODY_MAX_BYTES, TooLargeHandler
 from chatsvc.handlers.page import PageNotFoundHandler
 from chatsvc.identity import IdentityService
 from chatsvc.letters import Letters
-from chatsvc.listening import Acceptor, listen
+from chatsvc.listening import listen
 from chatsvc.mailer import mailer_of
 from chatsvc.metrics import Metrics
 from chatsvc.notices import NoticeService
@@ -45,6 +43,7 @@ from chatsvc.subscriber import Sources, Subscriber
 from chatsvc.summary import Summary
 from chatsvc.texts import Languages
 from chatsvc.tokens import demo_secret
+from chatsvc.webserver import WebServer
 
 log = logging.getLogger(__name__)
 
@@ -74,15 +73,6 @@ class WebApplication(Application):
             request.connection.set_max_body_size(2**63)  # it answers and hangs up
             return self.get_handler_delegate(request, TooLargeHandler)
         return super().find_handler(request, **kwargs)
-
-
-class WebServer(HTTPServer):
-    """Accepts connections as long as there are descriptors for them."""
-
-    def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
-        for one in sockets:
-            self._sockets[one.fileno()] = one
-            self._handlers[one.fileno()] = Acceptor(one, self._handle_connection)
 
 
 class App:
@@ -188,6 +178,7 @@ class App:
             stack.push_async_callback(self._end_requests)
             stack.callback(self.server.stop)
             stack.push_async_callback(self.streams.drain)
+            stack.callback(self.server.end_keep_alive)
             stack.callback(setattr, self.readiness, "draining", True)
             self._stack = stack.pop_all()
         return sockets
@@ -197,18 +188,17 @@ class App:
         await self._stack.aclose()
 
     async def _end_requests(self) -> None:
-        """Lets running requests finish, then closes the connections that wait for a next one: all in one turn of the loop.
+        """Answers what has arrived, whole or in part, and closes the connections that wait for a next request.
 
-        Tornado's close_all_connections closes one after the other; a request that was read between two of them was stored
-        and its answer cut off.
+        One that was closed with a request in it would leave its client in doubt whether it was stored.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + REQUESTS_LIMIT_S
-        await asyncio.sleep(REQUESTS_POLL_S)  # what was accepted last is read
-        while self._running and loop.time() < deadline:  # noqa: ASYNC110 -- an Event would cost each request
+        await asyncio.sleep(REQUESTS_POLL_S)  # who was accepted last is about to send
+        while (left := max(self.server.close_idle(), len(self._running))) and loop.time() < deadline:  # noqa: ASYNC110 -- an Event would cost each request
             await asyncio.sleep(REQUESTS_POLL_S)
-        if self._running:
-            log.warning("%d requests did not end within %.0f s", len(self._running), REQUESTS_LIMIT_S)
+        if left:
+            log.warning("%d requests did not end within %.0f s", left, REQUESTS_LIMIT_S)
         await asyncio.gather(*(connection.close() for connection in tuple(self.server._connections)))
 
     def _services(self) -> Services:

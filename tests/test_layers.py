@@ -24,7 +24,7 @@ LAYERS: list[tuple[str, ...]] = [
     ("store.*",),
     ("db", "bus", "redis_*", "mailer", "smtp", "letters", "schema", "tokens", "passwords", "profile",
      "presentation", "rendering", "metrics", "summary", "embedded*"),
-    ("wire", "models", "events", "errors", "delivery", "config", "options", "parsers", "session", "connection",
+    ("wire", "models", "events", "errors", "delivery", "config", "options", "parsers", "session", "connection", "webserver",
      "texts", "assets", "bundle", "line", "excerpts"),
     ("", "address", "words", "limits", "logs", "signals", "sdnotify", "listening", "poller", "handlers", "store", "migrations*"),
 ]  # fmt: skip
