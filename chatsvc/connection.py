@@ -89,9 +89,10 @@ class StreamConnection:
             self._end()
 
     def on_close(self, callback: Callable[[], None]) -> None:
-        self._callback = callback
         if self._is_closed:
             self._loop.call_soon(callback)
+        else:
+            self._callback = callback
 
     def _send(self, data: bytes) -> bytes:
         """Gives the kernel what it takes; returns the rest. On a connection that is gone nothing is left to send."""

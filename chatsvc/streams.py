@@ -91,6 +91,8 @@ class Streams:
     the subscriber (its `reason` is set) and its age in seconds. `subscribe` and `unsubscribe` are the bus's.
     """
 
+    poller: Poller  # of the streams' sockets, from `start` to `stop`
+
     def __init__(
         self,
         sources: Sources,
@@ -109,7 +111,6 @@ class Streams:
         self._valid_access_ids = valid_access_ids
         self._on_close = on_close
         self._subscribe, self._unsubscribe = subscribe, unsubscribe
-        self.poller: Poller  # of the streams' sockets
         self.line = Line(OPENINGS_AT_ONCE, STANDSTILL_S)  # for what has to be asked before a stream is opened
         self._gate = asyncio.Semaphore(REPLAYS_AT_ONCE)
         self._topics: dict[str, Topic] = {}
