@@ -47,6 +47,7 @@ async def test_ten_restarts_refuse_lose_and_double_nothing(
     async with Storm([server.port], durable_url) as storm:
         for _ in range(RESTARTS):
             await storm.more(30)
+            await storm.all_open()  # each is told of each restart
             await some_time()
             assert await asyncio.to_thread(server.stop) == 0
             await asyncio.to_thread(server.start)
