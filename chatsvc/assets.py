@@ -46,11 +46,11 @@ class Assets:
     """Blocking while it is built (it reads files): build it before the loop runs."""
 
     def __init__(self, directory: Path = STATIC_DIR) -> None:
-        bodies = _read_tree(directory)
-        loader = bundle(bodies, LOADER)
-        bodies |= {entry: bundle(bodies, entry) for entry in ENTRIES if entry in bodies}
+        sources = _read_tree(directory)
+        joined = {entry: bundle(sources, entry) for entry in ENTRIES if entry in sources}
+        bodies = {name: _lightened(name, body) for name, body in (sources | joined).items()}
         self.version = _hash_tree(bodies)
-        self.loader = _asset(LOADER, self._versioned(loader))
+        self.loader = _asset(LOADER, self._versioned(_lightened(LOADER, bundle(sources, LOADER))))
         self._assets = {name: _asset(name, body) for name, body in bodies.items()}
 
     def url(self, name: str) -> str:
@@ -81,11 +81,11 @@ def slim(script: str) -> str:
 
 def _read_tree(directory: Path) -> dict[str, bytes]:
     files = sorted(path for path in directory.rglob("*") if path.is_file())
-    return {path.relative_to(directory).as_posix(): _read(path) for path in files}
+    return {path.relative_to(directory).as_posix(): path.read_bytes() for path in files}
 
 
-def _read(path: Path) -> bytes:
-    return slim(path.read_text("utf-8")).encode() if path.suffix == ".js" else path.read_bytes()
+def _lightened(name: str, body: bytes) -> bytes:
+    return slim(body.decode()).encode() if name.endswith(".js") else body
 
 
 def _hash_tree(bodies: dict[str, bytes]) -> str:

@@ -1,15 +1,16 @@
 """Joins JavaScript modules into one, so that a browser asks once and compression sees all of it.
 
-Each module becomes a function that is called once: its names stay its own. What it imports it takes from what the
-others returned. Knows the manner of static/: one import or export a line, no default exports, no cycles, and nothing
-that is exported changes later.
+They are put one after the other, without what they import and export: in one file each sees the others' names. Knows the
+manner of static/: one import or export a line, nothing renamed, no default exports, no cycles, and no name twice among the
+modules that come together.
 """
 
 import posixpath
 import re
 
-_IMPORT = re.compile(r'^import \{ ([^}]+) \} from "(\.[^"]+)";$', re.MULTILINE)
+_IMPORT = re.compile(r'^import \{ \w+(?:, \w+)* \} from "(\.[^"]+)";$', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:const|class|function) (\w+))", re.MULTILINE)
+_NAME = re.compile(r"^(?:async )?(?:const|let|class|function) (\w+)", re.MULTILINE)
 _LEFT_OVER = re.compile(r"^(?:import|export)\b(?! *\().*$", re.MULTILINE)
 
 
@@ -18,35 +19,35 @@ class BundleError(Exception):
 
 
 def bundle(modules: dict[str, bytes], entry: str) -> bytes:
-    """`entry` with all that it imports, as one module with the exports of `entry`. Raises BundleError."""
-    numbers: dict[str, int] = {}
-    parts: list[str] = []
-    exports = _join(modules, entry, numbers, parts, path=())
-    if exports:
-        parts.append(f"export const {{ {', '.join(exports)} }} = $m{numbers[entry]};")
-    return "\n".join([*parts, ""]).encode()
+    """`entry` with all that it imports, as one module with the exports of `entry`. Takes them indented, as they are written. Raises BundleError."""
+    joined: dict[str, str] = {}
+    _join(modules, entry, joined, path=())
+    _check_names(joined)
+    exports = _EXPORT.findall(modules[entry].decode())
+    end = [f"export {{ {', '.join(exports)} }};"] if exports else []
+    return "\n".join([*joined.values(), *end, ""]).encode()
 
 
-def _join(
-    modules: dict[str, bytes], name: str, numbers: dict[str, int], parts: list[str], path: tuple[str, ...]
-) -> list[str]:
-    """Appends what `name` imports, then `name` itself. Returns what it exports."""
+def _join(modules: dict[str, bytes], name: str, joined: dict[str, str], path: tuple[str, ...]) -> None:
+    """Adds what `name` imports, then `name` itself."""
     if name in path:
         raise BundleError(f"a cycle of imports: {' -> '.join([*path, name])}")
     if name not in modules:
         raise BundleError(f"{path[-1] if path else 'nothing'} imports {name}, which is not there")
-
-    def taken(found: re.Match[str]) -> str:
-        source = posixpath.normpath(posixpath.join(posixpath.dirname(name), found[2]))
-        if source not in numbers:
-            _join(modules, source, numbers, parts, (*path, name))
-        return f"const {{ {found[1].replace(' as ', ': ')} }} = $m{numbers[source]};"
-
-    body = _IMPORT.sub(taken, modules[name].decode())
-    exports = [found[1] for found in _EXPORT.finditer(body)]
-    body = _EXPORT.sub("", body).strip()
+    text = modules[name].decode()
+    for source in _IMPORT.findall(text):
+        imported = posixpath.normpath(posixpath.join(posixpath.dirname(name), source))
+        if imported not in joined:
+            _join(modules, imported, joined, (*path, name))
+    body = _EXPORT.sub("", _IMPORT.sub("", text)).strip()
     if left := _LEFT_OVER.search(body):
         raise BundleError(f"{name}: {left[0]}")
-    numbers[name] = len(numbers)
-    parts.append(f"const $m{numbers[name]} = (() => {{\n{body}\nreturn {{ {', '.join(exports)} }};\n}})();")
-    return exports
+    joined[name] = body
+
+
+def _check_names(joined: dict[str, str]) -> None:
+    owners: dict[str, str] = {}
+    for module, body in joined.items():
+        for name in _NAME.findall(body):
+            if owners.setdefault(name, module) != module:
+                raise BundleError(f"{owners[name]} and {module} both have a {name}")

@@ -34,7 +34,7 @@ def test_the_loader_names_the_current_version(tmp_path: Path) -> None:
 def test_the_loader_is_one_file_with_what_it_imports_inside(tmp_path: Path) -> None:
     source = b'import { a } from "./widget/a.js";\n' + LOADER_SOURCE
     assets = Assets(_tree(tmp_path, **{"widget.js": source, "widget/a.js": b"export const a = 1;"}))
-    assert assets.loader.body.startswith(b"const $m0 = (() => {\nconst a = 1;\n")
+    assert assets.loader.body.startswith(b"const a = 1;\n")
     assert b"import {" not in Assets().loader.body
 
 

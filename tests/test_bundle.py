@@ -22,20 +22,23 @@ def run(tmp_path: Path, modules: dict[str, str], entry: str = "main.js") -> obje
     return json.loads(done.stdout)
 
 
-def test_each_module_keeps_its_names_to_itself_and_runs_once(tmp_path: Path) -> None:
+def test_each_module_runs_once_after_those_that_it_imports(tmp_path: Path) -> None:
     modules = {
         "main.js": """import { next } from "./lib/counter.js";
-import { twice as double } from "./lib/twice.js";
-const start = 1;
-export const result = [start, next(), double(), next()];""",
-        "lib/counter.js": """const start = 10;
-let count = start;
+import { twice } from "./lib/twice.js";
+export const result = [start(), next(), twice(), next()];
+function start() {
+  const first = 1;
+  return first;
+}""",
+        "lib/counter.js": """const first = 10;
+let count = first;
 export function next() { return (count += 1); }""",
         "lib/twice.js": """import { next } from "./counter.js";
-function start() { return next() * 2; }
+function double() { return next() * 2; }
 export async function unused() {}
 export class Unused {}
-export const twice = () => start();""",
+export const twice = () => double();""",
     }
     assert run(tmp_path, modules) == [1, 11, 24, 13]
 
@@ -51,6 +54,11 @@ def test_text_that_looks_like_an_import_in_a_line_stays(tmp_path: Path) -> None:
         ({"main.js": 'import { a } from "./a.js";'}, "not there"),
         ({"main.js": 'import { a } from "./a.js";', "a.js": 'import { b } from "./main.js";'}, "cycle"),
         ({"main.js": 'import a from "./a.js";', "a.js": ""}, "import a from"),
+        ({"main.js": 'import { a as b } from "./a.js";', "a.js": "export const a = 1;"}, "import { a as b }"),
+        (
+            {"main.js": 'import { a } from "./a.js";\nlet b;', "a.js": "export const a = 1;\nclass b {}"},
+            "both have a b",
+        ),
         ({"main.js": "const a = 1;\nexport { a };"}, "export { a }"),
         ({"main.js": "export default 1;"}, "export default"),
     ],

@@ -7,7 +7,7 @@ import { text } from "./texts.js";
 import { age } from "./times.js";
 
 const PATIENCE_MS = 2000; // a restart that is over at once is not worth a word
-const REFRESH_MS = 10_000;
+const TELL_EVERY_MS = 10_000; // how old it is, in words
 
 /** @typedef {"list" | "chat"} Part */
 
@@ -92,6 +92,6 @@ export class Status {
     const words = text("not_live", { age: age(Date.now() - oldest) });
     if (this.#words.textContent !== words) this.#words.textContent = words; // each change is read out
     this.#banner.hidden = false;
-    this.#timer = window.setTimeout(() => this.#tell(), REFRESH_MS);
+    this.#timer = window.setTimeout(() => this.#tell(), TELL_EVERY_MS);
   }
 }
