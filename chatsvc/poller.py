@@ -1,9 +1,12 @@
 """Poller: the sockets of all streams behind one descriptor of the loop."""
 
 import asyncio
+import logging
 import selectors
 import socket
 from typing import Protocol
+
+log = logging.getLogger(__name__)
 
 
 class Polled(Protocol):
@@ -44,7 +47,10 @@ class Poller:
 
     def _tell(self) -> None:
         for key, events in self._selector.select(0):
-            if events & selectors.EVENT_WRITE:
-                key.data.writable()
-            if events & selectors.EVENT_READ:
-                key.data.readable()
+            try:
+                if events & selectors.EVENT_WRITE:
+                    key.data.writable()
+                if events & selectors.EVENT_READ:
+                    key.data.readable()
+            except Exception:  # those behind it are told too, now and in all turns in which it comes first
+                log.exception("a stream's socket could not be served")
