@@ -55,6 +55,7 @@ IDLE_LIMIT_S = 30.0  # for the next request on a connection, and for a request's
 BODY_LIMIT_S = 15.0
 REQUESTS_LIMIT_S = 10.0  # at stop: for running requests to end
 REQUESTS_POLL_S = 0.02
+FIRST_REQUEST_S = 0.5  # at stop: for who has just connected to send a request, on a slow machine too
 DESCRIPTORS_RESERVED = 200  # of the process's limit: listening sockets, database, log, requests that are no streams
 
 ROUTES: list[Any] = [
@@ -193,9 +194,10 @@ class App:
         One that was closed with a request in it would leave its client in doubt whether it was stored.
         """
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + REQUESTS_LIMIT_S
-        await asyncio.sleep(REQUESTS_POLL_S)  # who was accepted last is about to send
-        while (left := max(self.server.close_idle(), len(self._running))) and loop.time() < deadline:  # noqa: ASYNC110 -- an Event would cost each request
+        began = loop.time()
+        while left := max(self.server.close_idle(but_new=loop.time() < began + FIRST_REQUEST_S), len(self._running)):
+            if loop.time() >= began + REQUESTS_LIMIT_S:
+                break
             await asyncio.sleep(REQUESTS_POLL_S)
         if left:
             log.warning("%d requests did not end within %.0f s", left, REQUESTS_LIMIT_S)

@@ -21,10 +21,13 @@ class WebServer(HTTPServer):
         """From now on each answer is the last one on its connection and says so: the client sends its next request elsewhere."""
         self.conn_params.no_keep_alive = True
 
-    def close_idle(self) -> int:
-        """Closes the connections that wait for a request of which nothing has arrived. Returns how many others there are."""
+    def close_idle(self, *, but_new: bool = False) -> int:
+        """Closes the connections that wait for a request of which nothing has arrived, or with `but_new` those of them that had one before.
+
+        Returns how many others there are.
+        """
         streams = [connection.stream for connection in self._connections if not connection.stream.closed()]
-        idle = [stream for stream in streams if _is_idle(stream)]
+        idle = [stream for stream in streams if _is_idle(stream) and not (but_new and _is_new(stream))]
         for stream in idle:
             stream.close()
         return len(streams) - len(idle)
@@ -34,6 +37,10 @@ def _is_idle(stream: IOStream) -> bool:
     """Whether Tornado waits for a request's head (the only thing that it reads by a pattern) and nothing is there of it, nor left of an answer."""
     waits_for_head = stream._read_regex is not None and stream._read_buffer_size == 0
     return waits_for_head and not stream.writing() and not _has_unread(stream.socket)
+
+
+def _is_new(stream: IOStream) -> bool:
+    return stream._total_write_index == 0  # nothing was ever answered on it
 
 
 def _has_unread(sock: socket.socket) -> bool:

@@ -35,7 +35,7 @@ class Echo(RequestHandler):
 class Careless(WebServer):
     """The protection taken away: a connection is idle when no handler runs."""
 
-    def close_idle(self) -> int:
+    def close_idle(self, *, but_new: bool = False) -> int:
         for connection in self._connections:
             connection.stream.close()
         return 0
@@ -98,6 +98,21 @@ async def test_a_connection_that_waits_for_a_request_is_closed() -> None:
     async with connected() as (server, client):
         assert server.close_idle() == 0
         assert await client.answer() == b""
+
+
+async def test_who_has_just_connected_is_spared_for_a_while() -> None:
+    """On a busy machine the request comes a while after the connection."""
+    async with connected() as (server, served):
+        new = Client(served.socket.getpeername()[1])
+        try:
+            await until(lambda: len(server._connections) == 2 and is_waiting(server), "it is accepted")
+            assert server.close_idle(but_new=True) == 1
+            assert await served.answer() == b""
+            new.send(HEAD + END)
+            assert (await new.answer()).startswith(b"HTTP/1.1 200 ")
+            await until(lambda: server.close_idle(but_new=True) == 0, "it is one of those that had a request")
+        finally:
+            new.socket.close()
 
 
 @pytest.mark.parametrize("what", UNREAD)
