@@ -54,8 +54,8 @@ CHUNKED_MAX_BYTES = (
 IDLE_LIMIT_S = 30.0  # for the next request on a connection, and for a request's head to arrive
 BODY_LIMIT_S = 15.0
 REQUESTS_LIMIT_S = 10.0  # at stop: for running requests to end
+CLIENTS_LIMIT_S = 1.0  # at stop: for clients to send the rest of a request, or the first one, and to take an answer
 REQUESTS_POLL_S = 0.02
-FIRST_REQUEST_S = 0.5  # at stop: for who has just connected to send a request, on a slow machine too
 DESCRIPTORS_RESERVED = 200  # of the process's limit: listening sockets, database, log, requests that are no streams
 
 ROUTES: list[Any] = [
@@ -195,7 +195,7 @@ class App:
         """
         loop = asyncio.get_running_loop()
         began = loop.time()
-        while left := max(self.server.close_idle(but_new=loop.time() < began + FIRST_REQUEST_S), len(self._running)):
+        while left := max(self.server.close_idle(patient=loop.time() < began + CLIENTS_LIMIT_S), len(self._running)):
             if loop.time() >= began + REQUESTS_LIMIT_S:
                 break
             await asyncio.sleep(REQUESTS_POLL_S)

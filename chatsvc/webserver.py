@@ -21,26 +21,27 @@ class WebServer(HTTPServer):
         """From now on each answer is the last one on its connection and says so: the client sends its next request elsewhere."""
         self.conn_params.no_keep_alive = True
 
-    def close_idle(self, *, but_new: bool = False) -> int:
-        """Closes the connections that wait for a request of which nothing has arrived, or with `but_new` those of them that had one before.
+    def close_idle(self, *, patient: bool) -> int:
+        """Closes the connections that wait for a next request of which nothing has arrived. Returns how many others there are.
 
-        Returns how many others there are.
+        Without patience also those whose client is slow: with its first request, with the rest of one, or to take an answer.
         """
         streams = [connection.stream for connection in self._connections if not connection.stream.closed()]
-        idle = [stream for stream in streams if _is_idle(stream) and not (but_new and _is_new(stream))]
+        idle = [stream for stream in streams if (_waits_for_next if patient else _waits_for_client)(stream)]
         for stream in idle:
             stream.close()
         return len(streams) - len(idle)
 
 
-def _is_idle(stream: IOStream) -> bool:
-    """Whether Tornado waits for a request's head (the only thing that it reads by a pattern) and nothing is there of it, nor left of an answer."""
+def _waits_for_next(stream: IOStream) -> bool:
+    """Whether an answer has gone out whole, and Tornado reads a head (only that is read by a pattern) of which nothing is there."""
+    is_answered = stream._total_write_index > 0 and not stream.writing()
     waits_for_head = stream._read_regex is not None and stream._read_buffer_size == 0
-    return waits_for_head and not stream.writing() and not _has_unread(stream.socket)
+    return is_answered and waits_for_head and not _has_unread(stream.socket)
 
 
-def _is_new(stream: IOStream) -> bool:
-    return stream._total_write_index == 0  # nothing was ever answered on it
+def _waits_for_client(stream: IOStream) -> bool:
+    return (stream.reading() or stream.writing()) and not _has_unread(stream.socket)
 
 
 def _has_unread(sock: socket.socket) -> bool:
