@@ -79,7 +79,9 @@ class AccountService:
         self._on_access_ended(token_id if revoked else ANY)
 
     def _ended(self, access_ids: list[str] | None) -> None:
-        for access_id in (access_ids or [ANY]) if access_ids is not None else ():
+        if access_ids is None:
+            return  # nothing was changed
+        for access_id in access_ids or [ANY]:
             self._on_access_ended(access_id)
 
 

@@ -8,14 +8,16 @@ from typing import Protocol
 class DeliveryError(Exception):
     """An e-mail was not taken. `str()` says why in one line, without the recipient's address; `advice`, if anything, which setting to change."""
 
-    advice = ""
+    def __init__(self, reason: str, advice: str = "") -> None:
+        super().__init__(reason)
+        self.advice = advice
 
 
 class NotNow(DeliveryError):
     """Another time perhaps. `may_be_out`: the server had all of the e-mail and its answer did not come. `nobody_there`: there was no connection."""
 
-    def __init__(self, reason: str, *, may_be_out: bool = False, nobody_there: bool = False) -> None:
-        super().__init__(reason)
+    def __init__(self, reason: str, advice: str = "", *, may_be_out: bool = False, nobody_there: bool = False) -> None:
+        super().__init__(reason, advice)
         self.may_be_out, self.nobody_there = may_be_out, nobody_there
 
 
@@ -33,8 +35,8 @@ class Unusable(DeliveryError):
     `headline` says which, without what the server said: for everybody to see.
     """
 
-    def __init__(self, headline: str, reason: str) -> None:
-        super().__init__(reason)
+    def __init__(self, headline: str, reason: str, advice: str = "") -> None:
+        super().__init__(reason, advice)
         self.headline = headline
 
 

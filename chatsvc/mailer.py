@@ -185,17 +185,11 @@ class SmtpMailer:
         if code < 500 or (code in LOGIN_WANTED and about != "sender"):
             raise NotNow(said)  # a login that only some recipients need is no reason to hold up the others
         if code in LOGIN_WANTED:
-            trouble = Unusable("the mail server wants another login", said)
-            trouble.advice = (
-                "give user and password in CHATSVC_SMTP_URL, smtp://user:password@host:587, and no ?tls=off"
-            )
-            raise trouble
+            change = "give user and password in CHATSVC_SMTP_URL, smtp://user:password@host:587, and no ?tls=off"
+            raise Unusable("the mail server wants another login", said, change)
         if about == "sender":
-            trouble = Unusable("the mail server refuses the sender, MAIL_FROM", said)
-            trouble.advice = (
-                f"set CHATSVC_MAIL_FROM, now {self._sender}, to an address from which this server takes e-mails"
-            )
-            raise trouble
+            change = f"set CHATSVC_MAIL_FROM, now {self._sender}, to an address from which this server takes e-mails"
+            raise Unusable("the mail server refuses the sender, MAIL_FROM", said, change)
         known_bad = about == "recipient" and not _ABOUT_POLICY.match(answer)
         raise Refused(said, address=known_bad or _ABOUT_ADDRESS.match(answer) is not None)
 
@@ -208,10 +202,7 @@ class SmtpMailer:
                 )
             except Exception as error:
                 self._drop()
-                trouble = self._no_connection(error)
-                if isinstance(trouble, DeliveryError):
-                    trouble.advice = advice(self._server, error)
-                raise trouble from error
+                raise self._no_connection(error) from error
         return self._smtp
 
     def _opened(self, connection: socket.socket) -> None:
@@ -221,15 +212,15 @@ class SmtpMailer:
 
     def _no_connection(self, error: Exception) -> Exception:
         """What it means for the queue that no connection could be made."""
-        said = self._said(reason(error))
+        said, change = self._said(reason(error)), advice(self._server, error)
         if isinstance(error, smtplib.SMTPAuthenticationError) and error.smtp_code >= 500:
-            return Unusable("the mail server refuses user and password", said)
+            return Unusable("the mail server refuses user and password", said, change)
         no_login = type(error) is smtplib.SMTPException  # "no suitable authentication method"
         if no_login or isinstance(error, NoStartTls | smtplib.SMTPNotSupportedError):
-            return Unusable("the mail server does not offer what SMTP_URL asks for", said)
+            return Unusable("the mail server does not offer what SMTP_URL asks for", said, change)
         if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
-            return Unusable("the mail server cannot be trusted: TLS", said)
-        return NotNow(said, nobody_there=True) if isinstance(error, OSError) else error
+            return Unusable("the mail server cannot be trusted: TLS", said, change)
+        return NotNow(said, change, nobody_there=True) if isinstance(error, OSError) else error
 
     def _said(self, text: str) -> str:
         """For logs and staff: no address of a user in it."""

@@ -108,14 +108,19 @@ async def test_pages_hold_every_hit_once_in_order(
     assert results(first)[0] == (newest, 1) and "<mark>needle</mark> 49" in first.text
 
 
+def walk_with(monkeypatch: pytest.MonkeyPatch, **limits: int) -> None:
+    """Messages with more than two hits are walked from now on, within other limits."""
+    for name, value in {"RARE_MAX": 2, **limits}.items():
+        monkeypatch.setattr(search, name, value)
+    _, walking = search._statements("support_messages", "content", "true")
+    monkeypatch.setattr(search, "_NEWEST_MESSAGES", walking)
+
+
 async def test_a_walk_that_finds_nothing_for_long_ends_and_goes_on(
     service: Service, cookies: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Many hits, all of them old: a page costs no more than its window, and says that there may be more."""
-    monkeypatch.setattr(search, "RARE_MAX", 2)
-    monkeypatch.setattr(search, "WINDOW", 20)
-    _, walking = search._statements("support_messages", "content", "true")
-    monkeypatch.setattr(search, "_NEWEST_MESSAGES", walking)
+    walk_with(monkeypatch, WINDOW=20)
     user = service.user_token("ada")
     for number in range(30):
         await service.send(user, f"needle {number}" if number < 5 else "hay")
@@ -154,10 +159,7 @@ async def test_long_texts_end_a_window_sooner(
     service: Service, cookies: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """20,000 texts of 2,000 characters took longer to take apart than a statement may: the search found nothing, ever."""
-    monkeypatch.setattr(search, "RARE_MAX", 2)
-    monkeypatch.setattr(search, "WINDOW_BYTES", 1000)
-    _, walking = search._statements("support_messages", "content", "true")
-    monkeypatch.setattr(search, "_NEWEST_MESSAGES", walking)
+    walk_with(monkeypatch, WINDOW_BYTES=1000)
     user = service.user_token("ada")
     for number in range(12):
         await service.send(user, ("needle " if number < 4 else "hay ") + "x" * 390)
