@@ -1,6 +1,6 @@
 // @ts-check
 /** Times in the reader's own time zone. Relative ones keep themselves right. */
-import { locale } from "../widget/locale.js";
+import { clockFormat, locale } from "../widget/locale.js";
 import { text } from "./texts.js";
 
 const REFRESH_MS = 20_000; // a "1 minute ago" is wrong by a third of a minute at most
@@ -8,7 +8,7 @@ const REFRESH_MS = 20_000; // a "1 minute ago" is wrong by a third of a minute a
 const UNITS = [["year", 31_536_000], ["month", 2_592_000], ["week", 604_800], ["day", 86_400], ["hour", 3600], ["minute", 60]];
 const LANGUAGE = document.documentElement.lang || "en";
 const LOCALE = locale(LANGUAGE);
-const clock = new Intl.DateTimeFormat(LOCALE, { hour: "numeric", minute: "2-digit" });
+const clock = clockFormat(LANGUAGE);
 const whole = new Intl.DateTimeFormat(LOCALE, { dateStyle: "full", timeStyle: "short" });
 const date = new Intl.DateTimeFormat(LOCALE, { weekday: "long", month: "long", day: "numeric" });
 const dateAndYear = new Intl.DateTimeFormat(LOCALE, { weekday: "long", year: "numeric", month: "long", day: "numeric" });

@@ -9,3 +9,11 @@ export function locale(language) {
   const known = [...navigator.languages, language].filter((tag) => WELL_FORMED.test(tag));
   return known.find((tag) => tag.toLowerCase().split("-")[0] === primary) ?? primary;
 }
+
+/**
+ * The clock of a message. `timeStyle` is the locale's own pattern; asking for single fields made midnight 0:53 in en-GB and de.
+ * @param {string} language of the text around
+ */
+export function clockFormat(language) {
+  return new Intl.DateTimeFormat(locale(language), { timeStyle: "short" });
+}

@@ -2,7 +2,7 @@
 /** How one message looks. */
 import { h } from "./dom.js";
 import { linked } from "./links.js";
-import { locale } from "./locale.js";
+import { clockFormat, locale } from "./locale.js";
 
 /** @typedef {import("../support-chat.js").SupportMessage} SupportMessage */
 /** @typedef {import("./message-store.js").Outgoing} Outgoing */
@@ -34,7 +34,7 @@ export function dayOf(at) {
 
 /** @param {string} language @param {import("./strings.js").Strings} strings */
 export function describer(language, strings) {
-  const clock = new Intl.DateTimeFormat(locale(language), { hour: "numeric", minute: "2-digit" });
+  const clock = clockFormat(language);
   const date = new Intl.DateTimeFormat(locale(language), { weekday: "long", month: "long", day: "numeric" });
   return {
     /** @param {Date} at */

@@ -1,0 +1,38 @@
+"""The clock time of a message, in the locale's own form at every hour."""
+
+import pytest
+
+from chatsvc.assets import STATIC_DIR
+
+from .hosting import NewContext
+
+pytestmark = pytest.mark.browser
+
+HOURS = ((0, 53), (9, 5), (12, 0), (23, 58))
+CLOCKS = {
+    "en-GB": ["00:53", "09:05", "12:00", "23:58"],
+    "de-DE": ["00:53", "09:05", "12:00", "23:58"],
+    "fr-CH": ["00:53", "09:05", "12:00", "23:58"],
+    "sv-SE": ["00:53", "09:05", "12:00", "23:58"],
+    "da-DK": ["00.53", "09.05", "12.00", "23.58"],
+    "es-ES": ["0:53", "9:05", "12:00", "23:58"],
+    "ja-JP": ["0:53", "9:05", "12:00", "23:58"],
+    "en-US": ["12:53 AM", "9:05 AM", "12:00 PM", "11:58 PM"],
+    "en-AU": ["12:53 am", "9:05 am", "12:00 pm", "11:58 pm"],
+}
+
+
+@pytest.mark.parametrize("locale", CLOCKS)
+def test_it_is_the_locales_own_pattern(new_context: NewContext, locale: str) -> None:
+    """Between midnight and ten the page showed 0:53 and 9:05 where people write 00:53 and 09:05."""
+    page = new_context(locale=locale).new_page()
+    source = (STATIC_DIR / "widget" / "locale.js").read_text().replace("export ", "")
+    shown = page.evaluate(
+        f"""([language, hours]) => {{
+            {source}
+            const clock = clockFormat(language);
+            return hours.map(([hour, minute]) => clock.format(new Date(2024, 1, 29, hour, minute)));
+        }}""",
+        [locale[:2], [list(hour) for hour in HOURS]],
+    )
+    assert [text.replace("\u202f", " ") for text in shown] == CLOCKS[locale]
