@@ -27,7 +27,7 @@ def cluster(folder: Path, url: str | None) -> Iterator["Cluster"]:
     if url is not None:
         yield Cluster(url, folder)
         return
-    from chatsvc.embedded import EmbeddedPostgres
+    from chatsvc.postgres.manager import EmbeddedPostgres
 
     postgres = EmbeddedPostgres(folder / "postgres", fsync=True)
     try:

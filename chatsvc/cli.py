@@ -20,12 +20,12 @@ from chatsvc.assets import Assets
 from chatsvc.config import Config, ConfigError, load, load_or_create_secret
 from chatsvc.delivery import DeliveryError, Unusable
 from chatsvc.doctor import findings, report, wrong_options
-from chatsvc.embedded import EmbeddedError
 from chatsvc.errors import DomainError
 from chatsvc.letters import LetterError, Letters
 from chatsvc.listening import ListenError
 from chatsvc.mailer import mailer_of
 from chatsvc.passwords import MAX_CHARS, MIN_CHARS, hash_password
+from chatsvc.postgres.manager import EmbeddedError
 from chatsvc.profile import NAME_MAX_CHARS, clean_email, clean_name
 from chatsvc.rendering import load_templates
 from chatsvc.run import StartError, database, first_line, serve, tell_servers

@@ -19,7 +19,7 @@ from chatsvc import (
 )
 from chatsvc.config import Config
 from chatsvc.doctor_finding import Finding, fail, warn
-from chatsvc.embedded import EmbeddedError, EmbeddedPostgres
+from chatsvc.postgres.manager import EmbeddedError, EmbeddedPostgres
 from chatsvc.run import first_line, is_hopeless, refusal
 from chatsvc.session import Session
 

@@ -21,10 +21,10 @@ from chatsvc import logs
 from chatsvc.app import App, make_bus
 from chatsvc.bus import Bus
 from chatsvc.config import Config, load_or_create_secret
-from chatsvc.embedded import EmbeddedPostgres
 from chatsvc.events import ACCESS_TOPIC, Event
 from chatsvc.listening import inherited, listen
 from chatsvc.passwords import hash_password
+from chatsvc.postgres.manager import EmbeddedPostgres
 from chatsvc.schema import migrate
 from chatsvc.sdnotify import Supervisor
 from chatsvc.session import Session, sqlstate

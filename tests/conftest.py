@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tornado.ioloop import IOLoop
 
-from chatsvc.embedded import EmbeddedPostgres
+from chatsvc.postgres.manager import EmbeddedPostgres
 from tests.support.certificate import Certificate
 from tests.support.postgres import Cluster
 from tests.support.process import ServerProcess

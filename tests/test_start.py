@@ -18,7 +18,8 @@ import psycopg2
 import pytest
 from psycopg2.extensions import parse_dsn
 
-from chatsvc import embedded, run
+from chatsvc import run
+from chatsvc.postgres import manager
 from tests.support.command import Command
 from tests.support.postgres import Cluster, execute, with_database
 from tests.support.process import ServerProcess, free_port
@@ -164,7 +165,7 @@ def test_a_database_that_may_not_be_changed_ends_the_start(start: Callable[..., 
 def test_two_servers_on_one_data_dir_are_refused(
     start: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "OWNER_WAIT_S", 0.1)
+    monkeypatch.setattr(manager, "OWNER_WAIT_S", 0.1)
     first = ServerProcess(tmp_path)
     try:
         first.start()

@@ -11,8 +11,8 @@ from uuid import uuid4
 import pytest
 
 from chatsvc import tokens
-from chatsvc.embedded import EmbeddedPostgres
-from chatsvc.embedded_launch import package_binaries
+from chatsvc.postgres.launch import package_binaries
+from chatsvc.postgres.manager import EmbeddedPostgres
 from chatsvc.schema import MIGRATIONS, migrate
 from chatsvc.session import Session
 from tests.support.postgres import Cluster, execute, with_database

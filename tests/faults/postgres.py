@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import psycopg2
 
-from chatsvc.embedded import EmbeddedPostgres
+from chatsvc.postgres.manager import EmbeddedPostgres
 from tests.support.postgres import Cluster, answers
 from tests.support.waiting import wait
 

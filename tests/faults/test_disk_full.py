@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from chatsvc.embedded import EmbeddedPostgres
+from chatsvc.postgres.manager import EmbeddedPostgres
 from tests.faults.client import request
 from tests.faults.storm import Storm
 from tests.support.process import ServerProcess

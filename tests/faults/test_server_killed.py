@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from chatsvc.embedded import EmbeddedPostgres
+from chatsvc.postgres.manager import EmbeddedPostgres
 from tests.faults.client import Sender, port_of
 from tests.faults.health import assert_settled
 from tests.faults.history import History, read_database, violations

@@ -3,7 +3,7 @@
 DATA_DIR/postgres holds
     owner.lock    flock of the process that starts and stops the cluster; who else comes uses what it started
     users.lock    shared flock of every command that uses it: one that owns it stops it after the last
-    cluster.lock  flock that PostgreSQL's own processes inherit (embedded_cluster.py)
+    cluster.lock  flock that PostgreSQL's own processes inherit (cluster.py)
     log           what PostgreSQL has to say
     cluster       PostgreSQL's data directory, mode 0700, with the socket inside
 Only the server's account and root can connect: peer authentication on that socket, no TCP, no password.
@@ -19,10 +19,10 @@ from urllib.parse import quote
 
 import psycopg2
 
-from chatsvc import embedded_launch
-from chatsvc.embedded_cluster import NAME, PORT, READY_WAIT_S, Cluster
-from chatsvc.embedded_launch import EmbeddedError
-from chatsvc.embedded_locks import open_private, polls, try_lock, unlock
+from chatsvc.postgres import launch
+from chatsvc.postgres.cluster import NAME, PORT, READY_WAIT_S, Cluster
+from chatsvc.postgres.launch import EmbeddedError
+from chatsvc.postgres.locks import open_private, polls, try_lock, unlock
 
 __all__ = ["EmbeddedError", "EmbeddedPostgres"]
 
@@ -79,7 +79,7 @@ class EmbeddedPostgres:
     def _start(self) -> str:
         self._data_dir.mkdir(mode=OWNER_ONLY, parents=True, exist_ok=True)
         folder = self._base / "cluster"
-        account = embedded_launch.account_for(folder, self._data_dir)
+        account = launch.account_for(folder, self._data_dir)
         self._make_base()
         url = f"postgresql://{NAME}@/{NAME}?host={quote(str(self._socket_folder(folder)), safe='')}&port={PORT}"
         if self._join(folder, url):

