@@ -21,7 +21,7 @@ from chatsvc.assets import Assets
 from chatsvc.bus import Bus, LocalBus
 from chatsvc.catchup import CatchUp
 from chatsvc.chats import ChatService
-from chatsvc.config import Config
+from chatsvc.config.config import Config
 from chatsvc.db import Database
 from chatsvc.events import ACCESS_TOPIC, Event
 from chatsvc.handlers import account, admin, assets, dashboard, demo, ops, search, stream, unsubscribe, user

@@ -17,7 +17,7 @@ from uuid_utils import uuid7
 
 from chatsvc import __version__, tokens
 from chatsvc.assets import Assets
-from chatsvc.config import Config, ConfigError, load, load_or_create_secret
+from chatsvc.config.config import Config, ConfigError, load, load_or_create_secret
 from chatsvc.delivery import DeliveryError, Unusable
 from chatsvc.doctor import findings, report, wrong_options
 from chatsvc.errors import DomainError

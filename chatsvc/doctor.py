@@ -17,7 +17,7 @@ from chatsvc import (
     doctor_secrets,
     doctor_stream,
 )
-from chatsvc.config import Config
+from chatsvc.config.config import Config
 from chatsvc.doctor_finding import Finding, fail, warn
 from chatsvc.postgres.manager import EmbeddedError, EmbeddedPostgres
 from chatsvc.run import first_line, is_hopeless, refusal

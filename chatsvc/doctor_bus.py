@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 
-from chatsvc.config import Config
+from chatsvc.config.config import Config
 from chatsvc.doctor_finding import Finding, fail, ok
 
 LIMIT_S = 5.0

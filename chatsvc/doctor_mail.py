@@ -3,7 +3,7 @@
 import smtplib
 import ssl
 
-from chatsvc.config import Config
+from chatsvc.config.config import Config
 from chatsvc.doctor_config import is_local
 from chatsvc.doctor_finding import Finding, fail, ok, warn
 from chatsvc.smtp import MailServer, NoStartTls, advice, connect, reason

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from uuid_utils import uuid7
 
 from chatsvc import doctor_http, streams, tokens
-from chatsvc.config import Config
+from chatsvc.config.config import Config
 from chatsvc.doctor_finding import Finding, fail, ok, warn
 from chatsvc.doctor_http import Exchange, reason, remedy
 from chatsvc.models import StaffToken, User

@@ -13,7 +13,7 @@ import jinja2
 import msgspec
 from babel.dates import format_skeleton, format_time
 
-from chatsvc.config import Config
+from chatsvc.config.config import Config
 from chatsvc.excerpts import cut, harmless, one_line
 from chatsvc.profile import is_email
 from chatsvc.texts import Languages, Texts

@@ -14,7 +14,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
-from chatsvc.config import Config
+from chatsvc.config.config import Config
 from chatsvc.delivery import DeliveryError, Mailer, NotNow, Refused, Unusable
 from chatsvc.smtp import MailServer, NoStartTls, advice, connect, reason, reply
 

@@ -10,7 +10,7 @@ from chatsvc.account import AccountService
 from chatsvc.address import Networks
 from chatsvc.assets import Assets
 from chatsvc.chats import ChatService
-from chatsvc.config import Config
+from chatsvc.config.config import Config
 from chatsvc.identity import IdentityService
 from chatsvc.limits import RateLimiter
 from chatsvc.metrics import Metrics

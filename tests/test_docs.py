@@ -11,8 +11,8 @@ from msgspec import Struct
 
 from chatsvc import __version__, errors, wire
 from chatsvc.cli import build_parser
-from chatsvc.options import OPTIONS, table
-from chatsvc.parsers import smtp_url
+from chatsvc.config.options import OPTIONS, table
+from chatsvc.config.parsers import smtp_url
 from chatsvc.tokens import decode_identity
 
 ROOT = Path(__file__).parent.parent

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from chatsvc import doctor_config, doctor_database, doctor_notices, doctor_secrets
-from chatsvc.config import Config, load_or_create_secret
+from chatsvc.config.config import Config, load_or_create_secret
 from chatsvc.doctor import findings
 from chatsvc.doctor_finding import Finding
 from chatsvc.session import Session

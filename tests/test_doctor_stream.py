@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from chatsvc import doctor_http, doctor_stream, streams, tokens
-from chatsvc.config import Config
+from chatsvc.config.config import Config
 from chatsvc.doctor import findings
 from chatsvc.doctor_finding import Finding
 from tests.support.front import ELSEWHERE, NAME, Habit, front

@@ -6,8 +6,8 @@ import subprocess
 from pathlib import Path
 
 from chatsvc.cli import build_parser
-from chatsvc.config import load
-from chatsvc.options import PREFIX
+from chatsvc.config.config import load
+from chatsvc.config.options import PREFIX
 from tests.support.process import ROOT
 from tests.support.service import Service
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from chatsvc import errors
-from chatsvc.options import OPTIONS
+from chatsvc.config.options import OPTIONS
 from tests.embedding import guide
 from tests.embedding.guide import Block
 from tests.embedding.languages import FOUND, LANGUAGES, LIMIT_S, NODE

@@ -12,7 +12,7 @@ from tornado.httputil import HTTPHeaders
 
 from chatsvc import tokens
 from chatsvc.app import App
-from chatsvc.config import Config, load
+from chatsvc.config.config import Config, load
 from chatsvc.passwords import hash_password
 from chatsvc.store import accounts
 from tests.support.sse import StreamClient

@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from chatsvc import parsers
-from chatsvc.options import FILE_SUFFIX, OPTIONS, PREFIX, Option, table
+from chatsvc.config import parsers
+from chatsvc.config.options import FILE_SUFFIX, OPTIONS, PREFIX, Option
 
 __all__ = ["OPTIONS", "Config", "ConfigError", "load", "load_or_create_secret"]
 
@@ -180,7 +180,3 @@ def _create_once(file: Path, text: str) -> None:
         os.fsync(temporary.fileno())
         with contextlib.suppress(FileExistsError):
             os.link(temporary.name, file)
-
-
-if __name__ == "__main__":
-    print(table())

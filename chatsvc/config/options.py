@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from chatsvc import parsers
+from chatsvc.config import parsers
 
 PREFIX = "CHATSVC_"
 FILE_SUFFIX = "_FILE"

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatsvc.config import OPTIONS, Config, ConfigError, load, load_or_create_secret
-from chatsvc.options import Option
+from chatsvc.config.config import OPTIONS, Config, ConfigError, load, load_or_create_secret
+from chatsvc.config.options import Option
 
 KEY = "k" * 32
 OTHER_KEY = "ö" * 16

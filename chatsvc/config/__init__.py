@@ -1,0 +1,1 @@
+"""Options: the table, the parsers, and loading them."""
