@@ -16,7 +16,6 @@ from tornado.web import Application, RequestHandler
 
 from chatsvc.accesslog import log_request
 from chatsvc.account import AccountService
-from chatsvc.address import parse_networks
 from chatsvc.assets import Assets
 from chatsvc.bus import Bus, LocalBus
 from chatsvc.catchup import CatchUp
@@ -29,7 +28,6 @@ from chatsvc.handlers.base import BODY_MAX_BYTES, TooLargeHandler
 from chatsvc.handlers.page import PageNotFoundHandler
 from chatsvc.identity import IdentityService
 from chatsvc.letters import Letters
-from chatsvc.listening import listen
 from chatsvc.mailer import mailer_of
 from chatsvc.metrics import Metrics
 from chatsvc.notices import NoticeService
@@ -43,7 +41,9 @@ from chatsvc.subscriber import Sources, Subscriber
 from chatsvc.summary import Summary
 from chatsvc.texts import Languages
 from chatsvc.tokens import demo_secret
-from chatsvc.webserver import WebServer
+from chatsvc.web.client_address import parse_networks
+from chatsvc.web.server import WebServer
+from chatsvc.web.sockets import listen
 
 log = logging.getLogger(__name__)
 

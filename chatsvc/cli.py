@@ -22,7 +22,6 @@ from chatsvc.delivery import DeliveryError, Unusable
 from chatsvc.doctor import findings, report, wrong_options
 from chatsvc.errors import DomainError
 from chatsvc.letters import LetterError, Letters
-from chatsvc.listening import ListenError
 from chatsvc.mailer import mailer_of
 from chatsvc.passwords import MAX_CHARS, MIN_CHARS, hash_password
 from chatsvc.postgres.manager import EmbeddedError
@@ -34,6 +33,7 @@ from chatsvc.session import Session
 from chatsvc.smtp import GREETING_LIMIT_S
 from chatsvc.store import accounts
 from chatsvc.texts import Languages
+from chatsvc.web.sockets import ListenError
 
 INTERRUPTED = 130  # as shells have it: 128 and the number of SIGINT
 

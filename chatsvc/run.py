@@ -22,7 +22,6 @@ from chatsvc.app import App, make_bus
 from chatsvc.bus import Bus
 from chatsvc.config.config import Config, load_or_create_secret
 from chatsvc.events import ACCESS_TOPIC, Event
-from chatsvc.listening import inherited, listen
 from chatsvc.passwords import hash_password
 from chatsvc.postgres.manager import EmbeddedPostgres
 from chatsvc.schema import migrate
@@ -30,6 +29,7 @@ from chatsvc.sdnotify import Supervisor
 from chatsvc.session import Session, sqlstate
 from chatsvc.signals import Signals, ignore, leave
 from chatsvc.store import accounts
+from chatsvc.web.sockets import inherited, listen
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,6 @@ import msgspec
 from tornado.web import RequestHandler
 
 from chatsvc.account import AccountService
-from chatsvc.address import Networks
 from chatsvc.assets import Assets
 from chatsvc.chats import ChatService
 from chatsvc.config.config import Config
@@ -19,6 +18,7 @@ from chatsvc.readiness import Readiness
 from chatsvc.search import SearchService
 from chatsvc.streams import Streams
 from chatsvc.texts import Languages
+from chatsvc.web.client_address import Networks
 
 BURST_USER = 10  # messages (docs/api.md section 8)
 BURST_STAFF = 50  # a morning's answers pasted one after the other

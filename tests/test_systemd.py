@@ -15,9 +15,9 @@ import psycopg2
 import pytest
 
 from chatsvc import sdnotify
-from chatsvc.listening import ListenError, inherited
 from chatsvc.schema import ADVISORY_LOCK
 from chatsvc.sdnotify import Supervisor
+from chatsvc.web.sockets import ListenError, inherited
 from tests.support.postgres import execute
 from tests.support.process import ROOT, ServerProcess
 from tests.support.programs import path_of
@@ -210,7 +210,7 @@ def test_what_nobody_can_listen_on_is_refused(tmp_path: Path, monkeypatch: pytes
         made.listen()
     file = os.open(tmp_path, os.O_RDONLY)
     descriptor = os.dup(file if kind == "no socket" else made.fileno())
-    monkeypatch.setattr("chatsvc.listening.FIRST_DESCRIPTOR", descriptor)
+    monkeypatch.setattr("chatsvc.web.sockets.FIRST_DESCRIPTOR", descriptor)
     try:
         with pytest.raises(ListenError, match=f"systemd handed over descriptor {descriptor}"):
             inherited({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"})

@@ -11,11 +11,11 @@ import msgspec
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
 from chatsvc import errors
-from chatsvc.address import client_address
 from chatsvc.errors import DomainError
 from chatsvc.handlers.body import decode_body
 from chatsvc.identity import Caller
 from chatsvc.limits import RateLimiter, address_key
+from chatsvc.web.client_address import client_address
 from chatsvc.wire import FieldProblem, Problem
 
 if TYPE_CHECKING:

@@ -2,10 +2,10 @@
 
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from chatsvc.address import is_local
 from chatsvc.errors import Forbidden
 from chatsvc.handlers.base import BaseHandler
 from chatsvc.identity import Caller
+from chatsvc.web.client_address import is_local
 
 
 class HealthHandler(BaseHandler):

@@ -31,7 +31,7 @@ async def test_a_request_that_a_proxy_passed_on_needs_a_staff_token(service: Ser
 async def test_a_request_from_another_machine_needs_a_staff_token(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chatsvc.address.LOOPBACK", ())
+    monkeypatch.setattr("chatsvc.web.client_address.LOOPBACK", ())
     staff = await service.staff_token()
     assert (await service.get("/metrics")).status == 403
     assert (await service.get("/metrics", staff)).status == 200

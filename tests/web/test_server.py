@@ -11,7 +11,7 @@ from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler
 
 from chatsvc.app import REQUESTS_POLL_S
-from chatsvc.webserver import WebServer
+from chatsvc.web.server import WebServer
 from tests.faults.client import port_of
 from tests.support.service import Service
 from tests.support.waiting import until

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from tornado.httpserver import HTTPServer
 from tornado.iostream import IOStream
 
-from chatsvc.listening import Acceptor
+from chatsvc.web.sockets import Acceptor
 
 
 class WebServer(HTTPServer):

@@ -1,0 +1,1 @@
+"""The listening side of HTTP: server, sockets, client addresses."""
