@@ -9,9 +9,9 @@ from chatsvc.db import Database
 from chatsvc.errors import Unauthorized, Unprocessable
 from chatsvc.identity import Caller, IdentityService
 from chatsvc.passwords import MAX_CHARS, MIN_CHARS
-from chatsvc.profile import NAME_MAX_CHARS, clean_name
 from chatsvc.store import access
 from chatsvc.store.access import NewSession, StaffAccount
+from chatsvc.text.names import NAME_MAX_CHARS, clean_name
 
 # Instead of an id: it is looked up which sessions and tokens still hold. A write that runs again (db.py) finds nothing left to end.
 ANY = ""

@@ -39,7 +39,7 @@ from chatsvc.services import Limits, Services
 from chatsvc.streams import Streams
 from chatsvc.subscriber import Sources, Subscriber
 from chatsvc.summary import Summary
-from chatsvc.texts import Languages
+from chatsvc.text.translations import Languages
 from chatsvc.tokens import demo_secret
 from chatsvc.web.client_address import parse_networks
 from chatsvc.web.server import WebServer

@@ -11,11 +11,11 @@ from chatsvc.cursor import decode_list_cursor, encode_list_cursor
 from chatsvc.db import Database
 from chatsvc.errors import Unprocessable
 from chatsvc.events import STAFF_TOPIC, Event, chat_topic
-from chatsvc.excerpts import is_blank
 from chatsvc.session import Session
 from chatsvc.store import chats as rows
 from chatsvc.store import messages, notices
 from chatsvc.store.messages import MessageRow, Posted
+from chatsvc.text.sanitize import is_blank
 from chatsvc.wire import (
     CLIENT_ID_MAX_CHARS,
     CONTENT_MAX_CHARS,

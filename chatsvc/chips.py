@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from chatsvc.excerpts import cut, one_line
 from chatsvc.store.notices import REASONS, Notice
-from chatsvc.texts import Texts
+from chatsvc.text.sanitize import cut, one_line
+from chatsvc.text.translations import Texts
 from chatsvc.wire import SupportMessage, Time
 
 REASON_MAX_CHARS = 200  # of what a mail server said

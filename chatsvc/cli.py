@@ -25,14 +25,14 @@ from chatsvc.letters import LetterError, Letters
 from chatsvc.mailer import mailer_of
 from chatsvc.passwords import MAX_CHARS, MIN_CHARS, hash_password
 from chatsvc.postgres.manager import EmbeddedError
-from chatsvc.profile import NAME_MAX_CHARS, clean_email, clean_name
 from chatsvc.rendering import load_templates
 from chatsvc.run import StartError, database, first_line, serve, tell_servers
 from chatsvc.schema import SchemaError, migrate
 from chatsvc.session import Session
 from chatsvc.smtp import GREETING_LIMIT_S
 from chatsvc.store import accounts
-from chatsvc.texts import Languages
+from chatsvc.text.names import NAME_MAX_CHARS, clean_email, clean_name
+from chatsvc.text.translations import Languages
 from chatsvc.web.sockets import ListenError
 
 INTERRUPTED = 130  # as shells have it: 128 and the number of SIGINT

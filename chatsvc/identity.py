@@ -16,11 +16,11 @@ from chatsvc.errors import Forbidden, TokenExpired, TooManyRequests, Unauthorize
 from chatsvc.events import STAFF_TOPIC, Event
 from chatsvc.limits import RateLimiter
 from chatsvc.passwords import Passwords, needs_rehash
-from chatsvc.profile import clean_email, clean_name, tidy_claims
 from chatsvc.session import Session
 from chatsvc.store import accounts
 from chatsvc.store.accounts import Account, EmailChoice, Kind, PasswordRecord, StaffAccess
 from chatsvc.store.chats import list_item
+from chatsvc.text.names import clean_email, clean_name, tidy_claims
 from chatsvc.wire import NewVisitor, StaffChatUpdatedEvent, SupportChatListItem, VisitorChange, VisitorProfile
 
 log = logging.getLogger(__name__)

@@ -14,9 +14,9 @@ import msgspec
 from babel.dates import format_skeleton, format_time
 
 from chatsvc.config.config import Config
-from chatsvc.excerpts import cut, harmless, one_line
-from chatsvc.profile import is_email
-from chatsvc.texts import Languages, Texts
+from chatsvc.text.names import is_email
+from chatsvc.text.sanitize import cut, harmless, one_line
+from chatsvc.text.translations import Languages, Texts
 from chatsvc.tokens import sign_unsubscribe
 
 PREVIEW_CHARS = 200

@@ -5,7 +5,7 @@ from datetime import datetime
 from babel.dates import format_date, format_time
 from msgspec import Struct
 
-from chatsvc.texts import Texts
+from chatsvc.text.translations import Texts
 from chatsvc.wire import SupportChatListItem
 
 COUNT_MAX = 999  # counts are exact up to here (store/chats.py)

@@ -7,8 +7,8 @@ from chatsvc.db import Database
 from chatsvc.errors import BadRequest
 from chatsvc.line import Line
 from chatsvc.store import search as rows
+from chatsvc.text.search_terms import tsquery
 from chatsvc.wire import MessageHit, SupportChatListItem
-from chatsvc.words import tsquery
 
 SEARCHES_AT_ONCE = 1  # a search may keep a reader and a processor busy for half a second; the others are for users
 STANDSTILL_S = 6.0  # a statement has 5 s

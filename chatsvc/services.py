@@ -17,7 +17,7 @@ from chatsvc.notices import NoticeService
 from chatsvc.readiness import Readiness
 from chatsvc.search import SearchService
 from chatsvc.streams import Streams
-from chatsvc.texts import Languages
+from chatsvc.text.translations import Languages
 from chatsvc.web.client_address import Networks
 
 BURST_USER = 10  # messages (docs/api.md section 8)

@@ -4,7 +4,7 @@ import pytest
 
 from chatsvc.chips import Chip, Reader, chips
 from chatsvc.store.notices import REASONS, Notice, State
-from chatsvc.texts import Languages
+from chatsvc.text.translations import Languages
 from chatsvc.wire import SupportMessage
 
 TEXTS = Languages().texts("en")

@@ -8,7 +8,7 @@ from chatsvc.cursor import parse_seq
 from chatsvc.errors import BadRequest, DomainError, NotFound, Unauthorized
 from chatsvc.handlers.base import BaseHandler
 from chatsvc.identity import Caller
-from chatsvc.texts import Texts
+from chatsvc.text.translations import Texts
 
 CSP = "; ".join(
     (

@@ -5,8 +5,8 @@ from msgspec import Struct
 from chatsvc import presentation
 from chatsvc.handlers.dashboard import DashboardHandler
 from chatsvc.search import Messages, People
+from chatsvc.text.search_terms import Piece, excerpt, words_of
 from chatsvc.wire import MessageHit
-from chatsvc.words import Piece, excerpt, words_of
 
 PEOPLE = 5  # on the first page, above the messages …
 MORE_PEOPLE = 20  # … and on those that follow

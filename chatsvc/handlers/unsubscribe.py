@@ -5,7 +5,7 @@ from typing import ClassVar
 from chatsvc.errors import DomainError, NotFound
 from chatsvc.handlers.page import PageHandler
 from chatsvc.letters import UNSUBSCRIBE_PATH
-from chatsvc.texts import Texts
+from chatsvc.text.translations import Texts
 
 
 class UnsubscribeHandler(PageHandler):

@@ -14,7 +14,7 @@ from chatsvc.assets import Assets
 from chatsvc.config.config import load_or_create_secret
 from chatsvc.letters import Letter, Letters, UnreadMessage
 from chatsvc.rendering import load_templates
-from chatsvc.texts import Languages
+from chatsvc.text.translations import Languages
 from tests.support.service import SECRET_KEY, make_config
 
 from .hosting import NewContext

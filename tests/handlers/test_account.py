@@ -7,7 +7,7 @@ import pytest
 
 from chatsvc import tokens
 from chatsvc.presentation import device
-from chatsvc.texts import Languages
+from chatsvc.text.translations import Languages
 from tests.handlers.test_dashboard import get, submit
 from tests.security.conftest import stop_clocks
 from tests.support.postgres import execute

@@ -10,7 +10,7 @@ import pytest
 
 from chatsvc.delivery import Unusable
 from chatsvc.presentation import capped, card, person, safe_next, unread_title
-from chatsvc.texts import Languages
+from chatsvc.text.translations import Languages
 from chatsvc.wire import SupportChatListItem
 from tests.support.service import PASSWORD, Answer, Service, read_cookies
 

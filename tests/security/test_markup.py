@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from chatsvc.words import words_of
+from chatsvc.text.search_terms import words_of
 from tests.support.service import Service
 
 PAYLOADS = (

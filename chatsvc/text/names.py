@@ -3,7 +3,7 @@
 import re
 
 from chatsvc.errors import Unprocessable
-from chatsvc.excerpts import harmless, is_blank
+from chatsvc.text.sanitize import harmless, is_blank
 
 NAME_MAX_CHARS = 255
 # One address, as forms and mail servers take it: no quoted local parts, comments or lists.

@@ -8,7 +8,7 @@ import pytest
 
 from chatsvc.errors import DomainError, Unauthorized
 from chatsvc.store.notices import REASONS
-from chatsvc.texts import DEFAULT, FOLDER, Languages, Texts
+from chatsvc.text.translations import DEFAULT, FOLDER, Languages, Texts
 from tests.support.process import ROOT
 
 LANGUAGES = Languages()

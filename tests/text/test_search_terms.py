@@ -4,7 +4,7 @@ import importlib
 
 import pytest
 
-from chatsvc.words import EXCERPT_CHARS, QUERY_MAX_CHARS, SEPARATORS, WORDS_MAX, excerpt, tsquery, words_of
+from chatsvc.text.search_terms import EXCERPT_CHARS, QUERY_MAX_CHARS, SEPARATORS, WORDS_MAX, excerpt, tsquery, words_of
 
 
 def marked(text: str, query: str) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 from babel import Locale, localedata
 
-FOLDER = Path(__file__).parent / "languages"
+FOLDER = Path(__file__).parents[1] / "languages"
 DEFAULT = "en"  # for whoever asks for none of ours; its file is the list of all keys
 
 Part = dict[str, str | dict[str, str]]  # by key; a text that depends on a number has its forms, "one" and "other"
