@@ -17,7 +17,7 @@ from tornado.web import Application, RequestHandler
 from chatsvc.accesslog import log_request
 from chatsvc.account import AccountService
 from chatsvc.assets import Assets
-from chatsvc.bus import Bus, LocalBus
+from chatsvc.bus.local import Bus, LocalBus
 from chatsvc.catchup import CatchUp
 from chatsvc.chats import ChatService
 from chatsvc.config.config import Config
@@ -252,7 +252,7 @@ def make_bus(config: Config, secret_key: bytes) -> Bus:
     """The bus that the options ask for. Installations that share a Redis differ in their secret key."""
     if config.bus_url is None:
         return LocalBus()
-    from chatsvc.redis_bus import RedisBus  # here, because the client of Redis takes 7 MiB
+    from chatsvc.bus.redis import RedisBus  # here, because the client of Redis takes 7 MiB
 
     return RedisBus(config.bus_url, hmac.new(secret_key, b"bus", "sha256").hexdigest()[:16])
 

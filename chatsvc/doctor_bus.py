@@ -30,7 +30,7 @@ async def _finding(url: str) -> Finding:
 
 
 async def _there_and_back(url: str) -> None:
-    from chatsvc.redis_nodes import Reply, connect
+    from chatsvc.bus.redis_nodes import Reply, connect
 
     channel, arrived = f"chatsvc:doctor:{secrets.token_hex(8)}", asyncio.Event()
 

@@ -19,7 +19,7 @@ from uuid_utils import uuid7
 
 from chatsvc import logs
 from chatsvc.app import App, make_bus
-from chatsvc.bus import Bus
+from chatsvc.bus.local import Bus
 from chatsvc.config.config import Config, load_or_create_secret
 from chatsvc.events import ACCESS_TOPIC, Event
 from chatsvc.passwords import hash_password

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from chatsvc import catchup, redis_bus
-from chatsvc.bus import LocalBus
-from chatsvc.redis_bus import RedisBus
+from chatsvc import catchup
+from chatsvc.bus import redis
+from chatsvc.bus.local import LocalBus
+from chatsvc.bus.redis import RedisBus
 from chatsvc.session import Session
 from chatsvc.store.chats import chat_states
 from tests.conftest import ServiceFactory
@@ -38,7 +39,7 @@ def pair(make_service: ServiceFactory, redis_server: RedisServer) -> tuple[Servi
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catchup, "ROUND_S", 0.2)
     monkeypatch.setattr(catchup, "PAUSE_S", 0.05)
-    monkeypatch.setattr(redis_bus, "RETRY_S", (0.01, 0.05))
+    monkeypatch.setattr(redis, "RETRY_S", (0.01, 0.05))
 
 
 async def opened(stream: StreamClient) -> StreamClient:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import chatsvc.app
-from chatsvc.bus import LocalBus
+from chatsvc.bus.local import LocalBus
 from chatsvc.events import Event
 from chatsvc.subscriber import Subscriber
 from tests.faults.client import Follower, port_of, request, running

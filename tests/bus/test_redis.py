@@ -10,10 +10,11 @@ from redis.asyncio import Connection
 from redis.exceptions import ConnectionError
 from tornado.ioloop import IOLoop
 
-from chatsvc import doctor_bus, redis_bus, redis_nodes
+from chatsvc import doctor_bus
+from chatsvc.bus import redis, redis_nodes
+from chatsvc.bus.redis import RedisBus
 from chatsvc.doctor_finding import Finding, ok
 from chatsvc.events import Event
-from chatsvc.redis_bus import RedisBus
 from tests.support.certificate import Certificate
 from tests.support.process import free_port
 from tests.support.redis import RedisCluster, RedisServer
@@ -59,10 +60,10 @@ def process(io_loop: IOLoop, redis_server: RedisServer) -> Iterator[Callable[...
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same in a tenth of the time."""
     monkeypatch.setattr(redis_nodes, "ANSWER_LIMIT_S", 0.4)
-    monkeypatch.setattr(redis_bus, "ANSWER_LIMIT_S", 0.4)
-    monkeypatch.setattr(redis_bus, "PEER_LIMIT_S", 0.6)
-    monkeypatch.setattr(redis_bus, "BEAT_S", 0.1)
-    monkeypatch.setattr(redis_bus, "RETRY_S", (0.01, 0.05))
+    monkeypatch.setattr(redis, "ANSWER_LIMIT_S", 0.4)
+    monkeypatch.setattr(redis, "PEER_LIMIT_S", 0.6)
+    monkeypatch.setattr(redis, "BEAT_S", 0.1)
+    monkeypatch.setattr(redis, "RETRY_S", (0.01, 0.05))
 
 
 async def arrives(one: Process, other: Process, n: int) -> None:

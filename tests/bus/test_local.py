@@ -12,7 +12,7 @@ from typing import NamedTuple
 import pytest
 from tornado.ioloop import IOLoop
 
-from chatsvc.bus import Bus, LocalBus
+from chatsvc.bus.local import Bus, LocalBus
 from chatsvc.events import Event
 from tests.support.redis import RedisCluster, RedisServer
 from tests.support.waiting import until
@@ -42,7 +42,7 @@ def redis_bus_on_a_cluster(request: pytest.FixtureRequest) -> Pair:
 
 
 def _redis_pair(url: str, disturb: Callable[[], None]) -> Pair:
-    from chatsvc.redis_bus import RedisBus
+    from chatsvc.bus.redis import RedisBus
 
     return Pair(RedisBus(url, "contract"), RedisBus(url, "contract"), disturb)
 

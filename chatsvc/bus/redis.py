@@ -16,9 +16,9 @@ from typing import Annotated
 import msgspec
 from redis.exceptions import RedisError
 
-from chatsvc.bus import LocalBus
+from chatsvc.bus.local import LocalBus
+from chatsvc.bus.redis_nodes import ANSWER_LIMIT_S, Nodes, Reply, connect
 from chatsvc.events import Event
-from chatsvc.redis_nodes import ANSWER_LIMIT_S, Nodes, Reply, connect
 
 log = logging.getLogger(__name__)
 
