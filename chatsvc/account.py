@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 from uuid_utils import uuid7
 
-from chatsvc import tokens
 from chatsvc.db import Database
 from chatsvc.errors import Unauthorized, Unprocessable
 from chatsvc.identity import Caller, IdentityService
-from chatsvc.passwords import MAX_CHARS, MIN_CHARS
+from chatsvc.security import tokens
+from chatsvc.security.passwords import MAX_CHARS, MIN_CHARS
 from chatsvc.store import access
 from chatsvc.store.access import NewSession, StaffAccount
 from chatsvc.text.names import NAME_MAX_CHARS, clean_name

@@ -35,12 +35,12 @@ from chatsvc.openapi import describe
 from chatsvc.readiness import Readiness
 from chatsvc.rendering import load_templates
 from chatsvc.search import SearchService
+from chatsvc.security.tokens import demo_secret
 from chatsvc.services import Limits, Services
 from chatsvc.streams import Streams
 from chatsvc.subscriber import Sources, Subscriber
 from chatsvc.summary import Summary
 from chatsvc.text.translations import Languages
-from chatsvc.tokens import demo_secret
 from chatsvc.web.client_address import parse_networks
 from chatsvc.web.server import WebServer
 from chatsvc.web.sockets import listen

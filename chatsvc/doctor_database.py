@@ -7,9 +7,9 @@ from chatsvc.db import READERS
 from chatsvc.doctor_finding import Finding, fail, ok, warn
 from chatsvc.models import StaffSession, StaffToken, SupportChat, SupportMessage, SupportNotice, User
 from chatsvc.schema import MIGRATIONS
+from chatsvc.security.tokens import LEEWAY
 from chatsvc.session import Session
 from chatsvc.store.accounts import any_staff
-from chatsvc.tokens import LEEWAY
 
 VERSION_MIN = 14  # what the service is tested with, up to 18
 CONNECTIONS_NEEDED = READERS + 1 + 2  # readers, the writer, a command and the doctor

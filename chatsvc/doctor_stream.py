@@ -9,11 +9,12 @@ from contextlib import contextmanager
 
 from uuid_utils import uuid7
 
-from chatsvc import doctor_http, streams, tokens
+from chatsvc import doctor_http, streams
 from chatsvc.config.config import Config
 from chatsvc.doctor_finding import Finding, fail, ok, warn
 from chatsvc.doctor_http import Exchange, reason, remedy
 from chatsvc.models import StaffToken, User
+from chatsvc.security import tokens
 from chatsvc.session import Session
 from chatsvc.store.accounts import delete_from
 

@@ -14,10 +14,10 @@ import msgspec
 from babel.dates import format_skeleton, format_time
 
 from chatsvc.config.config import Config
+from chatsvc.security.tokens import sign_unsubscribe
 from chatsvc.text.names import is_email
 from chatsvc.text.sanitize import cut, harmless, one_line
 from chatsvc.text.translations import Languages, Texts
-from chatsvc.tokens import sign_unsubscribe
 
 PREVIEW_CHARS = 200
 PREVIEWS_MAX = 5  # in one e-mail; it says how many more there are

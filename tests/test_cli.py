@@ -12,10 +12,11 @@ from uuid import uuid4
 import psycopg2
 import pytest
 
-from chatsvc import cli, tokens
+from chatsvc import cli
 from chatsvc.delivery import NotNow
-from chatsvc.passwords import MIN_CHARS
 from chatsvc.schema import MIGRATIONS
+from chatsvc.security import tokens
+from chatsvc.security.passwords import MIN_CHARS
 from chatsvc.smtp import GREETING_LIMIT_S
 from tests.support.certificate import Certificate
 from tests.support.command import Command, Done

@@ -13,7 +13,7 @@ from chatsvc import __version__, errors, wire
 from chatsvc.cli import build_parser
 from chatsvc.config.options import OPTIONS, table
 from chatsvc.config.parsers import smtp_url
-from chatsvc.tokens import decode_identity
+from chatsvc.security.tokens import decode_identity
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])

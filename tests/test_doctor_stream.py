@@ -7,10 +7,11 @@ from uuid import uuid4
 
 import pytest
 
-from chatsvc import doctor_http, doctor_stream, streams, tokens
+from chatsvc import doctor_http, doctor_stream, streams
 from chatsvc.config.config import Config
 from chatsvc.doctor import findings
 from chatsvc.doctor_finding import Finding
+from chatsvc.security import tokens
 from tests.support.front import ELSEWHERE, NAME, Habit, front
 from tests.support.postgres import execute
 from tests.support.process import free_port

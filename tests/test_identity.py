@@ -8,10 +8,10 @@ import jwt
 import pytest
 from argon2 import PasswordHasher
 
-from chatsvc import tokens
 from chatsvc.errors import DomainError, Forbidden, TokenExpired, TooManyRequests, Unauthorized
 from chatsvc.identity import REMEMBERED_MAX, STAFF_REMEMBERED_S, USER_REMEMBERED_S, IdentityService
-from chatsvc.passwords import hash_password, needs_rehash
+from chatsvc.security import tokens
+from chatsvc.security.passwords import hash_password, needs_rehash
 from chatsvc.store import accounts
 from chatsvc.wire import NewVisitor, VisitorChange
 from tests.support.service import IDENTITY_SECRET, PASSWORD, SECRET_KEY, Service

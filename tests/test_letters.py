@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from chatsvc.assets import Assets
 from chatsvc.letters import Letter, LetterError, Letters, UnreadMessage, shown_name
 from chatsvc.rendering import load_templates
+from chatsvc.security.tokens import read_unsubscribe
 from chatsvc.text.sanitize import cut, harmless, one_line
 from chatsvc.text.translations import Languages
-from chatsvc.tokens import read_unsubscribe
 from tests.security.test_markup import PAYLOADS
 from tests.support.service import SECRET_KEY, make_config
 

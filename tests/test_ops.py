@@ -15,8 +15,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from schemathesis.specs.openapi.definitions import OPENAPI_31
 
-from chatsvc import summary, tokens
+from chatsvc import summary
 from chatsvc.logs import JsonFormatter, TextFormatter
+from chatsvc.security import tokens
 from tests.support.postgres import execute
 from tests.support.process import ServerProcess
 from tests.support.service import IDENTITY_SECRET, Service

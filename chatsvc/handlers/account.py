@@ -4,8 +4,8 @@ from collections.abc import Awaitable
 
 from chatsvc.errors import TooManyRequests, Unprocessable
 from chatsvc.handlers.dashboard import UUID, DashboardHandler
-from chatsvc.limits import address_key
-from chatsvc.passwords import MIN_CHARS
+from chatsvc.security.passwords import MIN_CHARS
+from chatsvc.security.rate_limits import address_key
 
 KEPT = (
     "name",

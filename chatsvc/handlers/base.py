@@ -14,7 +14,7 @@ from chatsvc import errors
 from chatsvc.errors import DomainError
 from chatsvc.handlers.body import decode_body
 from chatsvc.identity import Caller
-from chatsvc.limits import RateLimiter, address_key
+from chatsvc.security.rate_limits import RateLimiter, address_key
 from chatsvc.web.client_address import client_address
 from chatsvc.wire import FieldProblem, Problem
 

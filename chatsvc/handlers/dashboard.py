@@ -8,7 +8,7 @@ from chatsvc.chats import Sender
 from chatsvc.chips import Chip, Reader, chips
 from chatsvc.errors import DomainError, TooManyRequests, Unauthorized, Unprocessable
 from chatsvc.handlers.page import PageHandler
-from chatsvc.limits import address_key
+from chatsvc.security.rate_limits import address_key
 from chatsvc.wire import AdminSupportChat, MessagePage, SupportChatListItem, SupportMessage, format_time
 
 CARDS = 50  # on one page of the list

@@ -15,7 +15,7 @@ from chatsvc.handlers.admin import check_chat_id
 from chatsvc.handlers.base import BaseHandler, StaffHandler, UserHandler
 from chatsvc.handlers.openapi import CURSOR_QUERY, operation
 from chatsvc.identity import Caller
-from chatsvc.limits import address_key
+from chatsvc.security.rate_limits import address_key
 from chatsvc.subscriber import Subscription
 
 log = logging.getLogger(__name__)

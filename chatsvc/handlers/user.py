@@ -5,7 +5,7 @@ from chatsvc.chats import Sender
 from chatsvc.handlers.base import CorsMixin, UserHandler
 from chatsvc.handlers.openapi import PAGE_QUERY, operation
 from chatsvc.handlers.paging import read_page
-from chatsvc.limits import address_key
+from chatsvc.security.rate_limits import address_key
 
 
 class VisitorsHandler(CorsMixin):

@@ -18,7 +18,7 @@ from urllib.error import HTTPError, URLError
 
 from playwright.sync_api import Page, expect
 
-from chatsvc import tokens
+from chatsvc.security import tokens
 
 ROOT = Path(__file__).parents[2]
 IDENTITY_SECRET = "browser-tests-sign-tokens-with-this-one"

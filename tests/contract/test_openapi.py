@@ -8,10 +8,10 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
 
-from chatsvc import tokens
 from chatsvc.app import ROUTES
 from chatsvc.cursor import is_canonical_uuid
 from chatsvc.openapi import describe
+from chatsvc.security import tokens
 from tests.support.postgres import Cluster
 from tests.support.process import ServerProcess
 from tests.support.service import IDENTITY_SECRET, Service

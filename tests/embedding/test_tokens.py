@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tornado.ioloop import IOLoop
 
-from chatsvc.tokens import ALGORITHM, MAX_LIFETIME, decode_identity
+from chatsvc.security.tokens import ALGORITHM, MAX_LIFETIME, decode_identity
 from tests.conftest import ServiceFactory
 from tests.embedding import guide
 from tests.embedding.languages import FOUND, LANGUAGES, User, run, token_of

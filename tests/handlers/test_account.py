@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from chatsvc import tokens
 from chatsvc.presentation import device
+from chatsvc.security import tokens
 from chatsvc.text.translations import Languages
 from tests.handlers.test_dashboard import get, submit
 from tests.security.conftest import stop_clocks

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from chatsvc import tokens
+from chatsvc.security import tokens
 from tests.security.test_csrf import FOREIGN
 from tests.security.test_markup import Markup
 from tests.support.service import SECRET_KEY, Service

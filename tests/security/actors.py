@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from chatsvc import tokens
+from chatsvc.security import tokens
 from chatsvc.store import accounts
 from tests.support.postgres import execute
 from tests.support.service import IDENTITY_SECRET, Answer, Service

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from chatsvc import tokens
+from chatsvc.security import tokens
 from tests.support.process import ServerProcess
 from tests.support.service import IDENTITY_SECRET, PASSWORD, SECRET_KEY
 

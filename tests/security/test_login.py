@@ -6,9 +6,9 @@ from urllib.parse import quote
 
 import pytest
 
-from chatsvc import passwords
-from chatsvc.passwords import hash_password
 from chatsvc.presentation import safe_next
+from chatsvc.security import passwords
+from chatsvc.security.passwords import hash_password
 from chatsvc.store import accounts
 from tests.security.conftest import stop_clocks, with_options
 from tests.support.service import PASSWORD, Answer, Service, read_cookies

@@ -8,9 +8,10 @@ from uuid import uuid4
 
 import pytest
 
-from chatsvc import streams, tokens
+from chatsvc import streams
 from chatsvc.identity import STAFF_REMEMBERED_S
-from chatsvc.passwords import hash_password
+from chatsvc.security import tokens
+from chatsvc.security.passwords import hash_password
 from chatsvc.store import accounts
 from tests.security.actors import open_session
 from tests.security.conftest import with_options

@@ -10,10 +10,10 @@ import msgspec
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest
 from tornado.httputil import HTTPHeaders
 
-from chatsvc import tokens
 from chatsvc.app import App
 from chatsvc.config.config import Config, load
-from chatsvc.passwords import hash_password
+from chatsvc.security import tokens
+from chatsvc.security.passwords import hash_password
 from chatsvc.store import accounts
 from tests.support.sse import StreamClient
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
-from chatsvc.limits import address_key
+from chatsvc.security.rate_limits import address_key
 from chatsvc.web.client_address import client_address, is_local, is_within, parse_networks
 
 PROXIES = parse_networks(("10.0.0.0/8", "2001:db8:ffff::/48", "127.0.0.1"))

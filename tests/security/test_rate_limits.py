@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatsvc.limits import KEY_MAX, RateLimiter, address_key
+from chatsvc.security.rate_limits import KEY_MAX, RateLimiter, address_key
 
 
 class Clock:

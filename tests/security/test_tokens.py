@@ -11,8 +11,8 @@ from uuid import UUID
 
 import pytest
 
-from chatsvc import tokens
 from chatsvc.errors import NotFound, TokenExpired, Unauthorized
+from chatsvc.security import tokens
 from tests.support.service import IDENTITY_SECRET, SECRET_KEY
 
 OTHER_SECRET = b"another secret, as long as the first one is"
