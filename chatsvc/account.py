@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from uuid_utils import uuid7
 
-from chatsvc.db import Database
+from chatsvc.database.threads import Database
 from chatsvc.errors import Unauthorized, Unprocessable
 from chatsvc.identity import Caller, IdentityService
 from chatsvc.security import tokens

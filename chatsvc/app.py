@@ -21,7 +21,7 @@ from chatsvc.bus.local import Bus, LocalBus
 from chatsvc.catchup import CatchUp
 from chatsvc.chats import ChatService
 from chatsvc.config.config import Config
-from chatsvc.db import Database
+from chatsvc.database.threads import Database
 from chatsvc.events import ACCESS_TOPIC, Event
 from chatsvc.handlers import account, admin, assets, dashboard, demo, ops, search, stream, unsubscribe, user
 from chatsvc.handlers.base import BODY_MAX_BYTES, TooLargeHandler

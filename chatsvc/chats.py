@@ -8,10 +8,10 @@ from typing import NamedTuple
 from uuid_utils import uuid7
 
 from chatsvc.cursor import decode_list_cursor, encode_list_cursor
-from chatsvc.db import Database
+from chatsvc.database.connection import Session
+from chatsvc.database.threads import Database
 from chatsvc.errors import Unprocessable
 from chatsvc.events import STAFF_TOPIC, Event, chat_topic
-from chatsvc.session import Session
 from chatsvc.store import chats as rows
 from chatsvc.store import messages, notices
 from chatsvc.store.messages import MessageRow, Posted

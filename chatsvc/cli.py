@@ -18,6 +18,8 @@ from uuid_utils import uuid7
 from chatsvc import __version__
 from chatsvc.assets import Assets
 from chatsvc.config.config import Config, ConfigError, load, load_or_create_secret
+from chatsvc.database.connection import Session
+from chatsvc.database.schema import SchemaError, migrate
 from chatsvc.delivery import DeliveryError, Unusable
 from chatsvc.doctor import findings, report, wrong_options
 from chatsvc.errors import DomainError
@@ -26,10 +28,8 @@ from chatsvc.mailer import mailer_of
 from chatsvc.postgres.manager import EmbeddedError
 from chatsvc.rendering import load_templates
 from chatsvc.run import StartError, database, first_line, serve, tell_servers
-from chatsvc.schema import SchemaError, migrate
 from chatsvc.security import tokens
 from chatsvc.security.passwords import MAX_CHARS, MIN_CHARS, hash_password
-from chatsvc.session import Session
 from chatsvc.smtp import GREETING_LIMIT_S
 from chatsvc.store import accounts
 from chatsvc.text.names import NAME_MAX_CHARS, clean_email, clean_name

@@ -18,10 +18,10 @@ from chatsvc import (
     doctor_stream,
 )
 from chatsvc.config.config import Config
+from chatsvc.database.connection import Session
 from chatsvc.doctor_finding import Finding, fail, warn
 from chatsvc.postgres.manager import EmbeddedError, EmbeddedPostgres
 from chatsvc.run import first_line, is_hopeless, refusal
-from chatsvc.session import Session
 
 
 def report(found: Iterable[Finding], *, as_json: bool) -> int:

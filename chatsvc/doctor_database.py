@@ -3,12 +3,12 @@
 import time
 from collections.abc import Callable, Iterator
 
-from chatsvc.db import READERS
+from chatsvc.database.connection import Session
+from chatsvc.database.models import StaffSession, StaffToken, SupportChat, SupportMessage, SupportNotice, User
+from chatsvc.database.schema import MIGRATIONS
+from chatsvc.database.threads import READERS
 from chatsvc.doctor_finding import Finding, fail, ok, warn
-from chatsvc.models import StaffSession, StaffToken, SupportChat, SupportMessage, SupportNotice, User
-from chatsvc.schema import MIGRATIONS
 from chatsvc.security.tokens import LEEWAY
-from chatsvc.session import Session
 from chatsvc.store.accounts import any_staff
 
 VERSION_MIN = 14  # what the service is tested with, up to 18

@@ -11,11 +11,11 @@ from uuid_utils import uuid7
 
 from chatsvc import doctor_http, streams
 from chatsvc.config.config import Config
+from chatsvc.database.connection import Session
+from chatsvc.database.models import StaffToken, User
 from chatsvc.doctor_finding import Finding, fail, ok, warn
 from chatsvc.doctor_http import Exchange, reason, remedy
-from chatsvc.models import StaffToken, User
 from chatsvc.security import tokens
-from chatsvc.session import Session
 from chatsvc.store.accounts import delete_from
 
 PROMPT_S = 1.0  # the first bytes are sent at once: later they were held back

@@ -10,13 +10,13 @@ from typing import Any, Literal
 import msgspec
 from uuid_utils import uuid7
 
-from chatsvc.db import Database
+from chatsvc.database.connection import Session
+from chatsvc.database.threads import Database
 from chatsvc.errors import Forbidden, TokenExpired, TooManyRequests, Unauthorized
 from chatsvc.events import STAFF_TOPIC, Event
 from chatsvc.security import tokens
 from chatsvc.security.passwords import Passwords, needs_rehash
 from chatsvc.security.rate_limits import RateLimiter
-from chatsvc.session import Session
 from chatsvc.store import accounts
 from chatsvc.store.accounts import Account, EmailChoice, Kind, PasswordRecord, StaffAccess
 from chatsvc.store.chats import list_item

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from uuid_utils import uuid7
 
-from chatsvc.db import Database
+from chatsvc.database.connection import Session
+from chatsvc.database.threads import Database
 from chatsvc.delivery import DeliveryError, NotNow, Refused, Unusable
 from chatsvc.errors import DomainError
 from chatsvc.events import STAFF_TOPIC, Event
 from chatsvc.letters import Letter, LetterError, Letters, UnreadMessage
-from chatsvc.session import Session
 from chatsvc.store import claims
 from chatsvc.store import notices as rows
 from chatsvc.store.chats import Changed, list_item

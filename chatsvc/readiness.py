@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from chatsvc.db import Database
+from chatsvc.database.schema import current_check
+from chatsvc.database.threads import Database
 from chatsvc.errors import DomainError
-from chatsvc.schema import current_check
 
 WITHOUT_BUS = "without the bus: what happens at other servers is seen here up to 5 s later"
 

@@ -21,12 +21,12 @@ from chatsvc import logs
 from chatsvc.app import App, make_bus
 from chatsvc.bus.local import Bus
 from chatsvc.config.config import Config, load_or_create_secret
+from chatsvc.database.connection import Session, sqlstate
+from chatsvc.database.schema import migrate
 from chatsvc.events import ACCESS_TOPIC, Event
 from chatsvc.postgres.manager import EmbeddedPostgres
-from chatsvc.schema import migrate
 from chatsvc.sdnotify import Supervisor
 from chatsvc.security.passwords import hash_password
-from chatsvc.session import Session, sqlstate
 from chatsvc.signals import Signals, ignore, leave
 from chatsvc.store import accounts
 from chatsvc.web.sockets import inherited, listen

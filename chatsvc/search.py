@@ -3,9 +3,9 @@
 from typing import NamedTuple
 
 from chatsvc.cursor import is_canonical_uuid
-from chatsvc.db import Database
+from chatsvc.database.admission import Line
+from chatsvc.database.threads import Database
 from chatsvc.errors import BadRequest
-from chatsvc.line import Line
 from chatsvc.store import search as rows
 from chatsvc.text.search_terms import tsquery
 from chatsvc.wire import MessageHit, SupportChatListItem

@@ -13,8 +13,8 @@ import psycopg2
 import pytest
 
 from chatsvc import cli
+from chatsvc.database.schema import MIGRATIONS
 from chatsvc.delivery import NotNow
-from chatsvc.schema import MIGRATIONS
 from chatsvc.security import tokens
 from chatsvc.security.passwords import MIN_CHARS
 from chatsvc.smtp import GREETING_LIMIT_S

@@ -16,9 +16,9 @@ import pytest
 
 from chatsvc import doctor_config, doctor_database, doctor_notices, doctor_secrets
 from chatsvc.config.config import Config, load_or_create_secret
+from chatsvc.database.connection import Session
 from chatsvc.doctor import findings
 from chatsvc.doctor_finding import Finding
-from chatsvc.session import Session
 from chatsvc.store.accounts import save_staff
 from tests.support.command import Command
 from tests.support.postgres import Cluster, execute, with_database

@@ -21,10 +21,10 @@ from hypothesis.stateful import (
 from tornado.ioloop import IOLoop
 
 from chatsvc.chats import Sender
+from chatsvc.database.connection import Session
 from chatsvc.delivery import NotNow, Refused, Unusable
 from chatsvc.letters import Letter, Letters
 from chatsvc.notices import PAUSES_S, NoticeService
-from chatsvc.session import Session
 from chatsvc.store.notices import Notice
 from tests.conftest import ServiceFactory
 from tests.support.desk import DELAY_S, INTERVAL_S, moves

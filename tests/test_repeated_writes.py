@@ -11,7 +11,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-from chatsvc.session import Session
+from chatsvc.database.connection import Session
 from tests.handlers.test_account import ACCOUNT, NEW_PASSWORD, NOTIFICATIONS, forget_tries, ids, is_in
 from tests.handlers.test_dashboard import get, submit
 from tests.support.service import PASSWORD, Service, read_cookies

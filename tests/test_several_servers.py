@@ -14,7 +14,7 @@ from chatsvc import catchup
 from chatsvc.bus import redis
 from chatsvc.bus.local import LocalBus
 from chatsvc.bus.redis import RedisBus
-from chatsvc.session import Session
+from chatsvc.database.connection import Session
 from chatsvc.store.chats import chat_states
 from tests.conftest import ServiceFactory
 from tests.faults.client import running

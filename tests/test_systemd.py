@@ -15,7 +15,7 @@ import psycopg2
 import pytest
 
 from chatsvc import sdnotify
-from chatsvc.schema import ADVISORY_LOCK
+from chatsvc.database.schema import ADVISORY_LOCK
 from chatsvc.sdnotify import Supervisor
 from chatsvc.web.sockets import ListenError, inherited
 from tests.support.postgres import execute

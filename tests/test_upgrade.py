@@ -10,11 +10,11 @@ from uuid import uuid4
 
 import pytest
 
+from chatsvc.database.connection import Session
+from chatsvc.database.schema import MIGRATIONS, migrate
 from chatsvc.postgres.launch import package_binaries
 from chatsvc.postgres.manager import EmbeddedPostgres
-from chatsvc.schema import MIGRATIONS, migrate
 from chatsvc.security import tokens
-from chatsvc.session import Session
 from tests.support.postgres import Cluster, execute, with_database
 from tests.support.service import Service
 

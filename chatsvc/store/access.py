@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from chatsvc.models import StaffSession, StaffToken, User
-from chatsvc.session import Session
+from chatsvc.database.connection import Session
+from chatsvc.database.models import StaffSession, StaffToken, User
 from chatsvc.store.accounts import NOW, delete_from, is_expired
 from chatsvc.wire import Time, format_optional_time, format_time
 

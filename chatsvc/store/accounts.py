@@ -5,9 +5,9 @@ from typing import Any, Literal, NamedTuple
 
 from peewee import EXCLUDED, JOIN, fn
 
+from chatsvc.database.connection import Session
+from chatsvc.database.models import StaffSession, StaffToken, SupportChat, User
 from chatsvc.errors import NotFound
-from chatsvc.models import StaffSession, StaffToken, SupportChat, User
-from chatsvc.session import Session
 
 Kind = Literal["host", "visitor", "staff"]
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from chatsvc.database.connection import Session, Statement
 from chatsvc.errors import NotFound
-from chatsvc.session import Session, Statement
 from chatsvc.store.messages import latest_messages
 from chatsvc.wire import (
     PREVIEW_CHARS,

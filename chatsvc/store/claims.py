@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from chatsvc.session import Session, Statement
+from chatsvc.database.connection import Session, Statement
 from chatsvc.store.chats import list_item, lock_chat
 from chatsvc.store.notices import FREE, TOLD, Reason, follow_reading
 from chatsvc.wire import SupportChatListItem

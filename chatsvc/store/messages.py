@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from chatsvc.db import takes_many_rows
+from chatsvc.database.connection import Session, Statement
+from chatsvc.database.threads import takes_many_rows
 from chatsvc.errors import Conflict, DomainError, NotFound
-from chatsvc.session import Session, Statement
 from chatsvc.wire import (
     PREVIEW_CHARS,
     MessagePage,

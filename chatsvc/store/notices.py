@@ -16,7 +16,7 @@ from typing import Literal, get_args
 
 from msgspec import Struct
 
-from chatsvc.session import Session, Statement
+from chatsvc.database.connection import Session, Statement
 from chatsvc.store.chats import lock_chat
 from chatsvc.wire import Time, format_optional_time, format_time
 

@@ -7,7 +7,7 @@ filled by then, the next one goes on.
 
 from typing import Any, NamedTuple
 
-from chatsvc.session import Session, Statement
+from chatsvc.database.connection import Session, Statement
 from chatsvc.store.chats import ITEM, to_item
 from chatsvc.store.messages import COLUMNS, to_message
 from chatsvc.wire import MessageHit, SupportChatListItem

@@ -15,12 +15,12 @@ from chatsvc.bus import redis, redis_nodes
 from chatsvc.bus.redis import RedisBus
 from chatsvc.doctor_finding import Finding, ok
 from chatsvc.events import Event
+from tests.bus.test_local import event, subscribed
 from tests.support.certificate import Certificate
 from tests.support.process import free_port
 from tests.support.redis import RedisCluster, RedisServer
 from tests.support.service import make_config
 from tests.support.waiting import until
-from tests.test_bus import event, subscribed
 
 AWAY = "the bus is away"
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from contextlib import closing
 from uuid import uuid4
 
+from chatsvc.database.connection import Session
 from chatsvc.security import tokens
 from chatsvc.security.passwords import hash_password
-from chatsvc.session import Session
 from chatsvc.store import accounts
 from tests.faults.client import PAUSE_S, Follower, Sender, request
 from tests.faults.history import History, Seen, read_database, violations

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-import chatsvc.db
-from chatsvc.db import READERS, Database
-from chatsvc.session import Session
+import chatsvc.database.threads
+from chatsvc.database.connection import Session
+from chatsvc.database.threads import READERS, Database
 from tests.faults.client import Reply, port_of, request, running
 from tests.faults.health import assert_settled, metric, rss
 from tests.faults.postgres import DurablePostgres, locked_chat
@@ -104,7 +104,7 @@ async def test_a_frozen_postgresql_freezes_nothing_else(
 ) -> None:
     """Requests are answered 503 within 6 s, streams and /healthz go on. Negative control: a service without the limit still hangs."""
     expected_log.append("the database could not do it")
-    monkeypatch.setattr(chatsvc.db, "WAIT_LIMIT_S", 3600.0)  # for the service in this process
+    monkeypatch.setattr(chatsvc.database.threads, "WAIT_LIMIT_S", 3600.0)  # for the service in this process
     server = await asyncio.to_thread(start_server, durable_url)
     async with (
         running(Service(make_config(tmp_path), durable_url)) as unlimited,
@@ -122,7 +122,7 @@ async def test_a_frozen_postgresql_freezes_nothing_else(
             ready = await request(server.port, "GET", "/readyz")
             assert ready.status == 503 and time.monotonic() - began < ANSWER_LIMIT_S
             await until(lambda: storm.outcomes[503] >= len(storm.senders), "every sender is told 503", ANSWER_LIMIT_S)
-            assert await metric(server.port, "chatsvc_database_queue") <= chatsvc.db.IN_FLIGHT_MAX
+            assert await metric(server.port, "chatsvc_database_queue") <= chatsvc.database.threads.IN_FLIGHT_MAX
             await asyncio.wait([hanging], timeout=began + ANSWER_LIMIT_S - time.monotonic())
             assert not hanging.done(), "without the limit a request hangs: what this test looks for"
         thawed = time.monotonic()
@@ -146,7 +146,7 @@ async def test_work_that_waits_for_the_database_is_bounded(
     service: Service, bound: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A lock keeps the writer busy. What is beyond the bound is refused at once. Negative control: a bound that is out of reach."""
-    monkeypatch.setattr(chatsvc.db, "IN_FLIGHT_MAX", bound)
+    monkeypatch.setattr(chatsvc.database.threads, "IN_FLIGHT_MAX", bound)
     token = service.user_token()
     chat_id = await service.chat_id(token)
     port = port_of(service)

@@ -13,9 +13,9 @@ from chatsvc.handlers.page import PageHandler
 from tests.security.conftest import with_options
 from tests.security.test_bodies import check_problem
 from tests.security.test_matrix import TABLE, UUID
+from tests.security.test_tokens import OTHER_SECRET, claims, sign
 from tests.support.postgres import execute, with_database
 from tests.support.service import Answer, Service
-from tests.test_tokens import OTHER_SECRET, claims, sign
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; "

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import psycopg2
 
-from chatsvc.schema import migrate
+from chatsvc.database.schema import migrate
 
 
 def with_database(url: str, name: str) -> str:

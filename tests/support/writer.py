@@ -3,8 +3,8 @@
 import asyncio
 import threading
 
-from chatsvc.db import Database
-from chatsvc.session import Session
+from chatsvc.database.connection import Session
+from chatsvc.database.threads import Database
 from tests.support.waiting import until
 
 HOLD_LIMIT_S = 20.0

@@ -38,7 +38,7 @@ def test_the_last_word_may_go_on() -> None:
 
 
 def test_the_database_has_the_same_separators() -> None:
-    assert importlib.import_module("chatsvc.migrations.0003_search").SEPARATORS == SEPARATORS
+    assert importlib.import_module("chatsvc.database.migrations.0003_search").SEPARATORS == SEPARATORS
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,10 @@ from peewee import ForeignKeyField, IntegerField, TextField, UUIDField
 from playhouse.postgres_ext import DateTimeTZField
 from tornado.ioloop import IOLoop
 
-from chatsvc.db import Database
-from chatsvc.models import MODELS
-from chatsvc.schema import SchemaError, current_check, migrate
-from chatsvc.session import Session, Statement
+from chatsvc.database.connection import Session, Statement
+from chatsvc.database.models import MODELS
+from chatsvc.database.schema import SchemaError, current_check, migrate
+from chatsvc.database.threads import Database
 from chatsvc.store import chats, claims, messages, notices, search
 from tests.support.installed import installed_versions, running
 from tests.support.postgres import Cluster, execute, with_database
@@ -96,7 +96,7 @@ def test_foreign_keys_are_those_of_the_models(database_url: str) -> None:
 
 async def test_migrating_again_changes_nothing(empty_url: str) -> None:
     first = migrate(empty_url)
-    assert first == sorted(path.stem for path in (ROOT / "chatsvc" / "migrations").glob("0*.py"))
+    assert first == sorted(path.stem for path in (ROOT / "chatsvc" / "database" / "migrations").glob("0*.py"))
     assert migrate(empty_url) == []
     database = Database(empty_url)
     await database.start()
@@ -107,7 +107,7 @@ async def test_migrating_again_changes_nothing(empty_url: str) -> None:
 
 
 def test_two_processes_at_once_migrate_once(empty_url: str) -> None:
-    program = "import sys; from chatsvc.schema import migrate; print(len(migrate(sys.argv[1])))"
+    program = "import sys; from chatsvc.database.schema import migrate; print(len(migrate(sys.argv[1])))"
     command = [sys.executable, "-c", program, empty_url]
     both = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(3)]
     ends = [process.communicate(timeout=60) for process in both]

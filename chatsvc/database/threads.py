@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
+from chatsvc.database.connection import Session, is_repeatable, is_transient
 from chatsvc.errors import DomainError, Unavailable
-from chatsvc.session import Session, is_repeatable, is_transient
 
 log = logging.getLogger(__name__)
 

@@ -12,11 +12,11 @@ import psycopg2
 import pytest
 from tornado.ioloop import IOLoop
 
-from chatsvc import db as db_module
-from chatsvc.db import BATCH_MAX, Database, takes_many_rows
+from chatsvc.database import threads as db_module
+from chatsvc.database.connection import Session
+from chatsvc.database.models import User
+from chatsvc.database.threads import BATCH_MAX, Database, takes_many_rows
 from chatsvc.errors import Conflict, DomainError, NotFound, Unavailable
-from chatsvc.models import User
-from chatsvc.session import Session
 from tests.support.postgres import execute
 from tests.support.service import Service
 from tests.support.waiting import until

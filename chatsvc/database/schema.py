@@ -7,7 +7,7 @@ from typing import Any
 
 from playhouse.migrations import Runner
 
-from chatsvc.session import Session
+from chatsvc.database.connection import Session
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 ADVISORY_LOCK = 0x63686174  # "chat": two processes that start at once migrate one after the other

@@ -1,0 +1,1 @@
+"""Database threads, connections, tables and migrations."""
