@@ -5,7 +5,7 @@ import logging
 from tornado.web import RequestHandler
 
 from chatsvc.handlers.base import METHODS
-from chatsvc.metrics import Metrics
+from chatsvc.ops.metrics import Metrics
 
 log = logging.getLogger("chatsvc.access")
 

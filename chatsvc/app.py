@@ -29,17 +29,17 @@ from chatsvc.handlers.page import PageNotFoundHandler
 from chatsvc.identity import IdentityService
 from chatsvc.letters import Letters
 from chatsvc.mailer import mailer_of
-from chatsvc.metrics import Metrics
 from chatsvc.notices import NoticeService
 from chatsvc.openapi import describe
-from chatsvc.readiness import Readiness
+from chatsvc.ops.metrics import Metrics
+from chatsvc.ops.readiness import Readiness
+from chatsvc.ops.summary import Summary
 from chatsvc.rendering import load_templates
 from chatsvc.search import SearchService
 from chatsvc.security.tokens import demo_secret
 from chatsvc.services import Limits, Services
 from chatsvc.streams import Streams
 from chatsvc.subscriber import Sources, Subscriber
-from chatsvc.summary import Summary
 from chatsvc.text.translations import Languages
 from chatsvc.web.client_address import parse_networks
 from chatsvc.web.server import WebServer

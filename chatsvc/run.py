@@ -17,17 +17,17 @@ import psycopg2
 import uvloop
 from uuid_utils import uuid7
 
-from chatsvc import logs
 from chatsvc.app import App, make_bus
 from chatsvc.bus.local import Bus
 from chatsvc.config.config import Config, load_or_create_secret
 from chatsvc.database.connection import Session, sqlstate
 from chatsvc.database.schema import migrate
 from chatsvc.events import ACCESS_TOPIC, Event
+from chatsvc.ops import log_format
+from chatsvc.ops.signals import Signals, ignore, leave
+from chatsvc.ops.systemd import Supervisor
 from chatsvc.postgres.manager import EmbeddedPostgres
-from chatsvc.sdnotify import Supervisor
 from chatsvc.security.passwords import hash_password
-from chatsvc.signals import Signals, ignore, leave
 from chatsvc.store import accounts
 from chatsvc.web.sockets import inherited, listen
 
@@ -51,7 +51,7 @@ class StartError(Exception):
 
 def serve(config: Config, _: argparse.Namespace) -> None:
     """Runs until SIGTERM or SIGINT; a second one ends at once."""
-    logs.set_up(config.log_format)
+    log_format.set_up(config.log_format)
     with Signals() as signals:
         sockets = inherited(os.environ)
         secret_key = config.secret_key or load_or_create_secret(config.data_dir)

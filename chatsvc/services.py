@@ -11,9 +11,9 @@ from chatsvc.assets import Assets
 from chatsvc.chats import ChatService
 from chatsvc.config.config import Config
 from chatsvc.identity import IdentityService
-from chatsvc.metrics import Metrics
 from chatsvc.notices import NoticeService
-from chatsvc.readiness import Readiness
+from chatsvc.ops.metrics import Metrics
+from chatsvc.ops.readiness import Readiness
 from chatsvc.search import SearchService
 from chatsvc.security.rate_limits import RateLimiter
 from chatsvc.streams import Streams

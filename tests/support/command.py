@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import pytest
 
-from chatsvc import logs
 from chatsvc.cli import main
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 
-from chatsvc.metrics import Metrics
+from chatsvc.ops.metrics import Metrics
 
 log = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from schemathesis.specs.openapi.definitions import OPENAPI_31
 
-from chatsvc import summary
-from chatsvc.logs import JsonFormatter, TextFormatter
+from chatsvc.ops import summary
+from chatsvc.ops.log_format import JsonFormatter, TextFormatter
 from chatsvc.security import tokens
 from tests.support.postgres import execute
 from tests.support.process import ServerProcess

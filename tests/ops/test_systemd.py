@@ -14,9 +14,9 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from chatsvc import sdnotify
 from chatsvc.database.schema import ADVISORY_LOCK
-from chatsvc.sdnotify import Supervisor
+from chatsvc.ops import systemd
+from chatsvc.ops.systemd import Supervisor
 from chatsvc.web.sockets import ListenError, inherited
 from tests.support.postgres import execute
 from tests.support.process import ROOT, ServerProcess
@@ -130,8 +130,8 @@ async def test_a_loop_that_stands_still_is_not_well(
 ) -> None:
     """The ping that comes late is left out, the one after it is not."""
     expected_log.append("the loop is ")
-    monkeypatch.setattr(sdnotify, "LAG_MAX_S", 0.1)
-    loop, pause_s = asyncio.get_running_loop(), WATCHDOG_S / sdnotify.PINGS_PER_INTERVAL
+    monkeypatch.setattr(systemd, "LAG_MAX_S", 0.1)
+    loop, pause_s = asyncio.get_running_loop(), WATCHDOG_S / systemd.PINGS_PER_INTERVAL
     watch = asyncio.create_task(supervisor(door, WATCHDOG_USEC=str(int(WATCHDOG_S * 1e6))).watch())
     try:
         assert await asyncio.wait_for(loop.sock_recv(door, MESSAGE_MAX_BYTES), LIMIT_S) == b"WATCHDOG=1"

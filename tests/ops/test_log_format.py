@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatsvc.logs import JournalFormatter, JsonFormatter, TextFormatter, goes_to_journal, set_up
+from chatsvc.ops.log_format import JournalFormatter, JsonFormatter, TextFormatter, goes_to_journal, set_up
 
 EVIL = [
     "a\n<3>fake", "a\r\n2026-01-01 00:00:00,000 ERROR chatsvc: fake", "a\rfake", "a\x1b[2Jfake", "a\0fake", "a\x85fake", "a\u2028fake",
