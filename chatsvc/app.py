@@ -27,8 +27,8 @@ from chatsvc.handlers import account, admin, assets, dashboard, demo, ops, searc
 from chatsvc.handlers.base import BODY_MAX_BYTES, TooLargeHandler
 from chatsvc.handlers.page import PageNotFoundHandler
 from chatsvc.identity import IdentityService
-from chatsvc.letters import Letters
-from chatsvc.mailer import mailer_of
+from chatsvc.mail.messages import Letters
+from chatsvc.mail.smtp import mailer_of
 from chatsvc.notices import NoticeService
 from chatsvc.openapi import describe
 from chatsvc.ops.metrics import Metrics

@@ -20,17 +20,17 @@ from chatsvc.assets import Assets
 from chatsvc.config.config import Config, ConfigError, load, load_or_create_secret
 from chatsvc.database.connection import Session
 from chatsvc.database.schema import SchemaError, migrate
-from chatsvc.delivery import DeliveryError, Unusable
 from chatsvc.doctor import findings, report, wrong_options
 from chatsvc.errors import DomainError
-from chatsvc.letters import LetterError, Letters
-from chatsvc.mailer import mailer_of
+from chatsvc.mail.mailer import DeliveryError, Unusable
+from chatsvc.mail.messages import LetterError, Letters
+from chatsvc.mail.server import GREETING_LIMIT_S
+from chatsvc.mail.smtp import mailer_of
 from chatsvc.postgres.manager import EmbeddedError
 from chatsvc.rendering import load_templates
 from chatsvc.run import StartError, database, first_line, serve, tell_servers
 from chatsvc.security import tokens
 from chatsvc.security.passwords import MAX_CHARS, MIN_CHARS, hash_password
-from chatsvc.smtp import GREETING_LIMIT_S
 from chatsvc.store import accounts
 from chatsvc.text.names import NAME_MAX_CHARS, clean_email, clean_name
 from chatsvc.text.translations import Languages

@@ -6,7 +6,7 @@ import ssl
 from chatsvc.config.config import Config
 from chatsvc.doctor_config import is_local
 from chatsvc.doctor_finding import Finding, fail, ok, warn
-from chatsvc.smtp import MailServer, NoStartTls, advice, connect, reason
+from chatsvc.mail.server import MailServer, NoStartTls, advice, connect, reason
 
 SMTP_LIMIT_S = 10.0  # for each step; a server that is slower is of no use
 ABOUT = "SMTP"

@@ -13,10 +13,10 @@ from uuid_utils import uuid7
 
 from chatsvc.database.connection import Session
 from chatsvc.database.threads import Database
-from chatsvc.delivery import DeliveryError, NotNow, Refused, Unusable
 from chatsvc.errors import DomainError
 from chatsvc.events import STAFF_TOPIC, Event
-from chatsvc.letters import Letter, LetterError, Letters, UnreadMessage
+from chatsvc.mail.mailer import DeliveryError, NotNow, Refused, Unusable
+from chatsvc.mail.messages import Letter, LetterError, Letters, UnreadMessage
 from chatsvc.store import claims
 from chatsvc.store import notices as rows
 from chatsvc.store.chats import Changed, list_item
@@ -25,7 +25,7 @@ from chatsvc.store.notices import Notice
 from chatsvc.wire import StaffChatUpdatedEvent
 
 if TYPE_CHECKING:
-    from chatsvc.delivery import Mailer
+    from chatsvc.mail.mailer import Mailer
 
 log = logging.getLogger(__name__)
 

@@ -14,10 +14,10 @@ import pytest
 
 from chatsvc import cli
 from chatsvc.database.schema import MIGRATIONS
-from chatsvc.delivery import NotNow
+from chatsvc.mail.mailer import NotNow
+from chatsvc.mail.server import GREETING_LIMIT_S
 from chatsvc.security import tokens
 from chatsvc.security.passwords import MIN_CHARS
-from chatsvc.smtp import GREETING_LIMIT_S
 from tests.support.certificate import Certificate
 from tests.support.command import Command, Done
 from tests.support.mail import mail_server

@@ -22,8 +22,8 @@ from tornado.ioloop import IOLoop
 
 from chatsvc.chats import Sender
 from chatsvc.database.connection import Session
-from chatsvc.delivery import NotNow, Refused, Unusable
-from chatsvc.letters import Letter, Letters
+from chatsvc.mail.mailer import NotNow, Refused, Unusable
+from chatsvc.mail.messages import Letter, Letters
 from chatsvc.notices import PAUSES_S, NoticeService
 from chatsvc.store.notices import Notice
 from tests.conftest import ServiceFactory

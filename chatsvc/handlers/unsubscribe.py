@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from chatsvc.errors import DomainError, NotFound
 from chatsvc.handlers.page import PageHandler
-from chatsvc.letters import UNSUBSCRIBE_PATH
+from chatsvc.mail.messages import UNSUBSCRIBE_PATH
 from chatsvc.text.translations import Texts
 
 

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, Request, expect
 
 from chatsvc.assets import Assets
 from chatsvc.config.config import load_or_create_secret
-from chatsvc.letters import Letter, Letters, UnreadMessage
+from chatsvc.mail.messages import Letter, Letters, UnreadMessage
 from chatsvc.rendering import load_templates
 from chatsvc.security import tokens
 from chatsvc.text.translations import Languages

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from chatsvc.delivery import Unusable
+from chatsvc.mail.mailer import Unusable
 from chatsvc.presentation import capped, card, person, safe_next, unread_title
 from chatsvc.text.translations import Languages
 from chatsvc.wire import SupportChatListItem

@@ -15,8 +15,8 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from chatsvc.config.config import Config
-from chatsvc.delivery import DeliveryError, Mailer, NotNow, Refused, Unusable
-from chatsvc.smtp import MailServer, NoStartTls, advice, connect, reason, reply
+from chatsvc.mail.mailer import DeliveryError, Mailer, NotNow, Refused, Unusable
+from chatsvc.mail.server import MailServer, NoStartTls, advice, connect, reason, reply
 
 T = TypeVar("T")
 

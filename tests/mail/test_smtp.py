@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from chatsvc.delivery import DeliveryError, NotNow, Refused, Unusable
-from chatsvc.mailer import FolderMailer, SmtpMailer, mailer_of
-from chatsvc.smtp import MailServer as Address
+from chatsvc.mail.mailer import DeliveryError, NotNow, Refused, Unusable
+from chatsvc.mail.server import MailServer as Address
+from chatsvc.mail.smtp import FolderMailer, SmtpMailer, mailer_of
 from tests.support.certificate import Certificate
 from tests.support.mail import FINE, MailServer, mail_server
 from tests.support.process import free_port

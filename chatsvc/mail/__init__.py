@@ -1,0 +1,1 @@
+"""Compose an e-mail and hand it to a mail server."""
