@@ -18,7 +18,6 @@ from chatsvc.accesslog import log_request
 from chatsvc.account import AccountService
 from chatsvc.assets import Assets
 from chatsvc.bus.local import Bus, LocalBus
-from chatsvc.catchup import CatchUp
 from chatsvc.chats import ChatService
 from chatsvc.config.config import Config
 from chatsvc.database.threads import Database
@@ -38,8 +37,9 @@ from chatsvc.rendering import load_templates
 from chatsvc.search import SearchService
 from chatsvc.security.tokens import demo_secret
 from chatsvc.services import Limits, Services
-from chatsvc.streams import Streams
-from chatsvc.subscriber import Sources, Subscriber
+from chatsvc.streams.registry import Streams
+from chatsvc.streams.resync import CatchUp
+from chatsvc.streams.subscriber import Sources, Subscriber
 from chatsvc.text.translations import Languages
 from chatsvc.web.client_address import parse_networks
 from chatsvc.web.server import WebServer

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from uuid_utils import uuid7
 
-from chatsvc import doctor_http, streams
+from chatsvc import doctor_http
 from chatsvc.config.config import Config
 from chatsvc.database.connection import Session
 from chatsvc.database.models import StaffToken, User
@@ -17,6 +17,7 @@ from chatsvc.doctor_finding import Finding, fail, ok, warn
 from chatsvc.doctor_http import Exchange, reason, remedy
 from chatsvc.security import tokens
 from chatsvc.store.accounts import delete_from
+from chatsvc.streams import registry
 
 PROMPT_S = 1.0  # the first bytes are sent at once: later they were held back
 HEARTBEAT_GRACE_S = 3.0  # beyond the interval, for a busy service
@@ -144,7 +145,7 @@ def _late(answer: Exchange) -> Finding:
 
 def _heartbeat(answer: Exchange) -> Finding:
     about, began = "heartbeat", time.monotonic()
-    limit_s = streams.PING_INTERVAL_S + HEARTBEAT_GRACE_S
+    limit_s = registry.PING_INTERVAL_S + HEARTBEAT_GRACE_S
     line = answer.next_line(limit_s)
     after_s = time.monotonic() - began
     if line is None:

@@ -16,7 +16,7 @@ from chatsvc.ops.metrics import Metrics
 from chatsvc.ops.readiness import Readiness
 from chatsvc.search import SearchService
 from chatsvc.security.rate_limits import RateLimiter
-from chatsvc.streams import Streams
+from chatsvc.streams.registry import Streams
 from chatsvc.text.translations import Languages
 from chatsvc.web.client_address import Networks
 

@@ -7,11 +7,12 @@ from uuid import uuid4
 
 import pytest
 
-from chatsvc import doctor_http, doctor_stream, streams
+from chatsvc import doctor_http, doctor_stream
 from chatsvc.config.config import Config
 from chatsvc.doctor import findings
 from chatsvc.doctor_finding import Finding
 from chatsvc.security import tokens
+from chatsvc.streams import registry
 from tests.support.front import ELSEWHERE, NAME, Habit, front
 from tests.support.postgres import execute
 from tests.support.process import free_port
@@ -25,7 +26,7 @@ Through = Callable[[Habit], Awaitable[dict[str, Finding]]]
 @pytest.fixture(autouse=True)
 def quick_pings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the service, which is made after this, and of the doctor who waits for one."""
-    monkeypatch.setattr(streams, "PING_INTERVAL_S", PING_S)
+    monkeypatch.setattr(registry, "PING_INTERVAL_S", PING_S)
     monkeypatch.setattr(doctor_stream, "HEARTBEAT_GRACE_S", 1.5)
 
 

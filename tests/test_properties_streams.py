@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tornado.ioloop import IOLoop
 
 from chatsvc.events import Event
-from chatsvc.subscriber import Subscriber
+from chatsvc.streams.subscriber import Subscriber
 from tests.support.service import Service
 from tests.support.sse import StreamClient
 

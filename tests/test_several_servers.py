@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from chatsvc import catchup
 from chatsvc.bus import redis
 from chatsvc.bus.local import LocalBus
 from chatsvc.bus.redis import RedisBus
 from chatsvc.database.connection import Session
 from chatsvc.store.chats import chat_states
+from chatsvc.streams import resync
 from tests.conftest import ServiceFactory
 from tests.faults.client import running
 from tests.faults.proxy import Proxy
@@ -37,8 +37,8 @@ def pair(make_service: ServiceFactory, redis_server: RedisServer) -> tuple[Servi
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catchup, "ROUND_S", 0.2)
-    monkeypatch.setattr(catchup, "PAUSE_S", 0.05)
+    monkeypatch.setattr(resync, "ROUND_S", 0.2)
+    monkeypatch.setattr(resync, "PAUSE_S", 0.05)
     monkeypatch.setattr(redis, "RETRY_S", (0.01, 0.05))
 
 

@@ -8,7 +8,6 @@ import time
 from tornado.http1connection import HTTP1Connection
 from tornado.httputil import format_timestamp
 
-from chatsvc.connection import StreamConnection
 from chatsvc.cursor import parse_seq
 from chatsvc.errors import Unavailable
 from chatsvc.handlers.admin import check_chat_id
@@ -16,7 +15,8 @@ from chatsvc.handlers.base import BaseHandler, StaffHandler, UserHandler
 from chatsvc.handlers.openapi import CURSOR_QUERY, operation
 from chatsvc.identity import Caller
 from chatsvc.security.rate_limits import address_key
-from chatsvc.subscriber import Subscription
+from chatsvc.streams.connection import StreamConnection
+from chatsvc.streams.subscriber import Subscription
 
 log = logging.getLogger(__name__)
 

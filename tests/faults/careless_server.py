@@ -4,7 +4,7 @@ import sys
 
 from chatsvc.cli import main
 from chatsvc.events import Event
-from chatsvc.subscriber import Subscriber
+from chatsvc.streams.subscriber import Subscriber
 
 
 def offer_what_is_newer(self: Subscriber, event: Event) -> None:

@@ -11,7 +11,7 @@ import pytest
 import chatsvc.app
 from chatsvc.bus.local import LocalBus
 from chatsvc.events import Event
-from chatsvc.subscriber import Subscriber
+from chatsvc.streams.subscriber import Subscriber
 from tests.faults.client import Follower, port_of, request, running
 from tests.faults.history import History, Seen, read_database, violations
 from tests.faults.storm import Storm

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-import chatsvc.connection
+import chatsvc.streams.connection
 from tests.faults.client import HOST, Follower, Sender, head_of, port_of, request
 from tests.faults.history import History, Seen, read_database, violations
 from tests.faults.proxy import Proxy
@@ -116,8 +116,8 @@ async def test_a_client_behind_a_network_that_is_gone_is_noticed_by_what_it_does
     service: Service, limited: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Heartbeats alone notice it after more than 90 s. Negative control: without TCP_USER_TIMEOUT (0) the stream stays registered."""
-    assert chatsvc.connection.USER_TIMEOUT_MS == 25_000  # with a ping every 15 s: forgotten within 45 s
-    monkeypatch.setattr(chatsvc.connection, "USER_TIMEOUT_MS", 500 if limited else 0)
+    assert chatsvc.streams.connection.USER_TIMEOUT_MS == 25_000  # with a ping every 15 s: forgotten within 45 s
+    monkeypatch.setattr(chatsvc.streams.connection, "USER_TIMEOUT_MS", 500 if limited else 0)
     token = service.user_token()
     reader, writer = await open_stream(port_of(service), token)
     with contextlib.closing(writer):

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from chatsvc import streams
 from chatsvc.doctor import findings
+from chatsvc.streams import registry
 from tests.faults.client import Follower, head_of, port_of
 from tests.faults.storm import Storm
 from tests.faults.test_network import FIRST_BYTES_LIMIT_S
@@ -78,7 +78,7 @@ def trusting(
     make_service: Callable[..., Service], monkeypatch: pytest.MonkeyPatch, certificate: Certificate
 ) -> Service:
     """A service behind a proxy on this machine, whose certificate is known; the doctor need not wait 15 s for a ping."""
-    monkeypatch.setattr(streams, "PING_INTERVAL_S", 1)
+    monkeypatch.setattr(registry, "PING_INTERVAL_S", 1)
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate.file))
     return make_service(trusted_proxies=("127.0.0.1",))
 

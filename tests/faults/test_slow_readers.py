@@ -9,8 +9,8 @@ from contextlib import AsyncExitStack, suppress
 
 import pytest
 
-import chatsvc.connection
-from chatsvc.connection import LINGER_S, WRITE_BUFFER_BYTES, StreamConnection
+import chatsvc.streams.connection
+from chatsvc.streams.connection import LINGER_S, WRITE_BUFFER_BYTES, StreamConnection
 from tests.faults.client import HOST, Follower, Sender, head_of, port_of, request
 from tests.faults.health import assert_settled, metric, open_sockets, rss
 from tests.faults.history import History, Seen, read_database, violations
@@ -137,7 +137,7 @@ async def test_what_one_stalled_reader_holds_is_bounded(
     """Negative control: without the bound the same reader holds ever more and is never closed."""
     connections: list[StreamConnection] = []
     if not bounded:
-        monkeypatch.setattr(chatsvc.connection, "WRITE_BUFFER_BYTES", 2**40)
+        monkeypatch.setattr(chatsvc.streams.connection, "WRITE_BUFFER_BYTES", 2**40)
     monkeypatch.setattr(StreamConnection, "on_close", noting(connections, StreamConnection.on_close))
     token, history, pending = service.user_token(), History(), 0
     sender = Sender([port_of(service)], "/support_chat/messages", token, await service.chat_id(token), history)

@@ -8,11 +8,11 @@ from uuid import uuid4
 
 import pytest
 
-from chatsvc import streams
 from chatsvc.identity import STAFF_REMEMBERED_S
 from chatsvc.security import tokens
 from chatsvc.security.passwords import hash_password
 from chatsvc.store import accounts
+from chatsvc.streams import registry
 from tests.security.actors import open_session
 from tests.security.conftest import with_options
 from tests.support.process import ServerProcess
@@ -121,7 +121,7 @@ async def test_a_new_password_ends_all_sessions_and_their_streams(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As create-admin does it, in another process: noticed within seconds."""
-    monkeypatch.setattr(streams, "REVALIDATE_S", 0.1)
+    monkeypatch.setattr(registry, "REVALIDATE_S", 0.1)
     await service.create_staff()
     await service.create_staff("other@example.com")
     cookies, other = (
@@ -143,7 +143,7 @@ async def test_a_new_password_ends_all_sessions_and_their_streams(
 
 
 def test_ended_elsewhere_means_noticed_within_seconds() -> None:
-    assert STAFF_REMEMBERED_S <= 5 and streams.REVALIDATE_S <= 15
+    assert STAFF_REMEMBERED_S <= 5 and registry.REVALIDATE_S <= 15
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ async def test_an_expired_session_is_removed_at_the_next_login(service: Service)
 
 
 async def test_a_stream_ends_with_the_token_that_opened_it(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams, "PING_INTERVAL_S", 1)
+    monkeypatch.setattr(registry, "PING_INTERVAL_S", 1)
     service.app.streams._wheel = [set()]
     token = service.user_token(ttl_s=2)
     stream = await service.stream(token)

@@ -5,7 +5,7 @@ import socket
 from collections.abc import Callable
 from typing import Protocol
 
-from chatsvc.poller import Poller
+from chatsvc.streams.selector import Poller
 
 WRITE_BUFFER_BYTES = 256 * 1024  # what a slow reader can hold; without a bound one took 188 MB in 2 s
 SEND_BUFFER_BYTES = (

@@ -10,12 +10,12 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from chatsvc.connection import Connection
 from chatsvc.database.admission import Line
 from chatsvc.errors import TooManyRequests, Unavailable
 from chatsvc.events import STAFF_TOPIC, Event, chat_id_of, chat_topic
-from chatsvc.poller import Poller
-from chatsvc.subscriber import REPLAYS_AT_ONCE, Sources, Subscriber, Subscription
+from chatsvc.streams.connection import Connection
+from chatsvc.streams.selector import Poller
+from chatsvc.streams.subscriber import REPLAYS_AT_ONCE, Sources, Subscriber, Subscription
 from chatsvc.wire import ChatStateEvent
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from chatsvc.errors import DomainError
 from chatsvc.events import STAFF_TOPIC, Event
-from chatsvc.streams import YIELD_EVERY, Streams
+from chatsvc.streams.registry import YIELD_EVERY, Streams
 from chatsvc.wire import ChatStateEvent, StaffStateEvent
 
 log = logging.getLogger(__name__)

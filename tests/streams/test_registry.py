@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from tornado.ioloop import IOLoop
 
-from chatsvc import catchup, connection, streams, subscriber
 from chatsvc.events import Event, chat_topic
 from chatsvc.store import accounts
-from chatsvc.streams import PING_INTERVAL_S, YIELD_EVERY, Streams
-from chatsvc.subscriber import Sources, Subscription
+from chatsvc.streams import connection, registry, resync, subscriber
+from chatsvc.streams.registry import PING_INTERVAL_S, YIELD_EVERY, Streams
+from chatsvc.streams.subscriber import Sources, Subscription
 from chatsvc.wire import ChatStateEvent, ChatUpdatedEvent, MessagePage, StaffStateEvent
 from tests.conftest import ServiceFactory
 from tests.support.postgres import execute
@@ -29,7 +29,7 @@ USER_STREAM, STAFF_STREAM = "/support_chat/stream", "/admin/notifications/stream
 @pytest.fixture
 def quick_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
     """The heartbeat wheel turns fifty times as fast."""
-    monkeypatch.setattr(streams, "TICK_S", 0.02)
+    monkeypatch.setattr(registry, "TICK_S", 0.02)
 
 
 async def open_stream(service: Service, token: str | None, path: str = USER_STREAM, **options: Any) -> StreamClient:
@@ -107,7 +107,7 @@ async def settle() -> None:
 
 
 async def test_a_ping_comes_after_fifteen_seconds_of_silence_and_not_before() -> None:
-    assert (PING_INTERVAL_S, streams.TICK_S) == (15, 1.0)
+    assert (PING_INTERVAL_S, registry.TICK_S) == (15, 1.0)
     registry, silent, busy = make_streams(), FakeConnection(), FakeConnection()
     registry.open(Subscription("u1", "a", chat_id="silent"), silent)
     registry.open(Subscription("u2", "a", chat_id="busy"), busy)
@@ -219,7 +219,7 @@ def test_a_session_or_token_ended_elsewhere_ends_its_streams(
     io_loop: IOLoop, make_service: ServiceFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """create-admin with a new password, in another process; a token revoked there."""
-    monkeypatch.setattr(streams, "REVALIDATE_S", 0.05)
+    monkeypatch.setattr(registry, "REVALIDATE_S", 0.05)
     service = make_service()
 
     async def play() -> None:
@@ -241,8 +241,8 @@ async def test_an_error_that_nobody_foresaw_ends_no_watch_over_streams(
     """Else nothing would be caught up, and no session's end noticed, until the next start; and no line in the log would say so."""
     for line in ("streams could not be brought up to date", "it could not be checked which sessions"):
         expected_log.append(line)
-    monkeypatch.setattr(catchup, "ROUND_S", 0.0)
-    monkeypatch.setattr(catchup, "PAUSE_S", 0.0)
+    monkeypatch.setattr(resync, "ROUND_S", 0.0)
+    monkeypatch.setattr(resync, "PAUSE_S", 0.0)
     catch_up, registry = service.app.catch_up, service.app.streams
     await service.create_staff()
     stream = await open_stream(service, None, STAFF_STREAM, Cookie=cookie_header(await service.login()))
@@ -270,7 +270,7 @@ async def test_only_a_chat_that_was_overtaken_is_asked_for_again(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where much happens there is always one; asking for all again because of it would never end."""
-    monkeypatch.setattr(catchup, "PAUSE_S", 0.0)
+    monkeypatch.setattr(resync, "PAUSE_S", 0.0)
     catch_up, staff = service.app.catch_up, await service.staff_token()
     busy, quiet = [service.user_token(sub) for sub in ("busy", "quiet")]
     opened = [await open_stream(service, token, USER_STREAM) for token in (busy, quiet)]

@@ -8,9 +8,9 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from chatsvc.connection import BufferFull, Connection
 from chatsvc.errors import DomainError, NotFound
 from chatsvc.events import STAFF_TOPIC, Event, chat_topic, encode_frame
+from chatsvc.streams.connection import BufferFull, Connection
 from chatsvc.wire import (
     ChatStateEvent,
     CloseEvent,

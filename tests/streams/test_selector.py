@@ -6,7 +6,7 @@ from contextlib import ExitStack, closing
 
 import pytest
 
-from chatsvc.poller import Poller
+from chatsvc.streams.selector import Poller
 from tests.support.waiting import until
 
 Pair = tuple[socket.socket, socket.socket]

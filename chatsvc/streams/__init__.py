@@ -1,0 +1,1 @@
+"""Open event streams, from the socket to the registry."""
