@@ -9,8 +9,8 @@ from chatsvc.errors import Unauthorized, Unprocessable
 from chatsvc.identity import Caller, IdentityService
 from chatsvc.security import tokens
 from chatsvc.security.passwords import MAX_CHARS, MIN_CHARS
-from chatsvc.store import access
-from chatsvc.store.access import NewSession, StaffAccount
+from chatsvc.store import staff_account
+from chatsvc.store.staff_account import NewSession, StaffAccount
 from chatsvc.text.names import NAME_MAX_CHARS, clean_name
 
 # Instead of an id: it is looked up which sessions and tokens still hold. A write that runs again (db.py) finds nothing left to end.
@@ -29,17 +29,17 @@ class AccountService:
         self._on_access_ended = on_access_ended
 
     async def account(self, caller: Caller) -> StaffAccount:
-        return await self._db.read(access.staff_account, caller.user_id)
+        return await self._db.read(staff_account.staff_account, caller.user_id)
 
     async def set_name(self, caller: Caller, name: str) -> None:
-        await self._db.write(access.set_name, caller.user_id, _short_name("name", name))
+        await self._db.write(staff_account.set_name, caller.user_id, _short_name("name", name))
         self._identity.forget_user(caller.user_id)
 
     async def set_language(self, caller: Caller, language: str) -> None:
         """ "" for whatever the browser asks for."""
         if language and language not in self._languages:
             raise Unprocessable.field("language", f"is one of {', '.join(self._languages)}", "unknown_language")
-        await self._db.write(access.set_language, caller.user_id, language or None)
+        await self._db.write(staff_account.set_language, caller.user_id, language or None)
         self._identity.forget_user(caller.user_id)
 
     async def set_password(self, caller: Caller, old: str, new: str, address: str, user_agent: str) -> str:
@@ -57,25 +57,25 @@ class AccountService:
         session = NewSession(str(uuid7()), tokens.hash_token(token), user_agent)
         new_hash = await self._identity.hash_password(new)
         change = (caller.user_id, record.password_hash, new_hash, session)
-        if await self._db.write(access.set_password, *change, then=self._ended) is None:
+        if await self._db.write(staff_account.set_password, *change, then=self._ended) is None:
             raise Unprocessable.field("old_password", "was changed meanwhile", "wrong_password")
         return token
 
     async def end_session(self, caller: Caller, session_id: str) -> None:
         """Ends one of the caller's own sessions and its streams; there being none changes nothing."""
-        ended = await self._db.write(access.end_session, caller.user_id, session_id)
+        ended = await self._db.write(staff_account.end_session, caller.user_id, session_id)
         self._on_access_ended(session_id if ended else ANY)
 
     async def create_token(self, caller: Caller, name: str) -> str:
         """A new staff token, which nobody can look up later."""
         token = tokens.new_secret(tokens.STAFF_PREFIX)
         row = (str(uuid7()), caller.user_id, _short_name("token_name", name), tokens.hash_token(token))
-        await self._db.write(access.create_token, *row)
+        await self._db.write(staff_account.create_token, *row)
         return token
 
     async def revoke_token(self, caller: Caller, token_id: str) -> None:
         """Ends one of the caller's own tokens and its streams; there being none changes nothing."""
-        revoked = await self._db.write(access.revoke_token, caller.user_id, token_id)
+        revoked = await self._db.write(staff_account.revoke_token, caller.user_id, token_id)
         self._on_access_ended(token_id if revoked else ANY)
 
     def _ended(self, access_ids: list[str] | None) -> None:

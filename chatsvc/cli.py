@@ -31,7 +31,7 @@ from chatsvc.rendering import load_templates
 from chatsvc.run import StartError, database, first_line, serve, tell_servers
 from chatsvc.security import tokens
 from chatsvc.security.passwords import MAX_CHARS, MIN_CHARS, hash_password
-from chatsvc.store import accounts
+from chatsvc.store import people
 from chatsvc.text.names import NAME_MAX_CHARS, clean_email, clean_name
 from chatsvc.text.translations import Languages
 from chatsvc.web.sockets import ListenError
@@ -147,7 +147,7 @@ def _create_admin(config: Config, arguments: argparse.Namespace) -> None:
     password, generated = _password(arguments.password_stdin)
     password_hash = hash_password(password)
     with _transaction(config) as session:
-        created = accounts.save_staff(session, str(uuid7()), email, name, password_hash)
+        created = people.save_staff(session, str(uuid7()), email, name, password_hash)
     tell_servers(config)
     print(f"{'created' if created else 'updated'} the staff account {email}", file=sys.stderr)
     if generated:
@@ -177,13 +177,13 @@ def _read_password() -> str:
 def _staff_token(config: Config, arguments: argparse.Namespace) -> None:
     if arguments.revoke:
         with _transaction(config) as session:
-            revoked = accounts.revoke_staff_tokens(session, arguments.email)
+            revoked = people.revoke_staff_tokens(session, arguments.email)
         tell_servers(config)
         print(f"revoked {revoked} staff token{'' if revoked == 1 else 's'} of {arguments.email}", file=sys.stderr)
         return
     token = tokens.new_secret(tokens.STAFF_PREFIX)
     with _transaction(config) as session:
-        accounts.create_staff_token(session, str(uuid7()), arguments.email, tokens.hash_token(token))
+        people.create_staff_token(session, str(uuid7()), arguments.email, tokens.hash_token(token))
     print(token)
 
 

@@ -9,7 +9,7 @@ from chatsvc.database.schema import MIGRATIONS
 from chatsvc.database.threads import READERS
 from chatsvc.doctor_finding import Finding, fail, ok, warn
 from chatsvc.security.tokens import LEEWAY
-from chatsvc.store.accounts import any_staff
+from chatsvc.store.people import any_staff
 
 VERSION_MIN = 14  # what the service is tested with, up to 18
 CONNECTIONS_NEEDED = READERS + 1 + 2  # readers, the writer, a command and the doctor

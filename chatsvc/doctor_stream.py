@@ -16,7 +16,7 @@ from chatsvc.database.models import StaffToken, User
 from chatsvc.doctor_finding import Finding, fail, ok, warn
 from chatsvc.doctor_http import Exchange, reason, remedy
 from chatsvc.security import tokens
-from chatsvc.store.accounts import delete_from
+from chatsvc.store.people import delete_from
 from chatsvc.streams import registry
 
 PROMPT_S = 1.0  # the first bytes are sent at once: later they were held back

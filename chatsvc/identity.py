@@ -17,9 +17,9 @@ from chatsvc.events import STAFF_TOPIC, Event
 from chatsvc.security import tokens
 from chatsvc.security.passwords import Passwords, needs_rehash
 from chatsvc.security.rate_limits import RateLimiter
-from chatsvc.store import accounts
-from chatsvc.store.accounts import Account, EmailChoice, Kind, PasswordRecord, StaffAccess
+from chatsvc.store import people
 from chatsvc.store.chats import list_item
+from chatsvc.store.people import Account, EmailChoice, Kind, PasswordRecord, StaffAccess
 from chatsvc.text.names import clean_email, clean_name, tidy_claims
 from chatsvc.wire import NewVisitor, StaffChatUpdatedEvent, SupportChatListItem, VisitorChange, VisitorProfile
 
@@ -97,22 +97,22 @@ class IdentityService:
         proof = _proof("session", cookie)
         caller = self._recall(proof)
         if caller is None:
-            access = await self._db.read(accounts.session_access, tokens.hash_token(cookie))
+            access = await self._db.read(people.session_access, tokens.hash_token(cookie))
             if access is None:
                 raise Unauthorized
             caller = Caller.of(access.account, access.expires_at, access.access_id)
             if access.is_stale:
-                await self._db.write(accounts.touch_session, access.access_id)
+                await self._db.write(people.touch_session, access.access_id)
             self._remember(proof, caller, STAFF_REMEMBERED_S)
         return caller
 
     async def _verify(self, token: str) -> Caller:
         if token.startswith(tokens.STAFF_PREFIX):
-            access: StaffAccess | None = await self._db.read(accounts.token_access, tokens.hash_token(token))
+            access: StaffAccess | None = await self._db.read(people.token_access, tokens.hash_token(token))
             if access is None:
                 raise Unauthorized
             if access.is_stale:
-                await self._db.write(accounts.touch_token, access.access_id)
+                await self._db.write(people.touch_token, access.access_id)
             return Caller.of(access.account, None, access.access_id)
         if token.startswith(tokens.VISITOR_PREFIX):
             return await self._visitor(token)
@@ -121,17 +121,17 @@ class IdentityService:
 
     async def _visitor(self, token: str) -> Caller:
         user_id, expires_at = tokens.decode_visitor(token, self._secret_key)
-        account: Account | None = await self._db.read(accounts.account_of, user_id, "visitor")
+        account: Account | None = await self._db.read(people.account_of, user_id, "visitor")
         if account is None:
             raise Unauthorized
         return Caller.of(account, expires_at)
 
     async def _host_account(self, claims: tokens.Claims) -> Account:
         email, name = tidy_claims(claims.email, claims.name)
-        known: Account | None = await self._db.read(accounts.host_account, claims.sub)
+        known: Account | None = await self._db.read(people.host_account, claims.sub)
         if known and (email or known.email) == known.email and (name or known.name) == known.name:
             if known.claims_issued_at is None or known.claims_issued_at < claims.issued_at:
-                await self._db.write(accounts.note_claims, known.id, claims.issued_at)
+                await self._db.write(people.note_claims, known.id, claims.issued_at)
             return known
         account, _ = await self._db.write(
             _save_host, str(uuid7()), claims.sub, email, name, claims.issued_at, then=self._profile_changed
@@ -145,7 +145,7 @@ class IdentityService:
         if not self._visitors:
             raise Forbidden("visitors are switched off here: an identity token is needed")
         user_id, name, email = str(uuid7()), clean_name(wanted.name), clean_email(wanted.email)
-        await self._db.write(accounts.create_visitor, user_id, name, email, language)
+        await self._db.write(people.create_visitor, user_id, name, email, language)
         return tokens.sign_visitor(self._secret_key, user_id), user_id
 
     async def change_visitor(self, caller: Caller, change: VisitorChange) -> VisitorProfile:
@@ -165,17 +165,17 @@ class IdentityService:
     async def note_language(self, caller: Caller, language: str | None) -> None:
         """The language that the user's browser asks for now; writes it down if it is another than before."""
         if language is not None and language != caller.language:
-            await self._db.write(accounts.set_language, caller.user_id, language)
+            await self._db.write(people.set_language, caller.user_id, language)
             caller.language = language
 
     async def email_choice(self, token: str) -> EmailChoice:
         """What the user to whom a link for unsubscribing belongs has chosen. Raises NotFound."""
-        return await self._db.read(accounts.email_choice, tokens.read_unsubscribe(token, self._secret_key))
+        return await self._db.read(people.email_choice, tokens.read_unsubscribe(token, self._secret_key))
 
     async def choose_email(self, token: str, *, opted_out: bool) -> EmailChoice:
         """Ends the e-mails to this user, or has them sent again. Raises NotFound."""
         user_id = tokens.read_unsubscribe(token, self._secret_key)
-        return await self._db.write(accounts.choose_email, user_id, opted_out)
+        return await self._db.write(people.choose_email, user_id, opted_out)
 
     # ---- staff ----
 
@@ -184,11 +184,11 @@ class IdentityService:
         record = await self.check_password(email, password, address)
         if needs_rehash(record.password_hash):
             renewed = await self._passwords.hash(password)
-            await self._db.write(accounts.replace_password_hash, record.user_id, record.password_hash, renewed)
+            await self._db.write(people.replace_password_hash, record.user_id, record.password_hash, renewed)
             record = record._replace(password_hash=renewed)
         token = tokens.new_secret()
         session = (str(uuid7()), record, tokens.hash_token(token), user_agent)
-        if not await self._db.write(accounts.create_session, *session):
+        if not await self._db.write(people.create_session, *session):
             raise Unauthorized("the password was changed meanwhile")
         return token
 
@@ -198,7 +198,7 @@ class IdentityService:
         for limiter, key in ((self._tries_of_address, address), (self._tries_at_account, email.lower())):
             if wait_s := limiter.take(key):
                 raise TooManyRequests("too many tries to log in: wait a little", retry_after_s=wait_s)
-        record: PasswordRecord | None = await self._db.read(accounts.password_of, email)
+        record: PasswordRecord | None = await self._db.read(people.password_of, email)
         if not await self._passwords.matches(password, record and record.password_hash) or record is None:
             raise Unauthorized("e-mail or password is wrong")
         return record
@@ -209,13 +209,13 @@ class IdentityService:
     async def logout(self, caller: Caller) -> None:
         """Ends the session by which the caller came, and its streams."""
         if caller.access_id is not None:
-            await self._db.write(accounts.delete_session, caller.access_id)
+            await self._db.write(people.delete_session, caller.access_id)
             self._on_access_ended(caller.access_id)
         self.forget_user(caller.user_id)
 
     async def valid_access_ids(self, access_ids: list[str]) -> set[str]:
         """Which of these sessions and staff tokens still give access."""
-        return await self._db.read(accounts.valid_access_ids, access_ids)
+        return await self._db.read(people.valid_access_ids, access_ids)
 
     def sign_identity_token(self, *, sub: str, email: str | None, name: str | None, ttl_s: int = 3600) -> str:
         """For the demo page: a token as a host application would sign it."""
@@ -273,13 +273,13 @@ def _limiter(tries: int, seconds: float) -> RateLimiter:
 
 
 def _save_host(session: Session, *args: Any) -> tuple[Account, SupportChatListItem | None]:
-    return _with_item(session, accounts.save_host_account(session, *args))
+    return _with_item(session, people.save_host_account(session, *args))
 
 
 def _change_visitor(
     session: Session, user_id: str, changes: dict[str, str | None]
 ) -> tuple[Account, SupportChatListItem | None]:
-    return _with_item(session, accounts.change_visitor(session, user_id, changes))
+    return _with_item(session, people.change_visitor(session, user_id, changes))
 
 
 def _with_item(session: Session, account: Account) -> tuple[Account, SupportChatListItem | None]:

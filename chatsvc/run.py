@@ -28,7 +28,7 @@ from chatsvc.ops.signals import Signals, ignore, leave
 from chatsvc.ops.systemd import Supervisor
 from chatsvc.postgres.manager import EmbeddedPostgres
 from chatsvc.security.passwords import hash_password
-from chatsvc.store import accounts
+from chatsvc.store import people
 from chatsvc.web.sockets import inherited, listen
 
 log = logging.getLogger(__name__)
@@ -140,9 +140,9 @@ def _create_demo_staff(url: str) -> str | None:
     """A staff account for trying out, if there is none yet; returns its password, which is shown once."""
     password = secrets.token_urlsafe(9)
     with closing(Session(url, application_name="chatsvc demo")) as session:
-        if accounts.any_staff(session):
+        if people.any_staff(session):
             return None
-        accounts.save_staff(session, str(uuid7()), DEMO_STAFF, "Demo Staff", hash_password(password))
+        people.save_staff(session, str(uuid7()), DEMO_STAFF, "Demo Staff", hash_password(password))
     return password
 
 

@@ -19,7 +19,7 @@ from chatsvc.config.config import Config, load_or_create_secret
 from chatsvc.database.connection import Session
 from chatsvc.doctor import findings
 from chatsvc.doctor_finding import Finding
-from chatsvc.store.accounts import save_staff
+from chatsvc.store.people import save_staff
 from tests.support.command import Command
 from tests.support.postgres import Cluster, execute, with_database
 from tests.support.process import ROOT, ServerProcess, free_port

@@ -12,7 +12,7 @@ from chatsvc.errors import DomainError, Forbidden, TokenExpired, TooManyRequests
 from chatsvc.identity import REMEMBERED_MAX, STAFF_REMEMBERED_S, USER_REMEMBERED_S, IdentityService
 from chatsvc.security import tokens
 from chatsvc.security.passwords import hash_password, needs_rehash
-from chatsvc.store import accounts
+from chatsvc.store import people
 from chatsvc.wire import NewVisitor, VisitorChange
 from tests.support.service import IDENTITY_SECRET, PASSWORD, SECRET_KEY, Service
 
@@ -123,7 +123,7 @@ async def test_the_same_token_again_writes_nothing(identities: Identities, monke
 
 async def test_an_identity_token_never_gives_staff_rights(identities: Identities, service: Service) -> None:
     await service.create_staff()
-    record = await identities.db.read(accounts.password_of, "staff@example.com")
+    record = await identities.db.read(people.password_of, "staff@example.com")
     assert record is not None
     for sub in ("staff@example.com", record.user_id, "staff", "admin"):
         claims: dict[str, Any] = {
@@ -205,7 +205,7 @@ async def test_a_staff_token_that_was_revoked_elsewhere_is_noticed_within_second
 ) -> None:
     identity, staff_token = identities.make(), await service.staff_token()
     assert (await identity.identify(staff_token)).kind == "staff" and STAFF_REMEMBERED_S <= 10
-    await identities.db.write(accounts.revoke_staff_tokens, "staff@example.com")
+    await identities.db.write(people.revoke_staff_tokens, "staff@example.com")
     identities.clock.ahead = STAFF_REMEMBERED_S + 0.1
     assert await refusal(identity.identify(staff_token)) is Unauthorized
 
@@ -238,9 +238,9 @@ async def test_what_is_remembered_is_bounded(identities: Identities, monkeypatch
 async def test_logging_in_with_a_hash_of_old_parameters_renews_it(identities: Identities, service: Service) -> None:
     weak = PasswordHasher(time_cost=2, memory_cost=8192, parallelism=1).hash(PASSWORD)
     assert needs_rehash(weak)
-    await identities.db.write(accounts.save_staff, str(uuid4()), "old@example.com", None, weak)
+    await identities.db.write(people.save_staff, str(uuid4()), "old@example.com", None, weak)
     session = await identities.make().login("old@example.com", PASSWORD, "address")
-    record = await identities.db.read(accounts.password_of, "old@example.com")
+    record = await identities.db.read(people.password_of, "old@example.com")
     assert record is not None and record.password_hash != weak and not needs_rehash(record.password_hash)
     assert (await identities.make().session(session)).email == "old@example.com"
     assert (await identities.make().login("OLD@example.com ", PASSWORD, "address")) != session
@@ -248,11 +248,11 @@ async def test_logging_in_with_a_hash_of_old_parameters_renews_it(identities: Id
 
 async def test_a_wrong_password_does_not_renew_it(identities: Identities) -> None:
     identity = identities.make()
-    await identities.db.write(accounts.save_staff, str(uuid4()), "a@example.com", None, hash_password(PASSWORD))
-    before = await identities.db.read(accounts.password_of, "a@example.com")
+    await identities.db.write(people.save_staff, str(uuid4()), "a@example.com", None, hash_password(PASSWORD))
+    before = await identities.db.read(people.password_of, "a@example.com")
     for password in ("", PASSWORD + " ", before.password_hash if before else ""):
         assert await refusal(identity.login("a@example.com", password, f"address {password}")) is Unauthorized
-    assert await identities.db.read(accounts.password_of, "a@example.com") == before
+    assert await identities.db.read(people.password_of, "a@example.com") == before
 
 
 async def test_tries_are_counted_by_account_however_it_is_spelt(

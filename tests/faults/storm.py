@@ -11,7 +11,7 @@ from uuid import uuid4
 from chatsvc.database.connection import Session
 from chatsvc.security import tokens
 from chatsvc.security.passwords import hash_password
-from chatsvc.store import accounts
+from chatsvc.store import people
 from tests.faults.client import PAUSE_S, Follower, Sender, request
 from tests.faults.history import History, Seen, read_database, violations
 from tests.support.service import IDENTITY_SECRET
@@ -28,8 +28,8 @@ def staff_token(database_url: str) -> str:
     """A staff token of a new account, made beside the server. Blocks."""
     email, token = f"{uuid4().hex}@example.com", tokens.new_secret(tokens.STAFF_PREFIX)
     with closing(Session(database_url, application_name="test")) as session:
-        accounts.save_staff(session, str(uuid4()), email, "Sam", hash_password("correct horse battery"))
-        accounts.create_staff_token(session, str(uuid4()), email, tokens.hash_token(token))
+        people.save_staff(session, str(uuid4()), email, "Sam", hash_password("correct horse battery"))
+        people.create_staff_token(session, str(uuid4()), email, tokens.hash_token(token))
     return token
 
 

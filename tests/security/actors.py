@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 from chatsvc.security import tokens
-from chatsvc.store import accounts
+from chatsvc.store import people
 from tests.support.postgres import execute
 from tests.support.service import IDENTITY_SECRET, Answer, Service
 
@@ -62,18 +62,18 @@ def cookie(token: str) -> dict[str, str]:
 
 async def open_session(service: Service, *, revoked: bool = False, email: str = STAFF) -> str:
     """A session as the login opens it, without the 80 ms of a password."""
-    record = await service.app.db.read(accounts.password_of, email)
+    record = await service.app.db.read(people.password_of, email)
     assert record is not None
     token, session_id = tokens.new_secret(), str(uuid4())
-    await service.app.db.write(accounts.create_session, session_id, record, tokens.hash_token(token))
+    await service.app.db.write(people.create_session, session_id, record, tokens.hash_token(token))
     if revoked:
-        await service.app.db.write(accounts.delete_session, session_id)
+        await service.app.db.write(people.delete_session, session_id)
     return token
 
 
 async def revoked_token(service: Service) -> str:
     token, token_id = tokens.new_secret(tokens.STAFF_PREFIX), str(uuid4())
-    await service.app.db.write(accounts.create_staff_token, token_id, STAFF, tokens.hash_token(token))
+    await service.app.db.write(people.create_staff_token, token_id, STAFF, tokens.hash_token(token))
     execute(service.database_url, "UPDATE staff_tokens SET revoked_at = now() WHERE id = %s", token_id)
     return token
 

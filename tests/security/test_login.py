@@ -9,7 +9,7 @@ import pytest
 from chatsvc.presentation import safe_next
 from chatsvc.security import passwords
 from chatsvc.security.passwords import hash_password
-from chatsvc.store import accounts
+from chatsvc.store import people
 from tests.security.conftest import stop_clocks, with_options
 from tests.support.service import PASSWORD, Answer, Service, read_cookies
 
@@ -123,7 +123,7 @@ async def test_a_login_under_way_with_the_old_password_ends_when_that_is_changed
 
     async def slow(password: str, password_hash: str | None) -> bool:
         is_right = await matches(password, password_hash)
-        await service.app.db.write(accounts.save_staff, "", STAFF, None, hash_password("another horse battery"))
+        await service.app.db.write(people.save_staff, "", STAFF, None, hash_password("another horse battery"))
         return is_right
 
     monkeypatch.setattr(service.app.identity._passwords, "matches", slow)
@@ -169,7 +169,7 @@ async def test_users_and_visitors_have_no_password(service: Service, verified: l
 
 async def test_passwords_are_stored_as_argon2id(service: Service) -> None:
     await service.create_staff()
-    record = await service.app.db.read(accounts.password_of, STAFF)
+    record = await service.app.db.read(people.password_of, STAFF)
     assert record is not None and record.password_hash.startswith("$argon2id$v=19$m=47104,t=1,p=1$")
     assert PASSWORD not in record.password_hash
     salt, digest = record.password_hash.split("$")[4:]

@@ -11,7 +11,7 @@ import pytest
 from chatsvc.identity import STAFF_REMEMBERED_S
 from chatsvc.security import tokens
 from chatsvc.security.passwords import hash_password
-from chatsvc.store import accounts
+from chatsvc.store import people
 from chatsvc.streams import registry
 from tests.security.actors import open_session
 from tests.security.conftest import with_options
@@ -133,9 +133,7 @@ async def test_a_new_password_ends_all_sessions_and_their_streams(
     stream = await service.stream(None, NOTIFICATIONS, Cookie=f"chatsvc={cookies['chatsvc']}")
     await stream.next()
     assert await is_in(service, cookies)
-    await service.app.db.write(
-        accounts.save_staff, str(uuid4()), STAFF.upper(), None, hash_password("another password")
-    )
+    await service.app.db.write(people.save_staff, str(uuid4()), STAFF.upper(), None, hash_password("another password"))
     assert (await stream.next("close")).data == {"reason": "revoked", "reconnect": False}
     await forget(service)
     assert not await is_in(service, cookies)

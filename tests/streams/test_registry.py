@@ -11,7 +11,7 @@ import pytest
 from tornado.ioloop import IOLoop
 
 from chatsvc.events import Event, chat_topic
-from chatsvc.store import accounts
+from chatsvc.store import people
 from chatsvc.streams import connection, registry, resync, subscriber
 from chatsvc.streams.registry import PING_INTERVAL_S, YIELD_EVERY, Streams
 from chatsvc.streams.subscriber import Sources, Subscription
@@ -229,7 +229,7 @@ def test_a_session_or_token_ended_elsewhere_ends_its_streams(
         by_token = await open_stream(service, token, STAFF_STREAM)
         await service.create_staff()
         assert await close_event(by_session) == {"reason": "revoked", "reconnect": False}
-        assert await service.app.db.write(accounts.revoke_staff_tokens, "other@example.com") == 1
+        assert await service.app.db.write(people.revoke_staff_tokens, "other@example.com") == 1
         assert await close_event(by_token) == {"reason": "revoked", "reconnect": False}
 
     io_loop.run_sync(play)

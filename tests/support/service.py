@@ -14,7 +14,7 @@ from chatsvc.app import App
 from chatsvc.config.config import Config, load
 from chatsvc.security import tokens
 from chatsvc.security.passwords import hash_password
-from chatsvc.store import accounts
+from chatsvc.store import people
 from tests.support.sse import StreamClient
 
 IDENTITY_SECRET = b"an identity secret for the tests that is long enough"
@@ -82,14 +82,14 @@ class Service:
 
     async def create_staff(self, email: str = "staff@example.com", name: str | None = "Sam") -> str:
         """A staff account with PASSWORD; returns its e-mail."""
-        await self.app.db.write(accounts.save_staff, str(uuid4()), email, name, _password_hash())
+        await self.app.db.write(people.save_staff, str(uuid4()), email, name, _password_hash())
         return email
 
     async def staff_token(self, email: str = "staff@example.com") -> str:
         """A staff token of a (new) staff account."""
         await self.create_staff(email)
         token = tokens.new_secret(tokens.STAFF_PREFIX)
-        await self.app.db.write(accounts.create_staff_token, str(uuid4()), email, tokens.hash_token(token))
+        await self.app.db.write(people.create_staff_token, str(uuid4()), email, tokens.hash_token(token))
         return token
 
     async def login(self, email: str = "staff@example.com", password: str = PASSWORD) -> dict[str, str]:

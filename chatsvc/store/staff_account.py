@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from chatsvc.database.connection import Session
 from chatsvc.database.models import StaffSession, StaffToken, User
-from chatsvc.store.accounts import NOW, delete_from, is_expired
+from chatsvc.store.people import NOW, delete_from, is_expired
 from chatsvc.wire import Time, format_optional_time, format_time
 
 
