@@ -16,7 +16,6 @@ from tornado.web import Application, RequestHandler
 
 from chatsvc.accesslog import log_request
 from chatsvc.account import AccountService
-from chatsvc.assets import Assets
 from chatsvc.bus.local import Bus, LocalBus
 from chatsvc.chats import ChatService
 from chatsvc.config.config import Config
@@ -33,7 +32,8 @@ from chatsvc.openapi import describe
 from chatsvc.ops.metrics import Metrics
 from chatsvc.ops.readiness import Readiness
 from chatsvc.ops.summary import Summary
-from chatsvc.rendering import load_templates
+from chatsvc.pages.assets import Assets
+from chatsvc.pages.templates import load_templates
 from chatsvc.search import SearchService
 from chatsvc.security.tokens import demo_secret
 from chatsvc.services import Limits, Services

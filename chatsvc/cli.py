@@ -16,7 +16,6 @@ import psycopg2
 from uuid_utils import uuid7
 
 from chatsvc import __version__
-from chatsvc.assets import Assets
 from chatsvc.config.config import Config, ConfigError, load, load_or_create_secret
 from chatsvc.database.connection import Session
 from chatsvc.database.schema import SchemaError, migrate
@@ -26,8 +25,9 @@ from chatsvc.mail.mailer import DeliveryError, Unusable
 from chatsvc.mail.messages import LetterError, Letters
 from chatsvc.mail.server import GREETING_LIMIT_S
 from chatsvc.mail.smtp import mailer_of
+from chatsvc.pages.assets import Assets
+from chatsvc.pages.templates import load_templates
 from chatsvc.postgres.manager import EmbeddedError
-from chatsvc.rendering import load_templates
 from chatsvc.run import StartError, database, first_line, serve, tell_servers
 from chatsvc.security import tokens
 from chatsvc.security.passwords import MAX_CHARS, MIN_CHARS, hash_password

@@ -7,13 +7,13 @@ import msgspec
 from tornado.web import RequestHandler
 
 from chatsvc.account import AccountService
-from chatsvc.assets import Assets
 from chatsvc.chats import ChatService
 from chatsvc.config.config import Config
 from chatsvc.identity import IdentityService
 from chatsvc.notices import NoticeService
 from chatsvc.ops.metrics import Metrics
 from chatsvc.ops.readiness import Readiness
+from chatsvc.pages.assets import Assets
 from chatsvc.search import SearchService
 from chatsvc.security.rate_limits import RateLimiter
 from chatsvc.streams.registry import Streams

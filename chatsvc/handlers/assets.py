@@ -1,8 +1,8 @@
 """The widget's loader at its stable URL, and static files under a versioned one."""
 
-from chatsvc.assets import Asset
 from chatsvc.errors import NotFound
 from chatsvc.handlers.base import BaseHandler
+from chatsvc.pages.assets import Asset
 
 YEAR_S = 31_536_000  # a versioned address never changes what it stands for
 LOADER_S = 300  # so long after an upgrade pages may start with the old loader; its modules are answered too

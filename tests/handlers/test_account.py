@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from chatsvc.presentation import device
+from chatsvc.pages.presentation import device
 from chatsvc.security import tokens
 from chatsvc.text.translations import Languages
 from tests.handlers.test_dashboard import get, submit

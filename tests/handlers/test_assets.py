@@ -4,7 +4,7 @@ import gzip
 
 import pytest
 
-from chatsvc.assets import Assets
+from chatsvc.pages.assets import Assets
 from tests.support.service import Service
 
 

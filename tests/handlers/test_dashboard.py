@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import pytest
 
 from chatsvc.mail.mailer import Unusable
-from chatsvc.presentation import capped, card, person, safe_next, unread_title
+from chatsvc.pages.presentation import capped, card, person, safe_next, unread_title
 from chatsvc.text.translations import Languages
 from chatsvc.wire import SupportChatListItem
 from tests.support.service import PASSWORD, Answer, Service, read_cookies

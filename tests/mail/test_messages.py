@@ -15,9 +15,9 @@ import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatsvc.assets import Assets
 from chatsvc.mail.messages import Letter, LetterError, Letters, UnreadMessage, shown_name
-from chatsvc.rendering import load_templates
+from chatsvc.pages.assets import Assets
+from chatsvc.pages.templates import load_templates
 from chatsvc.security.tokens import read_unsubscribe
 from chatsvc.text.sanitize import cut, harmless, one_line
 from chatsvc.text.translations import Languages

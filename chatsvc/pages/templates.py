@@ -4,14 +4,14 @@ from pathlib import Path
 
 import jinja2
 
-from chatsvc import presentation
-from chatsvc.assets import Assets
+from chatsvc.pages import presentation
+from chatsvc.pages.assets import Assets
 
 
 def load_templates(loaded: Assets) -> jinja2.Environment:
     """What is filled in is escaped, but for the parts of e-mails that are plain text. A value that is missing is an error."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        loader=jinja2.FileSystemLoader(Path(__file__).parents[1] / "templates"),
         autoescape=jinja2.select_autoescape(disabled_extensions=("subject", "txt"), default=True),
         undefined=jinja2.StrictUndefined,
         auto_reload=False,  # an upgrade that replaces the files does not change what is still running

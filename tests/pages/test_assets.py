@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from chatsvc.assets import ENTRIES, PANEL, Assets, slim
+from chatsvc.pages.assets import ENTRIES, PANEL, Assets, slim
 
 LOADER_SOURCE = b'const MODULES = new URL("static/v/dev/widget/", BASE);'
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chatsvc.chips import Chip, Reader, chips
+from chatsvc.pages.notice_status import Chip, Reader, chips
 from chatsvc.store.notices import REASONS, Notice, State
 from chatsvc.text.translations import Languages
 from chatsvc.wire import SupportMessage
