@@ -12,7 +12,8 @@ from tornado.ioloop import IOLoop
 
 from chatsvc.events import Event, chat_topic
 from chatsvc.store import people
-from chatsvc.streams import connection, registry, resync, subscriber
+from chatsvc.streams import connection, resync, subscriber
+from chatsvc.streams import registry as registry_module
 from chatsvc.streams.registry import PING_INTERVAL_S, YIELD_EVERY, Streams
 from chatsvc.streams.subscriber import Sources, Subscription
 from chatsvc.wire import ChatStateEvent, ChatUpdatedEvent, MessagePage, StaffStateEvent
@@ -29,7 +30,7 @@ USER_STREAM, STAFF_STREAM = "/support_chat/stream", "/admin/notifications/stream
 @pytest.fixture
 def quick_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
     """The heartbeat wheel turns fifty times as fast."""
-    monkeypatch.setattr(registry, "TICK_S", 0.02)
+    monkeypatch.setattr(registry_module, "TICK_S", 0.02)
 
 
 async def open_stream(service: Service, token: str | None, path: str = USER_STREAM, **options: Any) -> StreamClient:
@@ -107,7 +108,7 @@ async def settle() -> None:
 
 
 async def test_a_ping_comes_after_fifteen_seconds_of_silence_and_not_before() -> None:
-    assert (PING_INTERVAL_S, registry.TICK_S) == (15, 1.0)
+    assert (PING_INTERVAL_S, registry_module.TICK_S) == (15, 1.0)
     registry, silent, busy = make_streams(), FakeConnection(), FakeConnection()
     registry.open(Subscription("u1", "a", chat_id="silent"), silent)
     registry.open(Subscription("u2", "a", chat_id="busy"), busy)
@@ -219,7 +220,7 @@ def test_a_session_or_token_ended_elsewhere_ends_its_streams(
     io_loop: IOLoop, make_service: ServiceFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """create-admin with a new password, in another process; a token revoked there."""
-    monkeypatch.setattr(registry, "REVALIDATE_S", 0.05)
+    monkeypatch.setattr(registry_module, "REVALIDATE_S", 0.05)
     service = make_service()
 
     async def play() -> None:

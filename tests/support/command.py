@@ -38,7 +38,7 @@ class Command:
             for name, value in options.items():
                 patch.setenv(f"CHATSVC_{name.upper()}", value)
             patch.setattr(sys, "stdin", None if stdin is None else io.TextIOWrapper(io.BytesIO(stdin)))
-            patch.setattr(logs, "set_up", lambda log_format: None)  # it would take the log away from pytest
+            patch.setattr(log_format, "set_up", lambda how: None)  # it would take the log away from pytest
             try:
                 status = main(list(arguments))
             except SystemExit as ended:  # argparse; a signal
