@@ -19,7 +19,7 @@ from chatsvc.web.client_address import client_address
 from chatsvc.wire import FieldProblem, Problem
 
 if TYPE_CHECKING:
-    from chatsvc.services import Services
+    from chatsvc.handlers.services import Services
 
 log = logging.getLogger(__name__)
 

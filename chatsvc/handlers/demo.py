@@ -7,7 +7,7 @@ from msgspec import Struct
 from chatsvc.errors import NotFound, Unauthorized
 from chatsvc.handlers.base import BaseHandler
 from chatsvc.handlers.page import PageHandler
-from chatsvc.services import Services
+from chatsvc.handlers.services import Services
 
 _COLOR = re.compile(r"#[0-9a-f]{6}")
 TOKEN_TTL_S = 900  # short, so that its renewal is a part of what is tried out

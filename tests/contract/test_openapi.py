@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 
 from chatsvc.app import ROUTES
 from chatsvc.cursor import is_canonical_uuid
-from chatsvc.openapi import describe
+from chatsvc.handlers.openapi_document import describe
 from chatsvc.security import tokens
 from tests.support.postgres import Cluster
 from tests.support.process import ServerProcess
