@@ -14,9 +14,7 @@ from tornado.http1connection import HTTP1Connection
 from tornado.httputil import HTTPServerRequest
 from tornado.web import Application, RequestHandler
 
-from chatsvc.account import AccountService
 from chatsvc.bus.local import Bus, LocalBus
-from chatsvc.chats import ChatService
 from chatsvc.config.config import Config
 from chatsvc.database.threads import Database
 from chatsvc.events import ACCESS_TOPIC, Event
@@ -26,17 +24,19 @@ from chatsvc.handlers.base import BODY_MAX_BYTES, TooLargeHandler
 from chatsvc.handlers.openapi_document import describe
 from chatsvc.handlers.page import PageNotFoundHandler
 from chatsvc.handlers.services import Limits, Services
-from chatsvc.identity import IdentityService
 from chatsvc.mail.messages import Letters
 from chatsvc.mail.smtp import mailer_of
-from chatsvc.notices import NoticeService
 from chatsvc.ops.metrics import Metrics
 from chatsvc.ops.readiness import Readiness
 from chatsvc.ops.summary import Summary
 from chatsvc.pages.assets import Assets
 from chatsvc.pages.templates import load_templates
-from chatsvc.search import SearchService
 from chatsvc.security.tokens import demo_secret
+from chatsvc.services.account import AccountService
+from chatsvc.services.chats import ChatService
+from chatsvc.services.identity import IdentityService
+from chatsvc.services.notices import NoticeService
+from chatsvc.services.search import SearchService
 from chatsvc.streams.registry import Streams
 from chatsvc.streams.resync import CatchUp
 from chatsvc.streams.subscriber import Sources, Subscriber

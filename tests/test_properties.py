@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tornado.ioloop import IOLoop
 
-from chatsvc.chats import Sender
 from chatsvc.database.connection import Session
 from chatsvc.database.threads import Database
 from chatsvc.events import encode_frame
+from chatsvc.services.chats import Sender
 from chatsvc.store.messages import MessageRow, insert_messages
 from chatsvc.wire import NewMessageEvent, PingEvent, SupportMessage
 from tests.support.postgres import execute

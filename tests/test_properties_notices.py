@@ -20,11 +20,11 @@ from hypothesis.stateful import (
 )
 from tornado.ioloop import IOLoop
 
-from chatsvc.chats import Sender
 from chatsvc.database.connection import Session
 from chatsvc.mail.mailer import NotNow, Refused, Unusable
 from chatsvc.mail.messages import Letter, Letters
-from chatsvc.notices import PAUSES_S, NoticeService
+from chatsvc.services.chats import Sender
+from chatsvc.services.notices import PAUSES_S, NoticeService
 from chatsvc.store.notices import Notice
 from tests.conftest import ServiceFactory
 from tests.support.desk import DELAY_S, INTERVAL_S, moves

@@ -176,7 +176,7 @@ async def test_while_redis_is_away_streams_are_brought_up_to_date_from_the_datab
         asked.append(len(chat_ids))
         return chat_states(session, chat_ids)
 
-    monkeypatch.setattr("chatsvc.chats.rows.chat_states", counted)
+    monkeypatch.setattr("chatsvc.services.chats.rows.chat_states", counted)
     async with without_redis(redis_server, here, there):
         ready = await there.get("/readyz")
         assert ready.status == 200 and ready.text.startswith("ready, without the bus: ")

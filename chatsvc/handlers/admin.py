@@ -3,12 +3,12 @@
 from urllib.parse import urlencode
 
 from chatsvc import wire
-from chatsvc.chats import Sender
-from chatsvc.cursor import is_canonical_uuid
 from chatsvc.errors import BadRequest, NotFound
 from chatsvc.handlers.base import StaffHandler
 from chatsvc.handlers.openapi import PAGE_QUERY, operation
 from chatsvc.handlers.paging import PAGE_DEFAULT, PAGE_MAX, read_page
+from chatsvc.services.chats import Sender
+from chatsvc.services.cursors import is_canonical_uuid
 
 LIST_QUERY = {
     "archived": {"type": "boolean", "default": False},

@@ -13,8 +13,8 @@ from tornado.web import HTTPError, RequestHandler, stream_request_body
 from chatsvc import errors
 from chatsvc.errors import DomainError
 from chatsvc.handlers.body import decode_body
-from chatsvc.identity import Caller
 from chatsvc.security.rate_limits import RateLimiter, address_key
+from chatsvc.services.identity import Caller
 from chatsvc.web.client_address import client_address
 from chatsvc.wire import FieldProblem, Problem
 

@@ -3,12 +3,12 @@
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from chatsvc.chats import Sender
 from chatsvc.errors import DomainError, TooManyRequests, Unauthorized, Unprocessable
 from chatsvc.handlers.page import PageHandler
 from chatsvc.pages import presentation
 from chatsvc.pages.notice_status import Chip, Reader, chips
 from chatsvc.security.rate_limits import address_key
+from chatsvc.services.chats import Sender
 from chatsvc.wire import AdminSupportChat, MessagePage, SupportChatListItem, SupportMessage, format_time
 
 CARDS = 50  # on one page of the list

@@ -4,7 +4,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from chatsvc.errors import Forbidden
 from chatsvc.handlers.base import BaseHandler
-from chatsvc.identity import Caller
+from chatsvc.services.identity import Caller
 from chatsvc.web.client_address import is_local
 
 

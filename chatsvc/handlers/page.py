@@ -4,10 +4,10 @@ from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from chatsvc import errors
-from chatsvc.cursor import parse_seq
 from chatsvc.errors import BadRequest, DomainError, NotFound, Unauthorized
 from chatsvc.handlers.base import BaseHandler
-from chatsvc.identity import Caller
+from chatsvc.services.cursors import parse_seq
+from chatsvc.services.identity import Caller
 from chatsvc.text.translations import Texts
 
 CSP = "; ".join(

@@ -1,8 +1,8 @@
 """Reading a page of messages by one of three cursors: the same for users and staff."""
 
-from chatsvc.cursor import parse_seq, parse_time
 from chatsvc.errors import BadRequest
 from chatsvc.handlers.base import BaseHandler
+from chatsvc.services.cursors import parse_seq, parse_time
 from chatsvc.wire import MessagePage
 
 PAGE_DEFAULT = 50

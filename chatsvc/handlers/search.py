@@ -4,7 +4,7 @@ from msgspec import Struct
 
 from chatsvc.handlers.dashboard import DashboardHandler
 from chatsvc.pages import presentation
-from chatsvc.search import Messages, People
+from chatsvc.services.search import Messages, People
 from chatsvc.text.search_terms import Piece, excerpt, words_of
 from chatsvc.wire import MessageHit
 

@@ -6,16 +6,16 @@ import jinja2
 import msgspec
 from tornado.web import RequestHandler
 
-from chatsvc.account import AccountService
-from chatsvc.chats import ChatService
 from chatsvc.config.config import Config
-from chatsvc.identity import IdentityService
-from chatsvc.notices import NoticeService
 from chatsvc.ops.metrics import Metrics
 from chatsvc.ops.readiness import Readiness
 from chatsvc.pages.assets import Assets
-from chatsvc.search import SearchService
 from chatsvc.security.rate_limits import RateLimiter
+from chatsvc.services.account import AccountService
+from chatsvc.services.chats import ChatService
+from chatsvc.services.identity import IdentityService
+from chatsvc.services.notices import NoticeService
+from chatsvc.services.search import SearchService
 from chatsvc.streams.registry import Streams
 from chatsvc.text.translations import Languages
 from chatsvc.web.client_address import Networks

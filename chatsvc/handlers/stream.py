@@ -8,13 +8,13 @@ import time
 from tornado.http1connection import HTTP1Connection
 from tornado.httputil import format_timestamp
 
-from chatsvc.cursor import parse_seq
 from chatsvc.errors import Unavailable
 from chatsvc.handlers.admin import check_chat_id
 from chatsvc.handlers.base import BaseHandler, StaffHandler, UserHandler
 from chatsvc.handlers.openapi import CURSOR_QUERY, operation
-from chatsvc.identity import Caller
 from chatsvc.security.rate_limits import address_key
+from chatsvc.services.cursors import parse_seq
+from chatsvc.services.identity import Caller
 from chatsvc.streams.connection import StreamConnection
 from chatsvc.streams.subscriber import Subscription
 

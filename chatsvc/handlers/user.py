@@ -1,11 +1,11 @@
 """What users may do with their one chat (docs/api.md section 3)."""
 
 from chatsvc import wire
-from chatsvc.chats import Sender
 from chatsvc.handlers.base import CorsMixin, UserHandler
 from chatsvc.handlers.openapi import PAGE_QUERY, operation
 from chatsvc.handlers.paging import read_page
 from chatsvc.security.rate_limits import address_key
+from chatsvc.services.chats import Sender
 
 
 class VisitorsHandler(CorsMixin):

@@ -9,9 +9,9 @@ import schemathesis
 from hypothesis import HealthCheck, settings
 
 from chatsvc.app import ROUTES
-from chatsvc.cursor import is_canonical_uuid
 from chatsvc.handlers.openapi_document import describe
 from chatsvc.security import tokens
+from chatsvc.services.cursors import is_canonical_uuid
 from tests.support.postgres import Cluster
 from tests.support.process import ServerProcess
 from tests.support.service import IDENTITY_SECRET, Service

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 from tornado.ioloop import IOLoop
 
-from chatsvc import notices
+from chatsvc.services import notices
 from tests.conftest import ServiceFactory
 from tests.support.desk import DELAY_S, INTERVAL_S, Desk
 from tests.support.mail import MailServer, mail_server, told

@@ -54,8 +54,8 @@ OWN: list[dict[str, str]] = [
 @pytest.fixture
 def actors(make_service: ServiceFactory, monkeypatch: pytest.MonkeyPatch, io_loop: Any) -> Actors:
     """Behind https, with a host page whose origin is allowed for the widget."""
-    monkeypatch.setattr("chatsvc.identity.LOGIN_PER_ADDRESS", (1000, 1.0))
-    monkeypatch.setattr("chatsvc.identity.LOGIN_PER_ACCOUNT", (1000, 1.0))
+    monkeypatch.setattr("chatsvc.services.identity.LOGIN_PER_ADDRESS", (1000, 1.0))
+    monkeypatch.setattr("chatsvc.services.identity.LOGIN_PER_ACCOUNT", (1000, 1.0))
     service = make_service(allowed_origins=(HOST_PAGE,), public_url=PUBLIC_URL)
     found: Actors = io_loop.run_sync(lambda: gather_actors(service))
     session = found.headers["session"]

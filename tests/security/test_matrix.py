@@ -125,8 +125,8 @@ def test_rows_lead_to_their_routes() -> None:
 
 @pytest.fixture
 def actors(make_service: ServiceFactory, monkeypatch: pytest.MonkeyPatch, io_loop: Any) -> Actors:
-    monkeypatch.setattr("chatsvc.identity.LOGIN_PER_ADDRESS", (1000, 1.0))
-    monkeypatch.setattr("chatsvc.identity.LOGIN_PER_ACCOUNT", (1000, 1.0))
+    monkeypatch.setattr("chatsvc.services.identity.LOGIN_PER_ADDRESS", (1000, 1.0))
+    monkeypatch.setattr("chatsvc.services.identity.LOGIN_PER_ACCOUNT", (1000, 1.0))
     service = make_service()
     found: Actors = io_loop.run_sync(lambda: gather_actors(service))
     return found

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from chatsvc import identity
 from chatsvc.handlers import services
+from chatsvc.services import identity
 from tests.security.conftest import with_options
 from tests.security.test_bodies import check_problem
 from tests.support.service import Answer, Service

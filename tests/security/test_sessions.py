@@ -8,9 +8,9 @@ from uuid import uuid4
 
 import pytest
 
-from chatsvc.identity import STAFF_REMEMBERED_S
 from chatsvc.security import tokens
 from chatsvc.security.passwords import hash_password
+from chatsvc.services.identity import STAFF_REMEMBERED_S
 from chatsvc.store import people
 from chatsvc.streams import registry
 from tests.security.actors import open_session

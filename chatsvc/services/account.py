@@ -6,9 +6,9 @@ from uuid_utils import uuid7
 
 from chatsvc.database.threads import Database
 from chatsvc.errors import Unauthorized, Unprocessable
-from chatsvc.identity import Caller, IdentityService
 from chatsvc.security import tokens
 from chatsvc.security.passwords import MAX_CHARS, MIN_CHARS
+from chatsvc.services.identity import Caller, IdentityService
 from chatsvc.store import staff_account
 from chatsvc.store.staff_account import NewSession, StaffAccount
 from chatsvc.text.names import NAME_MAX_CHARS, clean_name

@@ -2,10 +2,10 @@
 
 from typing import NamedTuple
 
-from chatsvc.cursor import is_canonical_uuid
 from chatsvc.database.admission import Line
 from chatsvc.database.threads import Database
 from chatsvc.errors import BadRequest
+from chatsvc.services.cursors import is_canonical_uuid
 from chatsvc.store import search as rows
 from chatsvc.text.search_terms import tsquery
 from chatsvc.wire import MessageHit, SupportChatListItem

@@ -9,9 +9,9 @@ import pytest
 from argon2 import PasswordHasher
 
 from chatsvc.errors import DomainError, Forbidden, TokenExpired, TooManyRequests, Unauthorized
-from chatsvc.identity import REMEMBERED_MAX, STAFF_REMEMBERED_S, USER_REMEMBERED_S, IdentityService
 from chatsvc.security import tokens
 from chatsvc.security.passwords import hash_password, needs_rehash
+from chatsvc.services.identity import REMEMBERED_MAX, STAFF_REMEMBERED_S, USER_REMEMBERED_S, IdentityService
 from chatsvc.store import people
 from chatsvc.wire import NewVisitor, VisitorChange
 from tests.support.service import IDENTITY_SECRET, PASSWORD, SECRET_KEY, Service
@@ -222,7 +222,7 @@ async def test_a_users_row_is_looked_at_again_after_an_hour(identities: Identiti
 
 async def test_what_is_remembered_is_bounded(identities: Identities, monkeypatch: pytest.MonkeyPatch) -> None:
     assert REMEMBERED_MAX <= 10_000
-    monkeypatch.setattr("chatsvc.identity.REMEMBERED_MAX", 3)
+    monkeypatch.setattr("chatsvc.services.identity.REMEMBERED_MAX", 3)
     identity = identities.make()
     for n in range(10):
         await identity.identify(token(f"user {n}"))

@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 from uuid_utils import uuid7
 
-from chatsvc.cursor import decode_list_cursor, encode_list_cursor
 from chatsvc.database.connection import Session
 from chatsvc.database.threads import Database
 from chatsvc.errors import Unprocessable
 from chatsvc.events import STAFF_TOPIC, Event, chat_topic
+from chatsvc.services.cursors import decode_list_cursor, encode_list_cursor
 from chatsvc.store import chats as rows
 from chatsvc.store import messages, notices
 from chatsvc.store.messages import MessageRow, Posted

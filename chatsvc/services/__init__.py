@@ -1,0 +1,1 @@
+"""What users and staff can do. The only code that emits events."""
