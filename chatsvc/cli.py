@@ -19,7 +19,7 @@ from chatsvc import __version__
 from chatsvc.config.config import Config, ConfigError, load, load_or_create_secret
 from chatsvc.database.connection import Session
 from chatsvc.database.schema import SchemaError, migrate
-from chatsvc.doctor import findings, report, wrong_options
+from chatsvc.doctor.report import findings, report, wrong_options
 from chatsvc.errors import DomainError
 from chatsvc.mail.mailer import DeliveryError, Unusable
 from chatsvc.mail.messages import LetterError, Letters

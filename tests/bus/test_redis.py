@@ -10,10 +10,10 @@ from redis.asyncio import Connection
 from redis.exceptions import ConnectionError
 from tornado.ioloop import IOLoop
 
-from chatsvc import doctor_bus
 from chatsvc.bus import redis, redis_nodes
 from chatsvc.bus.redis import RedisBus
-from chatsvc.doctor_finding import Finding, ok
+from chatsvc.doctor import bus
+from chatsvc.doctor.finding import Finding, ok
 from chatsvc.events import Event
 from tests.bus.test_local import event, subscribed
 from tests.support.certificate import Certificate
@@ -254,7 +254,7 @@ async def test_rediss_is_tls_and_trusts_whom_it_is_told_to(tmp_path: Path, certi
 
 
 async def bus_finding(data_dir: Path, url: str) -> Finding:
-    (finding,) = await asyncio.to_thread(lambda: list(doctor_bus.check(make_config(data_dir, bus_url=url))))
+    (finding,) = await asyncio.to_thread(lambda: list(bus.check(make_config(data_dir, bus_url=url))))
     return finding
 
 
@@ -263,14 +263,14 @@ async def test_the_doctor_sends_an_event_there_and_back(
 ) -> None:
     for url in (redis_server.url, redis_cluster.url):
         assert await bus_finding(tmp_path, url) == ok("bus", "Redis takes events and brings them")
-    assert list(doctor_bus.check(make_config(tmp_path))) == []
+    assert list(bus.check(make_config(tmp_path))) == []
 
 
 async def test_the_doctor_names_what_is_wrong_with_the_bus(
     tmp_path: Path, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody there, nobody who answers, somebody who may not listen."""
-    monkeypatch.setattr(doctor_bus, "LIMIT_S", 1)
+    monkeypatch.setattr(bus, "LIMIT_S", 1)
     monkeypatch.setattr(redis_nodes, "CONNECT_LIMIT_S", 0.5)
     redis_server.command("ACL", "SETUSER", "deaf", "on", ">hunter2", "~*", "+@all", "resetchannels")
     deaf = redis_server.url.replace("redis://", "redis://deaf:hunter2@")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from chatsvc.doctor import findings
+from chatsvc.doctor.report import findings
 from chatsvc.streams import registry
 from tests.faults.client import Follower, head_of, port_of
 from tests.faults.storm import Storm

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from chatsvc.database.connection import Session
-from chatsvc.doctor_finding import Finding, ok, warn
+from chatsvc.doctor.finding import Finding, ok, warn
 
 OVERDUE_MIN = 10  # the sweep finds what is due every minute; an hour's worth is sent within these
 FAILED_DAYS = 7  # older ones have been seen or do not matter

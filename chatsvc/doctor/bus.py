@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack
 
 from chatsvc.config.config import Config
-from chatsvc.doctor_finding import Finding, fail, ok
+from chatsvc.doctor.finding import Finding, fail, ok
 
 LIMIT_S = 5.0
 WITHOUT = "start Redis, or correct CHATSVC_BUS_URL; without it what happens at one server is seen at the others up to 5 s later"

@@ -14,11 +14,11 @@ from uuid import uuid4
 import msgspec
 import pytest
 
-from chatsvc import doctor_config, doctor_database, doctor_notices, doctor_secrets
 from chatsvc.config.config import Config, load_or_create_secret
 from chatsvc.database.connection import Session
-from chatsvc.doctor import findings
-from chatsvc.doctor_finding import Finding
+from chatsvc.doctor import database, environment, notices, secrets
+from chatsvc.doctor.finding import Finding
+from chatsvc.doctor.report import findings
 from chatsvc.store.people import save_staff
 from tests.support.command import Command
 from tests.support.postgres import Cluster, execute, with_database
@@ -134,7 +134,7 @@ def test_risky_options_are_named(tmp_path: Path, changes: Any, about: str, level
     config = make_config(tmp_path, **changes)
     if "chat_page_url" not in changes:
         config = msgspec.structs.replace(config, chat_page_url=config.public_url)
-    finding = next(one for one in doctor_config.check(config) if one.about == about)
+    finding = next(one for one in environment.check(config) if one.about == about)
     assert finding.level == level and words in str(finding)
 
 
@@ -144,12 +144,12 @@ def test_a_data_dir_that_cannot_be_used_fails(tmp_path: Path) -> None:
     seen = found(make_config(file))
     assert seen["DATA_DIR"].level == seen["database"].level == "FAIL"
     assert seen["DATA_DIR"].found == f"{file} is not a folder" and str(file) in seen["database"].found
-    assert doctor_config.data_dir(make_config(tmp_path / "new" / "one")).level == "ok"
+    assert environment.data_dir(make_config(tmp_path / "new" / "one")).level == "ok"
 
 
 @pytest.mark.parametrize(("limit", "level"), [(-1, "ok"), (20_000, "ok"), (1024, "warn"), (200, "FAIL")])
 def test_too_few_file_descriptors_are_named(limit: int, level: str) -> None:
-    finding = doctor_config.descriptors(limit)
+    finding = environment.descriptors(limit)
     assert finding.level == level and ("LimitNOFILE" in finding.advice) == (level != "ok")
 
 
@@ -158,15 +158,15 @@ def test_too_few_file_descriptors_are_named(limit: int, level: str) -> None:
 
 def test_a_generated_key_that_others_can_read_fails(tmp_path: Path) -> None:
     config = make_config(tmp_path)
-    assert doctor_secrets.secret_key(config).found.startswith("none yet")
+    assert secrets.secret_key(config).found.startswith("none yet")
     load_or_create_secret(tmp_path)
-    assert doctor_secrets.secret_key(config).level == "ok"
+    assert secrets.secret_key(config).level == "ok"
     file = tmp_path / "secret_key"
     file.chmod(0o644)
-    finding = doctor_secrets.secret_key(config)
+    finding = secrets.secret_key(config)
     assert finding.level == "FAIL" and "mode 644" in finding.found and finding.advice == f"chmod 600 {file}"
     file.write_text("short")
-    assert "holds 5 bytes, 32 are needed" in doctor_secrets.secret_key(config).found
+    assert "holds 5 bytes, 32 are needed" in secrets.secret_key(config).found
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_a_generated_key_that_others_can_read_fails(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_secrets_that_are_none_are_named(tmp_path: Path, changes: Any, about: str, level: str, words: str) -> None:
-    finding = next(one for one in doctor_secrets.check(make_config(tmp_path, **changes), {}) if one.about == about)
+    finding = next(one for one in secrets.check(make_config(tmp_path, **changes), {}) if one.about == about)
     assert finding.level == level and words in finding.found
     assert not any(text in str(finding) for text in ("secretsecret", "aaaa", RANDOM.decode()))
 
@@ -194,7 +194,7 @@ def test_a_secret_in_a_file_that_everybody_can_read_fails(tmp_path: Path) -> Non
     config = make_config(tmp_path)
     for mode, level in ((0o640, "ok"), (0o644, "FAIL")):
         file.chmod(mode)
-        seen = {one.about: one for one in doctor_secrets.check(config, {"CHATSVC_SMTP_URL_FILE": str(file)})}
+        seen = {one.about: one for one in secrets.check(config, {"CHATSVC_SMTP_URL_FILE": str(file)})}
         assert seen["SMTP_URL_FILE"].level == level
 
 
@@ -208,33 +208,33 @@ def session(database_url: str) -> Iterator[Session]:
 
 
 def test_a_database_in_order_has_no_failure(session: Session) -> None:
-    seen = {one.about: one for one in doctor_database.check(session)}
+    seen = {one.about: one for one in database.check(session)}
     assert [one for one in seen.values() if one.level == "FAIL"] == []
     assert seen["database"].found.startswith("PostgreSQL 1")
     assert seen["database settings"].found.startswith("fsync = off, ")  # as in all tests
 
 
 def test_a_dashboard_that_nobody_can_log_in_to_is_told(session: Session) -> None:
-    assert doctor_database.staff(session).level == "warn"
+    assert database.staff(session).level == "warn"
     save_staff(session, str(uuid4()), "staff@example.com", None, "a hash")
-    assert doctor_database.staff(session).level == "ok"
+    assert database.staff(session).level == "ok"
 
 
 def test_a_version_that_is_too_old_fails(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor_database, "VERSION_MIN", 99)
-    assert doctor_database.version(session).level == "FAIL"
+    monkeypatch.setattr(database, "VERSION_MIN", 99)
+    assert database.version(session).level == "FAIL"
 
 
 def test_a_schema_that_does_not_fit_fails(session: Session) -> None:
-    assert doctor_database.schema(session).level == "ok"
+    assert database.schema(session).level == "ok"
     session.execute_sql("INSERT INTO schema_migrations (name, applied) VALUES ('9999_future', now())")
-    newer = doctor_database.schema(session)
+    newer = database.schema(session)
     assert newer.level == "FAIL" and newer.found == "newer than this program: it has 9999_future"
     session.execute_sql("DELETE FROM schema_migrations")
-    older = doctor_database.schema(session)
+    older = database.schema(session)
     assert older.level == "FAIL" and "0001_initial" in older.found and "the command `migrate`" in older.advice
     session.execute_sql("DROP TABLE schema_migrations")
-    assert doctor_database.schema(session) == older
+    assert database.schema(session) == older
 
 
 def test_missing_rights_are_named_with_the_statement_that_gives_them(session: Session) -> None:
@@ -243,12 +243,12 @@ def test_missing_rights_are_named_with_the_statement_that_gives_them(session: Se
     session.execute_sql(f'CREATE ROLE "{role}"; GRANT "{role}" TO current_user; SET ROLE "{role}"')
     try:
         for about in ("may not make tables in schema public", "does not own schema_migrations", "in schema public"):
-            finding = doctor_database.rights(session)
+            finding = database.rights(session)
             assert about.replace("schema_migrations", "") in finding.found
             session.execute_sql(f'RESET ROLE; {finding.advice}; SET ROLE "{role}"')
         assert finding.level == "ok"
         session.execute_sql("SET search_path = nowhere")
-        assert doctor_database.rights(session).level == "FAIL"
+        assert database.rights(session).level == "FAIL"
     finally:
         session.execute_sql(f'RESET ROLE; RESET search_path; DROP OWNED BY "{role}" CASCADE; DROP ROLE "{role}"')
 
@@ -262,7 +262,7 @@ def test_missing_rights_are_named_with_the_statement_that_gives_them(session: Se
 )
 def test_settings_that_harm_are_named(session: Session, statement: str, level: str, words: str) -> None:
     session.execute_sql(statement)
-    finding = doctor_database.settings(session)
+    finding = database.settings(session)
     assert finding.level == level and words in finding.found
 
 
@@ -272,15 +272,15 @@ def test_an_encoding_that_cannot_hold_all_text_fails(cluster: Cluster) -> None:
         cluster.url, f"CREATE DATABASE {name} ENCODING 'SQL_ASCII' LOCALE_PROVIDER libc LOCALE 'C' TEMPLATE template0"
     )
     with closing(Session(with_database(cluster.url, name), application_name="test")) as session:
-        finding = doctor_database.settings(session)
+        finding = database.settings(session)
     execute(cluster.url, f"DROP DATABASE {name} WITH (FORCE)")
     assert (finding.level, finding.found) == ("FAIL", "encoding SQL_ASCII")
 
 
 def test_too_few_connections_are_named(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert doctor_database.connections(session).level == "ok"
-    monkeypatch.setattr(doctor_database, "CONNECTIONS_NEEDED", 1000)
-    assert doctor_database.connections(session).level == "warn"
+    assert database.connections(session).level == "ok"
+    monkeypatch.setattr(database, "CONNECTIONS_NEEDED", 1000)
+    assert database.connections(session).level == "warn"
 
 
 @pytest.mark.parametrize(
@@ -289,7 +289,7 @@ def test_too_few_connections_are_named(session: Session, monkeypatch: pytest.Mon
 )
 def test_clocks_that_differ_are_named(session: Session, ahead_s: float, level: str, words: str) -> None:
     session.execute_sql("SELECT 1")  # the connection is open: its opening does not count
-    finding = doctor_database.clock(session, now=lambda: time.time() + ahead_s)
+    finding = database.clock(session, now=lambda: time.time() + ahead_s)
     assert finding.level == level and words in finding.found
 
 
@@ -314,16 +314,16 @@ def test_notices_that_wait_too_long_or_failed_are_named(session: Session, add_no
     add_notice("pending", due="5 minutes")
     add_notice("sent", due="-1 day")
     add_notice("failed", due="-8 days", reason="long ago")
-    assert [one.level for one in doctor_notices.check(session)] == ["ok", "ok"]
+    assert [one.level for one in notices.check(session)] == ["ok", "ok"]
     add_notice("pending", due="-3 hours", attempts=3, next_try="1 hour", reason="451 try again later")
-    assert doctor_notices.waiting(session).found == "1 are tried again: 451 try again later"
+    assert notices.waiting(session).found == "1 are tried again: 451 try again later"
     add_notice("pending", due="-30 minutes")
     add_notice("claimed", due="-20 minutes")
-    late = doctor_notices.waiting(session)
+    late = notices.waiting(session)
     assert late.level == "warn" and late.found.startswith("2 overdue, the oldest was due 180 minutes ago: 451 try")
     add_notice("failed", due="-2 days", reason="550 no such user")
     add_notice("failed", due="-1 day", reason="554 not allowed")
-    gone = doctor_notices.failed(session)
+    gone = notices.failed(session)
     assert (gone.level, gone.found) == ("warn", "2 in 7 days, the latest: 554 not allowed")
 
 

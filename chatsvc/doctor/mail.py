@@ -4,8 +4,8 @@ import smtplib
 import ssl
 
 from chatsvc.config.config import Config
-from chatsvc.doctor_config import is_local
-from chatsvc.doctor_finding import Finding, fail, ok, warn
+from chatsvc.doctor.environment import is_local
+from chatsvc.doctor.finding import Finding, fail, ok, warn
 from chatsvc.mail.server import MailServer, NoStartTls, advice, connect, reason
 
 SMTP_LIMIT_S = 10.0  # for each step; a server that is slower is of no use

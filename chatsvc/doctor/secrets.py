@@ -6,7 +6,7 @@ from pathlib import Path
 from chatsvc.config.config import SECRET_FILE, Config
 from chatsvc.config.options import FILE_SUFFIX, OPTIONS
 from chatsvc.config.parsers import SECRET_MIN_BYTES
-from chatsvc.doctor_finding import Finding, fail, ok, warn
+from chatsvc.doctor.finding import Finding, fail, ok, warn
 
 MIN_DIFFERENT_BYTES = 10  # 64 random hexadecimal digits have fewer about once in 30,000 times
 READABLE_BY_OTHERS = 0o004

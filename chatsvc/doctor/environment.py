@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from chatsvc.app import DESCRIPTORS_RESERVED
 from chatsvc.config.config import Config
-from chatsvc.doctor_finding import Finding, fail, ok, warn
+from chatsvc.doctor.finding import Finding, fail, ok, warn
 
 STREAMS_WANTED = 1_000  # a small site on a busy day; the usual limit of a login shell, 1024, is below it
 

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 
 from uuid_utils import uuid7
 
-from chatsvc import doctor_http
 from chatsvc.config.config import Config
 from chatsvc.database.connection import Session
 from chatsvc.database.models import StaffToken, User
-from chatsvc.doctor_finding import Finding, fail, ok, warn
-from chatsvc.doctor_http import Exchange, reason, remedy
+from chatsvc.doctor import http_probe
+from chatsvc.doctor.finding import Finding, fail, ok, warn
+from chatsvc.doctor.http_probe import Exchange, reason, remedy
 from chatsvc.security import tokens
 from chatsvc.store.people import delete_from
 from chatsvc.streams import registry
@@ -80,7 +80,7 @@ def stream(config: Config, token: str) -> Iterator[Finding]:
                 yield client_address(answer)
                 yield _heartbeat(answer)
     except TimeoutError:
-        limit_s = doctor_http.ANSWER_LIMIT_S
+        limit_s = http_probe.ANSWER_LIMIT_S
         found = f"nothing arrives within {limit_s:.0f} s, though other requests are answered: it is held back"
         yield fail("stream", found, UNBUFFERED)
     except (OSError, http.client.HTTPException) as error:

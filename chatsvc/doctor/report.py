@@ -8,18 +8,10 @@ import msgspec
 import peewee
 import psycopg2
 
-from chatsvc import (
-    doctor_bus,
-    doctor_config,
-    doctor_database,
-    doctor_mail,
-    doctor_notices,
-    doctor_secrets,
-    doctor_stream,
-)
 from chatsvc.config.config import Config
 from chatsvc.database.connection import Session
-from chatsvc.doctor_finding import Finding, fail, warn
+from chatsvc.doctor import bus, database, environment, mail, notices, secrets, stream
+from chatsvc.doctor.finding import Finding, fail, warn
 from chatsvc.postgres.manager import EmbeddedError, EmbeddedPostgres
 from chatsvc.run import first_line, is_hopeless, refusal
 
@@ -45,11 +37,11 @@ def wrong_options(problems: Iterable[str]) -> Iterator[Finding]:
 
 def findings(config: Config) -> Iterator[Finding]:
     """All checks; those that may have to wait come last."""
-    yield from doctor_config.check(config)
-    yield from doctor_secrets.check(config, os.environ)
-    yield doctor_config.descriptors()
-    yield doctor_mail.check(config)
-    yield from doctor_bus.check(config)
+    yield from environment.check(config)
+    yield from secrets.check(config, os.environ)
+    yield environment.descriptors()
+    yield mail.check(config)
+    yield from bus.check(config)
     if config.database_url is not None:
         yield from _with_database(config, config.database_url)
     else:
@@ -83,18 +75,18 @@ def _with_database(config: Config, url: str) -> Iterator[Finding]:
         if any(finding.level == "FAIL" for finding in checked):
             yield from _without_database(config)
         else:
-            yield doctor_database.staff(session)
-            yield from doctor_notices.check(session)
-            yield from doctor_stream.check(config, session)
+            yield database.staff(session)
+            yield from notices.check(session)
+            yield from stream.check(config, session)
 
 
 def _guarded(session: Session) -> Iterator[Finding]:
     try:
-        yield from doctor_database.check(session)
+        yield from database.check(session)
     except (peewee.PeeweeException, psycopg2.Error) as error:
         yield fail("database", first_line(error), "the account needs the rights that this speaks of")
 
 
 def _without_database(config: Config) -> Iterator[Finding]:
-    yield doctor_stream.reach(config)
+    yield stream.reach(config)
     yield warn("stream", "not tried", "it needs a database that is in order")

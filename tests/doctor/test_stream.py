@@ -7,10 +7,10 @@ from uuid import uuid4
 
 import pytest
 
-from chatsvc import doctor_http, doctor_stream
 from chatsvc.config.config import Config
-from chatsvc.doctor import findings
-from chatsvc.doctor_finding import Finding
+from chatsvc.doctor import http_probe, stream
+from chatsvc.doctor.finding import Finding
+from chatsvc.doctor.report import findings
 from chatsvc.security import tokens
 from chatsvc.streams import registry
 from tests.support.front import ELSEWHERE, NAME, Habit, front
@@ -27,7 +27,7 @@ Through = Callable[[Habit], Awaitable[dict[str, Finding]]]
 def quick_pings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the service, which is made after this, and of the doctor who waits for one."""
     monkeypatch.setattr(registry, "PING_INTERVAL_S", PING_S)
-    monkeypatch.setattr(doctor_stream, "HEARTBEAT_GRACE_S", 1.5)
+    monkeypatch.setattr(stream, "HEARTBEAT_GRACE_S", 1.5)
 
 
 def found(config: Config) -> dict[str, Finding]:
@@ -105,7 +105,7 @@ async def test_what_shows_itself_on_an_open_stream_is_named(
 async def test_what_a_proxy_does_to_a_stream_is_named(
     through: Through, monkeypatch: pytest.MonkeyPatch, habit: Habit, words: str
 ) -> None:
-    monkeypatch.setattr(doctor_http, "ANSWER_LIMIT_S", IMPATIENT_S)
+    monkeypatch.setattr(http_probe, "ANSWER_LIMIT_S", IMPATIENT_S)
     seen = await through(habit)
     assert seen["reachable"].level == "ok"
     assert seen["stream"].level == "FAIL" and words in seen["stream"].found and "proxy" in seen["stream"].advice
@@ -126,7 +126,7 @@ async def test_what_is_not_the_service_is_named(through: Through, habit: Habit, 
 
 
 async def test_a_first_byte_that_comes_late_fails(through: Through, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor_stream, "PROMPT_S", 0.0)
+    monkeypatch.setattr(stream, "PROMPT_S", 0.0)
     seen = await through("passes on")
     assert seen["stream"].level == "FAIL" and "nginx `proxy_buffering off;`" in seen["stream"].advice
 
@@ -142,14 +142,14 @@ async def test_a_first_byte_that_comes_late_fails(through: Through, monkeypatch:
 async def test_an_address_that_leads_nowhere_is_named(
     service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, public_url: str, words: str, advice: str
 ) -> None:
-    monkeypatch.setattr(doctor_http, "ANSWER_LIMIT_S", IMPATIENT_S)
+    monkeypatch.setattr(http_probe, "ANSWER_LIMIT_S", IMPATIENT_S)
     url = public_url.format(port=service.url.rpartition(":")[2], free=free_port())
-    finding = await asyncio.to_thread(doctor_stream.reach, make_config(tmp_path, public_url=url))
+    finding = await asyncio.to_thread(stream.reach, make_config(tmp_path, public_url=url))
     assert finding.level == "FAIL" and words in finding.found and advice in finding.advice
 
 
 async def test_a_service_on_another_database_does_not_know_the_token(service: Service, tmp_path: Path) -> None:
     config = make_config(tmp_path, public_url=service.url)
     token = tokens.new_secret(tokens.STAFF_PREFIX)
-    (finding,) = await asyncio.to_thread(lambda: list(doctor_stream.stream(config, token)))
+    (finding,) = await asyncio.to_thread(lambda: list(stream.stream(config, token)))
     assert finding.level == "FAIL" and "must use this database" in finding.advice

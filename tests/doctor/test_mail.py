@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from chatsvc import doctor_mail
-from chatsvc.doctor_finding import Finding
+from chatsvc.doctor import mail
+from chatsvc.doctor.finding import Finding
 from tests.support.certificate import Certificate
 from tests.support.mail import mail_server
 from tests.support.process import free_port
@@ -16,7 +16,7 @@ from tests.support.service import make_config
 
 
 def mail_finding(tmp_path: Path, smtp_url: str | None, **changes: Any) -> Finding:
-    return doctor_mail.check(make_config(tmp_path, smtp_url=smtp_url, **changes))
+    return mail.check(make_config(tmp_path, smtp_url=smtp_url, **changes))
 
 
 def test_without_a_mail_server_it_says_where_e_mails_go(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_what_answers_and_is_no_mail_server_is_told_apart(tmp_path: Path) -> Non
 def test_plain_words_to_a_port_with_tls_get_no_answer_and_it_says_why(
     tmp_path: Path, certificate: Certificate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(doctor_mail, "SMTP_LIMIT_S", 0.5)
+    monkeypatch.setattr(mail, "SMTP_LIMIT_S", 0.5)
     with mail_server(ssl_context=certificate.context()) as server:
         silent = mail_finding(tmp_path, f"smtp://127.0.0.1:{server.port}")
     assert silent.level == "FAIL" and silent.found.endswith("no answer in time") and "take smtps://" in silent.advice

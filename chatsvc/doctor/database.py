@@ -7,7 +7,7 @@ from chatsvc.database.connection import Session
 from chatsvc.database.models import StaffSession, StaffToken, SupportChat, SupportMessage, SupportNotice, User
 from chatsvc.database.schema import MIGRATIONS
 from chatsvc.database.threads import READERS
-from chatsvc.doctor_finding import Finding, fail, ok, warn
+from chatsvc.doctor.finding import Finding, fail, ok, warn
 from chatsvc.security.tokens import LEEWAY
 from chatsvc.store.people import any_staff
 
