@@ -28,9 +28,9 @@ from chatsvc.mail.smtp import mailer_of
 from chatsvc.pages.assets import Assets
 from chatsvc.pages.templates import load_templates
 from chatsvc.postgres.manager import EmbeddedError
-from chatsvc.run import StartError, database, first_line, serve, tell_servers
 from chatsvc.security import tokens
 from chatsvc.security.passwords import MAX_CHARS, MIN_CHARS, hash_password
+from chatsvc.serve import StartError, database, first_line, serve, tell_servers
 from chatsvc.store import people
 from chatsvc.text.names import NAME_MAX_CHARS, clean_email, clean_name
 from chatsvc.text.translations import Languages

@@ -18,7 +18,7 @@ import psycopg2
 import pytest
 from psycopg2.extensions import parse_dsn
 
-from chatsvc import run
+from chatsvc import serve
 from chatsvc.postgres import manager
 from tests.support.command import Command
 from tests.support.postgres import Cluster, execute, with_database
@@ -104,9 +104,9 @@ def test_what_waiting_does_not_help_ends_the_start_at_once(start: Callable[..., 
 def test_a_database_that_stays_away_ends_the_start_after_a_while(
     server: ServerProcess, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run.DATABASE_WAIT_S == 30.0
-    monkeypatch.setattr(run, "DATABASE_WAIT_S", 0.2)
-    monkeypatch.setattr(run, "DATABASE_RETRY_S", 0.05)
+    assert serve.DATABASE_WAIT_S == 30.0
+    monkeypatch.setattr(serve, "DATABASE_WAIT_S", 0.2)
+    monkeypatch.setattr(serve, "DATABASE_RETRY_S", 0.05)
     port = free_port()
     url = f"postgresql://me:a-secret@127.0.0.1:{port}/chat"
     done = Command(server.environment, monkeypatch, capsys)("serve", database_url=url)
@@ -208,7 +208,7 @@ def test_a_second_signal_ends_the_service_at_once(server: ServerProcess, databas
         waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
         wait(lambda: execute(database_url, waiting))
         server.signal(signal.SIGTERM)
-        server.wait_logged("chatsvc.run: stopping")
+        server.wait_logged("chatsvc.serve: stopping")
         server.signal(signal.SIGTERM)
         assert ended(server, AT_ONCE_S) == 1
     visitor.join(LIMIT_S)

@@ -13,7 +13,7 @@ from chatsvc.database.connection import Session
 from chatsvc.doctor import bus, database, environment, mail, notices, secrets, stream
 from chatsvc.doctor.finding import Finding, fail, warn
 from chatsvc.postgres.manager import EmbeddedError, EmbeddedPostgres
-from chatsvc.run import first_line, is_hopeless, refusal
+from chatsvc.serve import first_line, is_hopeless, refusal
 
 
 def report(found: Iterable[Finding], *, as_json: bool) -> int:

@@ -217,7 +217,7 @@ def test_the_log_holds_requests_but_neither_queries_nor_tokens(server: ServerPro
     access = [message for name, message in entries if name == "chatsvc.access"]
     assert any(re.fullmatch(rf"200 GET /support_chat/messages \d+\.\d ms {request_id}", line) for line in access)
     assert any(line.startswith("401 GET /support_chat ") for line in access)
-    assert ("chatsvc.run", "stopped") in entries
+    assert ("chatsvc.serve", "stopped") in entries
     for private in ("PRIVATE", token, "alice", "127.0.0.1:"):
         assert private not in server.log
 
