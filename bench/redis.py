@@ -24,7 +24,17 @@ def redis_server(folder: Path) -> Iterator[tuple[str, int]]:
     if program is None:
         raise NoRedis("there is no redis-server (Debian and Ubuntu: apt-get install redis-server)")
     port = free_port()
-    command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+    command = [
+        program,
+        "--port",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--save",
+        "",
+        "--dir",
+        str(folder),
+    ]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         try:
             wait_until_listening(port)

@@ -5,9 +5,7 @@ from bench.postgres import connected
 LONG_EVERY = 100  # every hundredth chat has more than a page of messages …
 LONG_MESSAGES = 203
 SHORT_MESSAGES = 3  # … the others three: five a chat in the mean
-RARE_WORD = (
-    "rarity"  # in the texts of the first RARE_CHATS chats and the names of RARE_USERS users, whatever the size …
-)
+RARE_WORD = "rarity"  # in the texts of the first RARE_CHATS chats and the names of RARE_USERS users, whatever the size …
 RARE_CHATS, RARE_USERS = 200, 20  # … so 1,000 messages and some people are found by it
 TABLES = ("users", "support_chats", "support_messages")
 

@@ -47,8 +47,13 @@ class Service:
     staff_password: str
 
     def environment(self, port: int = 0) -> dict[str, str]:
-        own = {name: value for name, value in os.environ.items() if not name.startswith(self.prefix)}
-        return own | {f"{self.prefix}_{name}": value for name, value in {**self.options, "PORT": str(port)}.items()}
+        own = {
+            name: value for name, value in os.environ.items() if not name.startswith(self.prefix)
+        }
+        return own | {
+            f"{self.prefix}_{name}": value
+            for name, value in {**self.options, "PORT": str(port)}.items()
+        }
 
 
 def prepare_chatsvc(url: str, folder: Path, chats: int) -> Service:
@@ -90,7 +95,9 @@ def prepare_reference(url: str, chats: int, *, uvloop: bool) -> Service:
     claims = {"sub": STAFF, "aud": "chatsvc", "exp": int(time.time()) + TOKEN_S}
     options = {"DATABASE_URL": url, "SECRET": secret, "LOOP": "uvloop" if uvloop else "asyncio"}
     command = (sys.executable, "-m", "bench.reference")
-    return Service("reference", "REFERENCE", command, options, secret, jwt.encode(claims, secret), "")
+    return Service(
+        "reference", "REFERENCE", command, options, secret, jwt.encode(claims, secret), ""
+    )
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,23 @@ from chatsvc.bus.local import Bus, LocalBus
 from chatsvc.config.config import Config
 from chatsvc.database.threads import Database
 from chatsvc.events import ACCESS_TOPIC, Event
-from chatsvc.handlers import account, admin, assets, dashboard, demo, ops, search, stream, unsubscribe, user
+from chatsvc.handlers import (
+    account,
+    admin,
+    assets,
+    dashboard,
+    demo,
+    ops,
+    search,
+    stream,
+    unsubscribe,
+    user,
+)
 from chatsvc.handlers.access_log import log_request
 from chatsvc.handlers.base import BODY_MAX_BYTES, TooLargeHandler
 from chatsvc.handlers.openapi_document import describe
 from chatsvc.handlers.page import PageNotFoundHandler
-from chatsvc.handlers.services import Limits, Services
+from chatsvc.handlers.services import Services
 from chatsvc.mail.messages import Letters
 from chatsvc.mail.smtp import mailer_of
 from chatsvc.ops.metrics import Metrics
@@ -31,6 +42,7 @@ from chatsvc.ops.readiness import Readiness
 from chatsvc.ops.summary import Summary
 from chatsvc.pages.assets import Assets
 from chatsvc.pages.templates import load_templates
+from chatsvc.security.rate_limits import Limits
 from chatsvc.security.tokens import demo_secret
 from chatsvc.services.account import AccountService
 from chatsvc.services.chats import ChatService
@@ -56,12 +68,22 @@ BODY_LIMIT_S = 15.0
 REQUESTS_LIMIT_S = 10.0  # at stop: for running requests to end
 CLIENTS_LIMIT_S = 1.0  # at stop: for clients to send the rest of a request, or the first one, and to take an answer
 REQUESTS_POLL_S = 0.02
-DESCRIPTORS_RESERVED = 200  # of the process's limit: listening sockets, database, log, requests that are no streams
+DESCRIPTORS_RESERVED = (
+    200  # of the process's limit: listening sockets, database, log, requests that are no streams
+)
 
 ROUTES: list[Any] = [
-    *user.ROUTES, *admin.ROUTES, *stream.ROUTES, *dashboard.ROUTES, *search.ROUTES, *account.ROUTES, *demo.ROUTES, *assets.ROUTES, *ops.ROUTES,
+    *user.ROUTES,
+    *admin.ROUTES,
+    *stream.ROUTES,
+    *dashboard.ROUTES,
+    *search.ROUTES,
+    *account.ROUTES,
+    *demo.ROUTES,
+    *assets.ROUTES,
+    *ops.ROUTES,
     *unsubscribe.ROUTES,
-]  # fmt: skip
+]
 
 
 class WebApplication(Application):
@@ -84,7 +106,9 @@ class App:
         self.metrics = Metrics()
         self.languages = Languages()
         self.bus: Bus = make_bus(config, secret_key)
-        self.db = Database(database_url, on_commit=self.metrics.committed, on_doubt=self.bus.publish_missed)
+        self.db = Database(
+            database_url, on_commit=self.metrics.committed, on_doubt=self.bus.publish_missed
+        )
         self.chats = ChatService(
             self.db,
             self.bus.publish,
@@ -97,7 +121,8 @@ class App:
             self.db,
             self.bus.publish,
             secret_key=secret_key,
-            identity_secrets=config.identity_secrets or ((demo_secret(secret_key),) if config.demo else ()),
+            identity_secrets=config.identity_secrets
+            or ((demo_secret(secret_key),) if config.demo else ()),
             visitors=config.visitors,
             on_access_ended=self._access_ended,
         )
@@ -132,13 +157,23 @@ class App:
         self.readiness = Readiness(self.db, lambda: self.bus.trouble, lambda: self.notices.headline)
         self._running: set[RequestHandler] = set()
         self.metrics.gauge("chatsvc_open_streams", "Open streams", lambda: len(self.streams))
-        self.metrics.gauge("chatsvc_database_queue", "Reads and writes under way", lambda: self.db.in_flight)
         self.metrics.gauge(
-            "chatsvc_email_paused", "Whether no e-mail can be sent at all", lambda: self.notices.paused is not None
+            "chatsvc_database_queue", "Reads and writes under way", lambda: self.db.in_flight
         )
-        self.metrics.gauge("chatsvc_bus_up", "Whether events of other servers come", lambda: self.bus.trouble is None)
         self.metrics.gauge(
-            "chatsvc_catch_ups", "Times that streams were compared with the database", lambda: self.catch_up.rounds
+            "chatsvc_email_paused",
+            "Whether no e-mail can be sent at all",
+            lambda: self.notices.paused is not None,
+        )
+        self.metrics.gauge(
+            "chatsvc_bus_up",
+            "Whether events of other servers come",
+            lambda: self.bus.trouble is None,
+        )
+        self.metrics.gauge(
+            "chatsvc_catch_ups",
+            "Times that streams were compared with the database",
+            lambda: self.catch_up.rounds,
         )
         self.web = WebApplication(
             ROUTES,
@@ -165,13 +200,19 @@ class App:
             stack.callback(self.identity.close)
             self.bus.subscribe(ACCESS_TOPIC)
             await self.bus.start(self._deliver, self.catch_up.missed)
-            stack.push_async_callback(self.bus.close)  # after the database: what it commits last is published too
+            stack.push_async_callback(
+                self.bus.close
+            )  # after the database: what it commits last is published too
             await self.db.start()
             stack.push_async_callback(self.db.stop)
             stack.push_async_callback(self.notices.stop)
             await self.streams.start()
             stack.push_async_callback(self.streams.stop)
-            for rhythm in (self.metrics.watch_loop(), self.catch_up.run(), Summary(self.metrics).run()):
+            for rhythm in (
+                self.metrics.watch_loop(),
+                self.catch_up.run(),
+                Summary(self.metrics).run(),
+            ):
                 stack.callback(asyncio.create_task(rhythm).cancel)
             sockets = sockets or listen(self.config.host, self.config.port)
             await self.notices.start()  # not before it is known that this process serves
@@ -195,13 +236,18 @@ class App:
         """
         loop = asyncio.get_running_loop()
         began = loop.time()
-        while left := max(self.server.close_idle(patient=loop.time() < began + CLIENTS_LIMIT_S), len(self._running)):
+        while left := max(
+            self.server.close_idle(patient=loop.time() < began + CLIENTS_LIMIT_S),
+            len(self._running),
+        ):
             if loop.time() >= began + REQUESTS_LIMIT_S:
                 break
             await asyncio.sleep(REQUESTS_POLL_S)
         if left:
             log.warning("%d requests did not end within %.0f s", left, REQUESTS_LIMIT_S)
-        await asyncio.gather(*(connection.close() for connection in tuple(self.server._connections)))
+        await asyncio.gather(
+            *(connection.close() for connection in tuple(self.server._connections))
+        )
 
     def _services(self) -> Services:
         config = self.config
@@ -211,12 +257,14 @@ class App:
             search=SearchService(self.db),
             identity=self.identity,
             notices=self.notices,
-            account=AccountService(self.db, self.identity, self.languages.names, self._access_ended),
+            account=AccountService(
+                self.db, self.identity, self.languages.names, self._access_ended
+            ),
             streams=self.streams,
             assets=self._assets,
             templates=self._templates,
             languages=self.languages,
-            limits=Limits.of(config),
+            limits=Limits.from_config(config),
             metrics=self.metrics,
             readiness=self.readiness,
             trusted_proxies=parse_networks(config.trusted_proxies),
@@ -245,7 +293,12 @@ class App:
 
     def _stream_closed(self, subscriber: Subscriber, age_s: float) -> None:
         self.metrics.streams_closed.labels(subscriber.reason or "gone").inc()
-        log.info("stream closed: %s after %.0f s %s", subscriber.reason, age_s, subscriber.subscription.request_id)
+        log.info(
+            "stream closed: %s after %.0f s %s",
+            subscriber.reason,
+            age_s,
+            subscriber.subscription.request_id,
+        )
 
 
 def make_bus(config: Config, secret_key: bytes) -> Bus:

@@ -45,9 +45,12 @@ class CommandError(Exception):
 
 def build_parser() -> argparse.ArgumentParser:
     """Every command with its options; README.md and a test hold the same list."""
-    program = "server.py" if sys.argv[0].endswith("server.py") else "chatsvc"  # in a checkout, and installed
+    program = (
+        "server.py" if sys.argv[0].endswith("server.py") else "chatsvc"
+    )  # in a checkout, and installed
     parser = argparse.ArgumentParser(
-        prog=program, description="chatsvc, a support chat to host yourself. Options come from CHATSVC_* variables."
+        prog=program,
+        description="chatsvc, a support chat to host yourself. Options come from CHATSVC_* variables.",
     )
     parser.add_argument("--version", action="version", version=f"chatsvc {__version__}")
     parser.set_defaults(run=serve)
@@ -57,7 +60,10 @@ def build_parser() -> argparse.ArgumentParser:
     add("migrate", help="bring the schema up to date and end").set_defaults(run=_migrate)
     _add_staff_commands(add)
     _add_identity_token(add)
-    test = add("test-email", help="send an e-mail to see whether that works, and say what the mail server answers")
+    test = add(
+        "test-email",
+        help="send an e-mail to see whether that works, and say what the mail server answers",
+    )
     test.add_argument("email", metavar="EMAIL", type=_text)
     test.set_defaults(run=_test_email)
     doctor = add("doctor", help="check configuration, database, secrets, mail and streams")
@@ -70,20 +76,33 @@ def _add_staff_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     admin = add("create-admin", help="create or update a staff account")
     admin.add_argument("email", metavar="EMAIL", type=_text)
     admin.add_argument("--name", metavar="NAME", type=_text, help="shown to colleagues")
-    admin.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
+    admin.add_argument(
+        "--password-stdin", action="store_true", help="read the password from standard input"
+    )
     admin.set_defaults(run=_create_admin)
-    staff = add("staff-token", help="print a new token for scripts of a staff member, once; or revoke them all")
+    staff = add(
+        "staff-token",
+        help="print a new token for scripts of a staff member, once; or revoke them all",
+    )
     staff.add_argument("email", metavar="EMAIL", type=_text)
-    staff.add_argument("--revoke", action="store_true", help="end all tokens of this account; makes no new one")
+    staff.add_argument(
+        "--revoke", action="store_true", help="end all tokens of this account; makes no new one"
+    )
     staff.set_defaults(run=_staff_token)
 
 
 def _add_identity_token(add: Callable[..., argparse.ArgumentParser]) -> None:
-    identity = add("identity-token", help="print an identity token as a host application would sign it")
-    identity.add_argument("--sub", required=True, metavar="ID", type=_text, help="the host application's user id")
+    identity = add(
+        "identity-token", help="print an identity token as a host application would sign it"
+    )
+    identity.add_argument(
+        "--sub", required=True, metavar="ID", type=_text, help="the host application's user id"
+    )
     identity.add_argument("--email", metavar="E", type=_text)
     identity.add_argument("--name", metavar="N", type=_text)
-    identity.add_argument("--ttl", type=int, default=3600, metavar="SECONDS", help="1 to 86400 (default 3600)")
+    identity.add_argument(
+        "--ttl", type=int, default=3600, metavar="SECONDS", help="1 to 86400 (default 3600)"
+    )
     identity.set_defaults(run=_identity_token)
 
 
@@ -104,7 +123,10 @@ def main(argv: list[str] | None = None) -> int:
     except DomainError as error:
         print(f"chatsvc: {error.detail}", file=sys.stderr)
     except (peewee.PeeweeException, psycopg2.Error) as error:
-        print(f"chatsvc: the database: {first_line(error)}; the command `doctor` says more", file=sys.stderr)
+        print(
+            f"chatsvc: the database: {first_line(error)}; the command `doctor` says more",
+            file=sys.stderr,
+        )
     except EOFError:
         print("chatsvc: nothing was entered", file=sys.stderr)
     except KeyboardInterrupt:
@@ -160,7 +182,9 @@ def _password(from_stdin: bool) -> tuple[str, bool]:
         return secrets.token_urlsafe(12), True
     password = _read_password() if from_stdin else getpass.getpass("Password: ")
     if not MIN_CHARS <= len(password) <= MAX_CHARS:
-        raise CommandError(f"the password has {len(password)} characters; {MIN_CHARS} to {MAX_CHARS} would be right")
+        raise CommandError(
+            f"the password has {len(password)} characters; {MIN_CHARS} to {MAX_CHARS} would be right"
+        )
     if not from_stdin and getpass.getpass("Once more: ") != password:
         raise CommandError("the two passwords differ")
     return password, False
@@ -179,7 +203,10 @@ def _staff_token(config: Config, arguments: argparse.Namespace) -> None:
         with _transaction(config) as session:
             revoked = people.revoke_staff_tokens(session, arguments.email)
         tell_servers(config)
-        print(f"revoked {revoked} staff token{'' if revoked == 1 else 's'} of {arguments.email}", file=sys.stderr)
+        print(
+            f"revoked {revoked} staff token{'' if revoked == 1 else 's'} of {arguments.email}",
+            file=sys.stderr,
+        )
         return
     token = tokens.new_secret(tokens.STAFF_PREFIX)
     with _transaction(config) as session:
@@ -190,23 +217,31 @@ def _staff_token(config: Config, arguments: argparse.Namespace) -> None:
 def _identity_token(config: Config, arguments: argparse.Namespace) -> None:
     secrets_known = config.identity_secrets
     if not secrets_known and config.demo:
-        secrets_known = (tokens.demo_secret(config.secret_key or load_or_create_secret(config.data_dir)),)
+        secrets_known = (
+            tokens.demo_secret(config.secret_key or load_or_create_secret(config.data_dir)),
+        )
     if not secrets_known:
         raise CommandError(
             "identity-token: CHATSVC_IDENTITY_SECRETS is not set; set it to what the host application signs with, "
             "or CHATSVC_DEMO=on beside `make run`"
         )
     if not 1 <= len(arguments.sub) <= 255:
-        raise CommandError(f"identity-token: --sub has {len(arguments.sub)} characters; 1 to 255 would be right")
+        raise CommandError(
+            f"identity-token: --sub has {len(arguments.sub)} characters; 1 to 255 would be right"
+        )
     longest = int(tokens.MAX_LIFETIME.total_seconds())
     if not 1 <= arguments.ttl <= longest:
-        raise CommandError(f"identity-token: --ttl is {arguments.ttl}; 1 to {longest} seconds would be right")
+        raise CommandError(
+            f"identity-token: --ttl is {arguments.ttl}; 1 to {longest} seconds would be right"
+        )
     email = clean_email(arguments.email)
     token = tokens.sign_identity(
         secrets_known[0], sub=arguments.sub, email=email, name=arguments.name, ttl_s=arguments.ttl
     )
     if len(token) > tokens.MAX_TOKEN_BYTES:
-        raise CommandError(f"identity-token: the token has {len(token)} bytes; {tokens.MAX_TOKEN_BYTES} are accepted")
+        raise CommandError(
+            f"identity-token: the token has {len(token)} bytes; {tokens.MAX_TOKEN_BYTES} are accepted"
+        )
     print(token)
 
 

@@ -23,7 +23,11 @@ class DomainError(Exception):
     title = "Internal error"
 
     def __init__(
-        self, detail: str = "", *, errors: tuple[FieldError, ...] = (), retry_after_s: float | None = None
+        self,
+        detail: str = "",
+        *,
+        errors: tuple[FieldError, ...] = (),
+        retry_after_s: float | None = None,
     ) -> None:
         super().__init__(detail or self.title)
         self.detail = detail or self.title
@@ -75,7 +79,9 @@ class Unprocessable(DomainError):
     status, code, title = 422, "unprocessable", "The body is not acceptable"
 
     @classmethod
-    def field(cls, field: str, detail: str, reason: str = "unprocessable", limit: int | None = None) -> "Unprocessable":
+    def field(
+        cls, field: str, detail: str, reason: str = "unprocessable", limit: int | None = None
+    ) -> "Unprocessable":
         """The usual case: one field, one reason."""
         return cls(f"{field}: {detail}", errors=(FieldError(field, detail, reason, limit),))
 

@@ -3,9 +3,7 @@
 import msgspec
 
 STAFF_TOPIC = "staff"
-ACCESS_TOPIC = (
-    "access"  # between processes: the frame is the id of a staff session or token that was ended, or empty: any of them
-)
+ACCESS_TOPIC = "access"  # between processes: the frame is the id of a staff session or token that was ended, or empty: any of them
 _CHAT_PREFIX = "chat:"
 
 _encoder = msgspec.json.Encoder()

@@ -39,9 +39,14 @@ DATABASE_RETRY_S = 2.0
 # carries no SQLSTATE. A server that says it in another language is asked again until DATABASE_WAIT_S, no more.
 HOPELESS_CLASSES = ("28", "3D", "42")
 HOPELESS_TEXTS = (
-    "authentication failed", "does not exist", "no pg_hba.conf entry", "no password supplied",
-    "not permitted to log in", "permission denied for database", "does not support SSL",
-)  # fmt: skip
+    "authentication failed",
+    "does not exist",
+    "no pg_hba.conf entry",
+    "no password supplied",
+    "not permitted to log in",
+    "permission denied for database",
+    "does not support SSL",
+)
 DEMO_STAFF = "staff@example.com"
 
 
@@ -121,7 +126,9 @@ def is_hopeless(error: Exception) -> bool:
     """Whether the database would refuse the next try too."""
     if not isinstance(error, psycopg2.Error) and not isinstance(error.__context__, psycopg2.Error):
         return True
-    return sqlstate(error).startswith(HOPELESS_CLASSES) or any(text in str(error) for text in HOPELESS_TEXTS)
+    return sqlstate(error).startswith(HOPELESS_CLASSES) or any(
+        text in str(error) for text in HOPELESS_TEXTS
+    )
 
 
 def first_line(error: Exception) -> str:
@@ -149,12 +156,17 @@ def _create_demo_staff(url: str) -> str | None:
 async def _serve(app: App, url: str, sockets: list[socket.socket], signals: Signals) -> None:
     stop, loop, supervisor = asyncio.Event(), asyncio.get_running_loop(), Supervisor(os.environ)
     signals.stop = lambda: loop.call_soon_threadsafe(stop.set)
-    signals.hang_up = lambda: loop.call_soon_threadsafe(log.info, "SIGHUP: nothing is read again; a restart does that")
+    signals.hang_up = lambda: loop.call_soon_threadsafe(
+        log.info, "SIGHUP: nothing is read again; a restart does that"
+    )
     try:
         for address in [one.getsockname() for one in await app.start(sockets)]:
             log.info("listening on %s port %d", *address[:2])
         if app.config.demo:
-            print(_welcome(app.config.public_url, await asyncio.to_thread(_create_demo_staff, url)), flush=True)
+            print(
+                _welcome(app.config.public_url, await asyncio.to_thread(_create_demo_staff, url)),
+                flush=True,
+            )
         gc.freeze()  # what is there now stays: looking through it for garbage held the loop for some 50 ms each time
         supervisor.ready()
         watch = asyncio.create_task(supervisor.watch())
@@ -174,5 +186,10 @@ def _welcome(public_url: str, password: str | None) -> str:
         staff = [f"Staff:      {DEMO_STAFF}", f"Password:   {password}   (shown this once)"]
     else:
         command = f"{os.path.relpath(sys.executable)} {sys.argv[0]} create-admin {DEMO_STAFF}"
-        staff = ["Staff:      as shown at the first start", f"            a new password: {command}"]
-    return "\n".join(["", f"Demo page:  {public_url}/demo", f"Dashboard:  {public_url}/dashboard", *staff, ""])
+        staff = [
+            "Staff:      as shown at the first start",
+            f"            a new password: {command}",
+        ]
+    return "\n".join(
+        ["", f"Demo page:  {public_url}/demo", f"Dashboard:  {public_url}/dashboard", *staff, ""]
+    )

@@ -72,7 +72,9 @@ def make_service(io_loop: IOLoop, database_url: str, tmp_path: Path) -> Iterator
     started: list[Service] = []
 
     def make(**changes: Any) -> Service:
-        service = Service(make_config(tmp_path, **changes), changes.pop("database_url", None) or database_url)
+        service = Service(
+            make_config(tmp_path, **changes), changes.pop("database_url", None) or database_url
+        )
         io_loop.run_sync(service.start)
         started.append(service)
         return service
@@ -111,6 +113,7 @@ def expected_log(caplog: pytest.LogCaptureFixture) -> Iterator[list[str]]:
     unexpected = [
         record.getMessage()
         for record in records
-        if record.levelno >= logging.WARNING and not any(text in record.getMessage() for text in expected)
+        if record.levelno >= logging.WARNING
+        and not any(text in record.getMessage() for text in expected)
     ]
     assert not unexpected, f"unexpected log lines: {unexpected}"

@@ -25,7 +25,15 @@ from tests.support.postgres import Cluster, execute, with_database
 from tests.support.process import ROOT, ServerProcess
 from tests.support.service import IDENTITY_SECRET, SECRET_KEY, Service, make_config
 
-COMMANDS = {"serve", "migrate", "create-admin", "staff-token", "identity-token", "test-email", "doctor"}
+COMMANDS = {
+    "serve",
+    "migrate",
+    "create-admin",
+    "staff-token",
+    "identity-token",
+    "test-email",
+    "doctor",
+}
 READ_LIMIT_BYTES = 65_536
 
 
@@ -39,7 +47,9 @@ def empty_url(cluster: Cluster) -> Iterator[str]:
 
 
 @pytest.fixture
-def command(server: ServerProcess, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+def command(
+    server: ServerProcess, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Command:
     return Command(server.environment, monkeypatch, capsys)
 
 
@@ -63,12 +73,23 @@ def test_help_names_every_command(command: Command) -> None:
         (["frobnicate"], "invalid choice: 'frobnicate'"),
         (["migrate", "--port"], "unrecognized arguments: --port"),
         (["create-admin"], "the following arguments are required: EMAIL"),
-        (["identity-token", "--email", "a@b.example"], "the following arguments are required: --sub"),
-        (["identity-token", "--sub", "1", "--ttl", "soon"], "argument --ttl: invalid int value: 'soon'"),
-        (["create-admin", "a@b.example", "--name", "\udce9"], "argument --name: holds bytes that are not UTF-8"),
+        (
+            ["identity-token", "--email", "a@b.example"],
+            "the following arguments are required: --sub",
+        ),
+        (
+            ["identity-token", "--sub", "1", "--ttl", "soon"],
+            "argument --ttl: invalid int value: 'soon'",
+        ),
+        (
+            ["create-admin", "a@b.example", "--name", "\udce9"],
+            "argument --name: holds bytes that are not UTF-8",
+        ),
     ],
 )
-def test_a_wrong_command_line_ends_with_usage(command: Command, arguments: list[str], message: str) -> None:
+def test_a_wrong_command_line_ends_with_usage(
+    command: Command, arguments: list[str], message: str
+) -> None:
     done = command(*arguments)
     assert done.status == 2 and done.stdout == ""
     assert done.stderr.startswith("usage: chatsvc") and message in done.stderr
@@ -78,7 +99,9 @@ def test_a_wrong_command_line_ends_with_usage(command: Command, arguments: list[
 
 
 def test_an_identity_token_is_printed_alone(command: Command) -> None:
-    done = command("identity-token", "--sub", "42", "--email", "a@b.example", "--name", "Åsa", "--ttl", "60")
+    done = command(
+        "identity-token", "--sub", "42", "--email", "a@b.example", "--name", "Åsa", "--ttl", "60"
+    )
     assert done.status == 0 and done.stderr == ""
     (token,) = done.stdout.splitlines()
     claims = tokens.decode_identity(token, (IDENTITY_SECRET,))
@@ -95,12 +118,24 @@ def test_in_demo_mode_the_services_own_secret_signs(command: Command) -> None:
     ("arguments", "message"),
     [
         (["--sub", ""], "identity-token: --sub has 0 characters; 1 to 255 would be right"),
-        (["--sub", "1", "--ttl", "0"], "identity-token: --ttl is 0; 1 to 86400 seconds would be right"),
-        (["--sub", "1", "--ttl", "86401"], "identity-token: --ttl is 86401; 1 to 86400 seconds would be right"),
-        (["--sub", "1", "--email", "nobody"], "email: 'nobody' is no e-mail address; one like name@example.com would be"),
-        (["--sub", "1", "--name", "n" * 4000], "identity-token: the token has 5509 bytes; 4096 are accepted"),
+        (
+            ["--sub", "1", "--ttl", "0"],
+            "identity-token: --ttl is 0; 1 to 86400 seconds would be right",
+        ),
+        (
+            ["--sub", "1", "--ttl", "86401"],
+            "identity-token: --ttl is 86401; 1 to 86400 seconds would be right",
+        ),
+        (
+            ["--sub", "1", "--email", "nobody"],
+            "email: 'nobody' is no e-mail address; one like name@example.com would be",
+        ),
+        (
+            ["--sub", "1", "--name", "n" * 4000],
+            "identity-token: the token has 5509 bytes; 4096 are accepted",
+        ),
     ],
-)  # fmt: skip
+)
 def test_an_identity_token_that_would_be_refused_is_not_printed(
     command: Command, arguments: list[str], message: str
 ) -> None:
@@ -115,7 +150,9 @@ def test_without_a_secret_there_is_no_identity_token(command: Command) -> None:
 # ---- create-admin ----
 
 
-async def test_without_a_terminal_a_password_is_made_and_printed_once(service: Service, server: ServerProcess) -> None:
+async def test_without_a_terminal_a_password_is_made_and_printed_once(
+    service: Service, server: ServerProcess
+) -> None:
     done = await process(server, "create-admin", "boss@example.com", "--name", "The Boss")
     assert done.status == 0 and done.stderr == "created the staff account boss@example.com\n"
     (password,) = done.stdout.splitlines()
@@ -125,19 +162,31 @@ async def test_without_a_terminal_a_password_is_made_and_printed_once(service: S
     assert rows == [("The Boss", "staff")]
 
 
-async def test_a_new_password_ends_the_sessions_of_the_account_only(service: Service, server: ServerProcess) -> None:
+async def test_a_new_password_ends_the_sessions_of_the_account_only(
+    service: Service, server: ServerProcess
+) -> None:
     for email in ("boss@example.com", "other@example.com"):
         await service.create_staff(email)
     boss, other = await service.login("boss@example.com"), await service.login("other@example.com")
     done = await process(
-        server, "create-admin", "Boss@example.com", "--password-stdin", stdin="another long password\n"
+        server,
+        "create-admin",
+        "Boss@example.com",
+        "--password-stdin",
+        stdin="another long password\n",
     )
     assert (done.status, done.stdout) == (0, "")
     assert done.stderr == "updated the staff account Boss@example.com\n"
     assert (await service.get("/dashboard", cookies=boss)).status == 302
     assert (await service.get("/dashboard", cookies=other)).status == 200
-    form = {"email": "boss@example.com", "password": "correct horse battery", "_xsrf": boss["_xsrf"]}
-    assert (await service.request("POST", "/login", form=form, cookies={"_xsrf": boss["_xsrf"]})).status == 401
+    form = {
+        "email": "boss@example.com",
+        "password": "correct horse battery",
+        "_xsrf": boss["_xsrf"],
+    }
+    assert (
+        await service.request("POST", "/login", form=form, cookies={"_xsrf": boss["_xsrf"]})
+    ).status == 401
     await service.login("boss@example.com", "another long password")
     assert execute(service.database_url, "SELECT count(*) FROM users") == [(2,)]
 
@@ -151,15 +200,24 @@ async def test_a_new_password_ends_the_sessions_of_the_account_only(service: Ser
         (b"longer than ten \xff\n", "the password on standard input is not UTF-8"),
     ],
 )
-def test_a_password_that_does_not_fit_is_refused(command: Command, stdin: bytes, message: str) -> None:
-    assert command("create-admin", "a@b.example", "--password-stdin", stdin=stdin).refusal() == message
+def test_a_password_that_does_not_fit_is_refused(
+    command: Command, stdin: bytes, message: str
+) -> None:
+    assert (
+        command("create-admin", "a@b.example", "--password-stdin", stdin=stdin).refusal() == message
+    )
 
 
-def test_an_address_or_name_that_does_not_fit_is_refused(command: Command, database_url: str) -> None:
+def test_an_address_or_name_that_does_not_fit_is_refused(
+    command: Command, database_url: str
+) -> None:
     assert "no e-mail address" in command("create-admin", "nobody").refusal()
     assert command("create-admin", "").refusal() == "create-admin: EMAIL is empty"
     assert "control character" in command("create-admin", "a@b.example", "--name", "a\nb").refusal()
-    assert "--name has 256 characters" in command("create-admin", "a@b.example", "--name", "x" * 256).refusal()
+    assert (
+        "--name has 256 characters"
+        in command("create-admin", "a@b.example", "--name", "x" * 256).refusal()
+    )
     assert execute(database_url, "SELECT count(*) FROM users") == [(0,)]
 
 
@@ -168,13 +226,17 @@ def test_without_standard_input_a_password_is_made(command: Command) -> None:
     assert done.status == 0 and len(done.stdout.strip()) >= MIN_CHARS
 
 
-def test_a_terminal_is_asked_twice_and_shows_nothing(server: ServerProcess, database_url: str) -> None:
+def test_a_terminal_is_asked_twice_and_shows_nothing(
+    server: ServerProcess, database_url: str
+) -> None:
     status, shown = on_terminal(server, ["a long password", "a long password"])
     assert status == 0 and "a long password" not in shown
     assert "Password: " in shown and "Once more: " in shown and "created the staff account" in shown
     status, shown = on_terminal(server, ["a long password", "a wrong password"])
     assert status == 1 and "chatsvc: the two passwords differ" in shown
-    assert execute(database_url, "SELECT count(*) FROM users WHERE password_hash LIKE '$argon2id$%%'") == [(1,)]
+    assert execute(
+        database_url, "SELECT count(*) FROM users WHERE password_hash LIKE '$argon2id$%%'"
+    ) == [(1,)]
 
 
 def on_terminal(server: ServerProcess, lines: list[str]) -> tuple[int, str]:
@@ -182,8 +244,13 @@ def on_terminal(server: ServerProcess, lines: list[str]) -> tuple[int, str]:
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "server.py"), "create-admin", "boss@example.com"],
-        env=server.environment, cwd=ROOT, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
-    )  # fmt: skip
+        env=server.environment,
+        cwd=ROOT,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
     os.close(theirs)
     shown = ""
     try:
@@ -204,7 +271,9 @@ def on_terminal(server: ServerProcess, lines: list[str]) -> tuple[int, str]:
 # ---- staff-token, migrate ----
 
 
-async def test_a_staff_token_is_printed_alone_and_works(service: Service, server: ServerProcess) -> None:
+async def test_a_staff_token_is_printed_alone_and_works(
+    service: Service, server: ServerProcess
+) -> None:
     await service.create_staff("boss@example.com")
     done = await process(server, "staff-token", "BOSS@example.com")
     assert done.status == 0 and done.stderr == ""
@@ -214,12 +283,20 @@ async def test_a_staff_token_is_printed_alone_and_works(service: Service, server
     assert stored == [(tokens.hash_token(token),)]
 
 
-async def test_revoked_staff_tokens_are_refused_at_once(service: Service, server: ServerProcess) -> None:
+async def test_revoked_staff_tokens_are_refused_at_once(
+    service: Service, server: ServerProcess
+) -> None:
     """Two tokens of one account and one of a colleague: a leaked one must be ended without touching the password."""
-    leaked, other = await service.staff_token("boss@example.com"), await service.staff_token("sam@example.com")
+    leaked, other = (
+        await service.staff_token("boss@example.com"),
+        await service.staff_token("sam@example.com"),
+    )
     await process(server, "staff-token", "boss@example.com")
     done = await process(server, "staff-token", "Boss@example.com", "--revoke")
-    assert (done.status, done.stdout) == (0, "") and done.stderr == "revoked 2 staff tokens of Boss@example.com\n"
+    assert (done.status, done.stdout) == (
+        0,
+        "",
+    ) and done.stderr == "revoked 2 staff tokens of Boss@example.com\n"
     assert (await service.get("/admin/chats", leaked)).status == 401
     assert (await service.get("/admin/chats", other)).status == 200
     unknown = await process(server, "staff-token", "nobody@example.com", "--revoke")
@@ -263,7 +340,9 @@ def test_commands_work_beside_a_running_server_and_without_one(tmp_path: Path) -
     finally:
         server.close()
     with pytest.raises(psycopg2.OperationalError):  # the command stopped what it started
-        psycopg2.connect(host=str(tmp_path / "postgres" / "cluster"), dbname="chatsvc", user="chatsvc")
+        psycopg2.connect(
+            host=str(tmp_path / "postgres" / "cluster"), dbname="chatsvc", user="chatsvc"
+        )
 
 
 # ---- test-email ----
@@ -281,8 +360,12 @@ async def test_a_test_e_mail_says_what_the_mail_server_answered(server: ServerPr
         assert refused == f"test-email: 127.0.0.1 port {mails.port}: 550 5.1.1 unknown"
         server.environment["CHATSVC_SMTP_URL"] = mails.url.replace("//", "//me:wrong@")
         refused = (await process(server, "test-email", "me@example.com")).refusal()
-        assert refused.startswith("test-email: the mail server refuses user and password: 127.0.0.1 port ")
-        assert "535" in refused and "wrong" not in refused and "correct user and password" in refused
+        assert refused.startswith(
+            "test-email: the mail server refuses user and password: 127.0.0.1 port "
+        )
+        assert (
+            "535" in refused and "wrong" not in refused and "correct user and password" in refused
+        )
 
 
 @pytest.mark.parametrize(
@@ -290,8 +373,20 @@ async def test_a_test_e_mail_says_what_the_mail_server_answered(server: ServerPr
     [
         ("smtp", "", "", "offers no STARTTLS", "?tls=off"),
         ("smtps", "", "", "WRONG_VERSION_NUMBER", "smtp:// is for STARTTLS"),
-        ("smtp", "?tls=off", "550 5.7.1 not yours", "550 5.7.1 not yours", "CHATSVC_MAIL_FROM, now support@localhost"),
-        ("smtp", "?tls=off", "530 5.7.0 no", "530 5.7.0 no", "user and password in CHATSVC_SMTP_URL"),
+        (
+            "smtp",
+            "?tls=off",
+            "550 5.7.1 not yours",
+            "550 5.7.1 not yours",
+            "CHATSVC_MAIL_FROM, now support@localhost",
+        ),
+        (
+            "smtp",
+            "?tls=off",
+            "530 5.7.0 no",
+            "530 5.7.0 no",
+            "user and password in CHATSVC_SMTP_URL",
+        ),
     ],
 )
 async def test_a_test_e_mail_that_cannot_be_sent_says_which_option_to_change(
@@ -315,8 +410,13 @@ async def test_a_test_e_mail_waits_no_minute_for_a_greeting(
             await asyncio.wait_for(cli._send_test(config, "me@example.com"), 10)
 
 
-async def test_without_a_mail_server_a_test_e_mail_is_a_file(server: ServerProcess, tmp_path: Path) -> None:
+async def test_without_a_mail_server_a_test_e_mail_is_a_file(
+    server: ServerProcess, tmp_path: Path
+) -> None:
     done = await process(server, "test-email", "me@example.com")
     [file] = (tmp_path / "mail").iterdir()
     assert done == Done(0, f"written to {file}\n", "")
-    assert "is no e-mail address" in (await process(server, "test-email", "a@b.example, c@d.example")).refusal()
+    assert (
+        "is no e-mail address"
+        in (await process(server, "test-email", "a@b.example, c@d.example")).refusal()
+    )

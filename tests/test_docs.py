@@ -28,7 +28,9 @@ def read(name: str) -> str:
 def anchors(text: str) -> set[str]:
     """The #fragments of a document's headings, as code hosts make them."""
     headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+    return {
+        re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings
+    }
 
 
 def commands() -> Iterator[tuple[str, argparse.ArgumentParser]]:
@@ -37,7 +39,9 @@ def commands() -> Iterator[tuple[str, argparse.ArgumentParser]]:
             yield from action.choices.items()
 
 
-def catalogue(kind: type[errors.DomainError] = errors.DomainError) -> Iterator[type[errors.DomainError]]:
+def catalogue(
+    kind: type[errors.DomainError] = errors.DomainError,
+) -> Iterator[type[errors.DomainError]]:
     for error in kind.__subclasses__():
         yield error
         yield from catalogue(error)
@@ -70,19 +74,29 @@ def test_the_readmes_token_is_one_that_is_accepted() -> None:
 
 def test_the_architecture_holds_the_error_catalogue() -> None:
     rows = {(error.status, error.code, error.title) for error in catalogue()}
-    found = re.findall(r"^\| (\d{3}) \| `([a-z-]+)` \| (.*) \|$", read("ARCHITECTURE.md"), re.MULTILINE)
+    found = re.findall(
+        r"^\| (\d{3}) \| `([a-z-]+)` \| (.*) \|$", read("ARCHITECTURE.md"), re.MULTILINE
+    )
     assert {(int(status), code, title) for status, code, title in found} == rows
 
 
 def test_the_architecture_names_every_event_with_its_fields() -> None:
-    rows = [row for row in read("ARCHITECTURE.md").splitlines() if re.match(r"\| (chat|staff|all) \|", row)]
-    structs = [kind for kind in vars(wire).values() if isinstance(kind, type) and issubclass(kind, Struct)]
+    rows = [
+        row
+        for row in read("ARCHITECTURE.md").splitlines()
+        if re.match(r"\| (chat|staff|all) \|", row)
+    ]
+    structs = [
+        kind for kind in vars(wire).values() if isinstance(kind, type) and issubclass(kind, Struct)
+    ]
     events = [struct for struct in structs if struct.__name__.endswith("Event")]
     assert len(rows) == len(events) > 0
     for event in events:
         name = event.__struct_config__.tag or event.__name__.removesuffix("Event").lower()
         fields = event.__struct_fields__
-        assert any(f"`{name}`" in row and all(f"`{field}`" in row for field in fields) for row in rows), name
+        assert any(
+            f"`{name}`" in row and all(f"`{field}`" in row for field in fields) for row in rows
+        ), name
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

@@ -11,7 +11,11 @@ CATALOGUE = {400, 401, 403, 404, 405, 409, 413, 415, 422, 429, 503}
 
 
 def kinds() -> list[type[DomainError]]:
-    found = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, DomainError)]
+    found = [
+        kind
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, DomainError)
+    ]
     return [kind for kind in found if kind is not DomainError]
 
 
@@ -21,7 +25,9 @@ def test_the_catalogue_holds_every_status_of_the_contract_and_500() -> None:
 
 def test_codes_are_stable_names_and_titles_are_sentences() -> None:
     codes = [kind.code for kind in kinds()]
-    assert len(set(codes)) == len(codes) and all(code.islower() and " " not in code for code in codes)
+    assert len(set(codes)) == len(codes) and all(
+        code.islower() and " " not in code for code in codes
+    )
     assert all(kind.title and kind.title[0].isupper() for kind in kinds())
 
 
@@ -41,12 +47,24 @@ def test_a_field_error_names_the_field_twice() -> None:
 @pytest.mark.parametrize(
     ("raised", "status"),
     [
-        (errors.Conflict("x"), 409), (errors.TokenExpired(), 401), (HTTPError(403, "xsrf: secret reason"), 403), (HTTPError(404), 404),
-        (HTTPError(405), 405), (HTTPError(413), 413), (HTTPError(418), 400), (HTTPError(500, "SELECT 1"), 500), (HTTPError(502), 500),
-        (MissingArgumentError("name"), 400), (ValueError("/etc/passwd"), 500), (KeyError("SELECT"), 500), (None, 500),
+        (errors.Conflict("x"), 409),
+        (errors.TokenExpired(), 401),
+        (HTTPError(403, "xsrf: secret reason"), 403),
+        (HTTPError(404), 404),
+        (HTTPError(405), 405),
+        (HTTPError(413), 413),
+        (HTTPError(418), 400),
+        (HTTPError(500, "SELECT 1"), 500),
+        (HTTPError(502), 500),
+        (MissingArgumentError("name"), 400),
+        (ValueError("/etc/passwd"), 500),
+        (KeyError("SELECT"), 500),
+        (None, 500),
     ],
-)  # fmt: skip
-def test_whatever_is_raised_becomes_one_of_the_catalogue(raised: BaseException | None, status: int) -> None:
+)
+def test_whatever_is_raised_becomes_one_of_the_catalogue(
+    raised: BaseException | None, status: int
+) -> None:
     error = BaseHandler.as_domain_error(500, raised)
     assert error.status == status
     if not isinstance(raised, DomainError):

@@ -28,7 +28,11 @@ def apply_to_chat(chat: State, event: State) -> None:
     elif event["type"] == "messages_read":
         chat["read_up_to"] = event["read_up_to"]
         for message in chat["messages"]:
-            if message["sender_type"] == "admin" and message["seq"] <= event["read_up_to"] and not message["read_at"]:
+            if (
+                message["sender_type"] == "admin"
+                and message["seq"] <= event["read_up_to"]
+                and not message["read_at"]
+            ):
                 message["read_at"] = event["read_at"]
                 chat["unread_count"] -= 1
     elif event["type"] == "admin_viewed":
@@ -47,10 +51,15 @@ def apply_to_list(items: State, event: State) -> None:
         item, message = items.get(event["chat_id"]), event["message"]
         if item is not None:
             item |= {
-                "user_email": event["user_email"], "user_name": event["user_name"], "last_message_sender": "user",
-                "last_message_at": message["created_at"], "last_message_preview": message["content"][:100],
-                "message_count": message["seq"], "unread": True, "archived": False,
-            }  # fmt: skip
+                "user_email": event["user_email"],
+                "user_name": event["user_name"],
+                "last_message_sender": "user",
+                "last_message_at": message["created_at"],
+                "last_message_preview": message["content"][:100],
+                "message_count": message["seq"],
+                "unread": True,
+                "archived": False,
+            }
     else:
         raise AssertionError(f"unexpected {event}")
 
@@ -97,7 +106,10 @@ class Stage:
         return {**chat, "read_up_to": state["read_up_to"], "viewed_up_to": state["viewed_up_to"]}
 
     async def list_snapshot(self) -> State:
-        both = [await self.service.get(f"/admin/chats?archived={which}", self.staff) for which in ("false", "true")]
+        both = [
+            await self.service.get(f"/admin/chats?archived={which}", self.staff)
+            for which in ("false", "true")
+        ]
         return {item["id"]: item for answer in both for item in answer.json}
 
     async def verify(self, action: Callable[[], Awaitable[object]]) -> list[str]:
@@ -133,15 +145,24 @@ class Stage:
 
 async def test_sending(service: Service) -> None:
     stage = await Stage(service).set_up()
-    assert await stage.verify(lambda: stage.send("u", "c1", "x" * 150)) == ["new_message", "new_user_message"]
-    assert await stage.verify(lambda: stage.send("a", "c2", "ä" * 150)) == ["new_message", "chat_updated"]
+    assert await stage.verify(lambda: stage.send("u", "c1", "x" * 150)) == [
+        "new_message",
+        "new_user_message",
+    ]
+    assert await stage.verify(lambda: stage.send("a", "c2", "ä" * 150)) == [
+        "new_message",
+        "chat_updated",
+    ]
     for who, client_id, content in (("u", "c1", "x" * 150), ("a", "c2", "ä" * 150)):
         assert await stage.verify(partial(stage.send, who, client_id, content)) == []
 
 
 async def test_marks(service: Service) -> None:
     stage = await Stage(service).set_up()
-    read = ["messages_read", "chat_updated"]  # the second for the e-mail that comes later, or not at all
+    read = [
+        "messages_read",
+        "chat_updated",
+    ]  # the second for the e-mail that comes later, or not at all
     for up_to, kinds in ((0, []), (1, read), (1, []), (3, read), (None, read)):
         assert await stage.verify(partial(stage.mark_read, up_to)) == kinds, up_to
     both = ["admin_viewed", "chat_updated"]
@@ -153,7 +174,12 @@ async def test_marks(service: Service) -> None:
 async def test_archiving(service: Service) -> None:
     stage = await Stage(service).set_up()
     both = ["chat_updated", "chat_updated"]
-    for action, kinds in (("unarchive", []), ("archive", both), ("archive", []), ("unarchive", both)):
+    for action, kinds in (
+        ("unarchive", []),
+        ("archive", both),
+        ("archive", []),
+        ("unarchive", both),
+    ):
         assert await stage.verify(partial(stage.staff_do, action)) == kinds, action
     await stage.staff_do("archive")
     assert await stage.verify(lambda: stage.send("a")) == ["new_message", "chat_updated"]
@@ -188,10 +214,17 @@ async def test_what_is_committed_in_one_batch(service: Service) -> None:
     async def all_at_once() -> None:
         held = await HeldWriter(service.app.db).begin()
         work: list[Awaitable[object]] = [
-            stage.send("u", "b1"), stage.send("a", "b2"), stage.mark_read(), stage.send("u", "b1"), stage.send("a"),
-            stage.staff_do("mark_viewed", {"up_to": 3}), stage.staff_do("archive"), stage.send("u"), stage.send("a"),
+            stage.send("u", "b1"),
+            stage.send("a", "b2"),
+            stage.mark_read(),
+            stage.send("u", "b1"),
+            stage.send("a"),
+            stage.staff_do("mark_viewed", {"up_to": 3}),
+            stage.staff_do("archive"),
+            stage.send("u"),
+            stage.send("a"),
             service.send(service.user_token("other"), "hi"),
-        ]  # fmt: skip
+        ]
         jobs = [asyncio.ensure_future(one) for one in work]
         await until(lambda: service.app.db.in_flight >= 8)
         await held.release()

@@ -18,12 +18,18 @@ SOURCE = "/opt/chatsvc/source/"
 
 def test_its_commands_are_ones_that_a_shell_can_read() -> None:
     assert COMMANDS.count("\n") > 50
-    done = subprocess.run(["bash", "-n"], input=COMMANDS, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["bash", "-n"], input=COMMANDS, capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_files_that_it_takes_exist() -> None:
-    taken = set(re.findall(rf"{SOURCE}([\w./-]+\w)", GUIDE + (ROOT / "systemd" / "chatsvc.service").read_text()))
+    taken = set(
+        re.findall(
+            rf"{SOURCE}([\w./-]+\w)", GUIDE + (ROOT / "systemd" / "chatsvc.service").read_text()
+        )
+    )
     assert len(taken) >= 8
     for name in taken:
         assert (ROOT / name).exists(), name
@@ -40,14 +46,26 @@ def test_the_example_of_a_configuration_is_accepted(tmp_path: Path) -> None:
     """As systemd and as the shell read it, with the credentials that the unit loads."""
     example = ROOT / "systemd" / "chatsvc.env.example"
     program = f"set -a; . {example}; env -0"
-    shell = subprocess.run(["sh", "-c", program], capture_output=True, text=True, check=True, env={}).stdout
+    shell = subprocess.run(
+        ["sh", "-c", program], capture_output=True, text=True, check=True, env={}
+    ).stdout
     environ = dict(line.split("=", 1) for line in shell.split("\0") if line.startswith(PREFIX))
-    plain = [line.split("=", 1) for line in example.read_text().splitlines() if line and not line.startswith("#")]
+    plain = [
+        line.split("=", 1)
+        for line in example.read_text().splitlines()
+        if line and not line.startswith("#")
+    ]
     assert {name: value.strip("'") for name, value in plain} == environ
-    for name in re.findall(r"^LoadCredential=(\w+):", (ROOT / "systemd" / "chatsvc.service").read_text(), re.MULTILINE):
+    for name in re.findall(
+        r"^LoadCredential=(\w+):", (ROOT / "systemd" / "chatsvc.service").read_text(), re.MULTILINE
+    ):
         (tmp_path / name).write_text("0123456789abcdef" * 4 + "\n")
     config = load(environ | {"CREDENTIALS_DIRECTORY": str(tmp_path)})
-    assert config.public_url == "https://chat.example.com" and config.secret_key and config.identity_secrets
+    assert (
+        config.public_url == "https://chat.example.com"
+        and config.secret_key
+        and config.identity_secrets
+    )
     assert config.mail_from == "Support <support@example.com>"
 
 

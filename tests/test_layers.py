@@ -36,7 +36,9 @@ MODULES = modules()
 
 
 def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    return (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    return (
+        node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    )
 
 
 def length(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
@@ -52,13 +54,25 @@ def calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
 def test_it_is_not_used(what: str) -> None:
     """A wall clock that is stepped back stops the first; the second compresses event streams too."""
     for name, tree in MODULES.items():
-        used = {getattr(node, "id", getattr(node, "attr", getattr(node, "arg", None))) for node in ast.walk(tree)}
-        imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
+        used = {
+            getattr(node, "id", getattr(node, "attr", getattr(node, "arg", None)))
+            for node in ast.walk(tree)
+        }
+        imported = {
+            alias.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
         assert what not in used | imported, name
 
 
 def test_the_loop_does_not_sleep() -> None:
-    sleeping = {name for name, tree in MODULES.items() if any(call == "time.sleep" for call, _ in calls(tree))}
+    sleeping = {
+        name
+        for name, tree in MODULES.items()
+        if any(call == "time.sleep" for call, _ in calls(tree))
+    }
     assert sleeping <= set(MAY_SLEEP)
 
 
@@ -67,7 +81,10 @@ def test_there_is_no_state_in_modules() -> None:
     for name, tree in MODULES.items():
         assert not any(isinstance(node, ast.Global) for node in ast.walk(tree)), name
         containers = {target for node in tree.body for target in container_names(node)}
-        assert all(target.strip("_").isupper() or target == "__all__" for target in containers), (name, containers)
+        assert all(target.strip("_").isupper() or target == "__all__" for target in containers), (
+            name,
+            containers,
+        )
         for node in ast.walk(tree):
             assert changed(node) not in containers, f"{name} changes {changed(node)}"
         cached = {
@@ -83,8 +100,21 @@ def container_names(node: ast.stmt) -> Iterator[str]:
     if not isinstance(node, ast.Assign | ast.AnnAssign):
         return
     displays = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp)
-    makers = ("list", "dict", "set", "deque", "defaultdict", "OrderedDict", "Counter", "WeakSet", "WeakKeyDictionary")
-    made = isinstance(node.value, ast.Call) and ast.unparse(node.value.func).split("[")[0].split(".")[-1] in makers
+    makers = (
+        "list",
+        "dict",
+        "set",
+        "deque",
+        "defaultdict",
+        "OrderedDict",
+        "Counter",
+        "WeakSet",
+        "WeakKeyDictionary",
+    )
+    made = (
+        isinstance(node.value, ast.Call)
+        and ast.unparse(node.value.func).split("[")[0].split(".")[-1] in makers
+    )
     if isinstance(node.value, displays) or made:
         for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
             yield ast.unparse(target)
@@ -105,7 +135,11 @@ def changed(node: ast.AST) -> str | None:
         "remove",
         "discard",
     }
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in mutators:
+    if (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in mutators
+    ):
         return ast.unparse(node.func.value)
     if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del):
         return ast.unparse(node.value)
@@ -116,7 +150,9 @@ def test_handlers_parse_call_and_render() -> None:
     for name, tree in MODULES.items():
         if name.startswith("handlers."):
             for one in functions(tree):
-                assert one.name not in VERBS or length(one) <= VERB_LINES, f"{name}.{one.name}: {length(one)} lines"
+                assert one.name not in VERBS or length(one) <= VERB_LINES, (
+                    f"{name}.{one.name}: {length(one)} lines"
+                )
 
 
 def test_every_route_says_who_may_use_it() -> None:
@@ -126,7 +162,10 @@ def test_every_route_says_who_may_use_it() -> None:
 
 def test_a_handler_that_says_nothing_is_refused_to_everybody() -> None:
     base = next(
-        value for pattern, handler, *_ in ROUTES for value in handler.__mro__ if value.__name__ == "BaseHandler"
+        value
+        for pattern, handler, *_ in ROUTES
+        for value in handler.__mro__
+        if value.__name__ == "BaseHandler"
     )
     assert base.audience == "nobody"
 

@@ -15,7 +15,12 @@ import pytest
 from tests.support.process import ROOT, ServerProcess
 
 BUILD_LIMIT_S = 60
-PAGES = {"/widget.js": b"support-chat", "/demo": b"<support-chat", "/login": b"<form", "/openapi.json": b'"openapi"'}
+PAGES = {
+    "/widget.js": b"support-chat",
+    "/demo": b"<support-chat",
+    "/login": b"<form",
+    "/openapi.json": b'"openapi"',
+}
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +35,9 @@ def pip(*arguments: object) -> None:
         "--no-cache-dir",
         *map(str, arguments),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=BUILD_LIMIT_S)
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=BUILD_LIMIT_S
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -42,7 +49,15 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(ROOT / "chatsvc", folder / "source" / "chatsvc", ignore=copied)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder / "source")
-    pip("wheel", "--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", folder, folder / "source")
+    pip(
+        "wheel",
+        "--no-deps",
+        "--no-index",
+        "--no-build-isolation",
+        "--wheel-dir",
+        folder,
+        folder / "source",
+    )
     (built,) = folder.glob("chatsvc-*.whl")
     return built
 
@@ -51,7 +66,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def chatsvc(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The command, installed. What the package depends on is borrowed from this environment, which saves a minute of CI."""
     environment = tmp_path_factory.mktemp("installed") / "env"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True, timeout=BUILD_LIMIT_S)
+    subprocess.run(
+        [sys.executable, "-m", "venv", "--without-pip", environment],
+        check=True,
+        timeout=BUILD_LIMIT_S,
+    )
     python = environment / "bin" / "python"
     pip("--python", python, "install", "--no-deps", "--no-index", wheel)
     (site_packages,) = environment.glob("lib/python*/site-packages")
@@ -60,7 +79,11 @@ def chatsvc(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
-    here = {path.relative_to(ROOT).as_posix() for path in (ROOT / "chatsvc").rglob("*") if path.is_file()}
+    here = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "chatsvc").rglob("*")
+        if path.is_file()
+    }
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("chatsvc/")}
     assert packed == {name for name in here if "__pycache__" not in name}
 
@@ -72,8 +95,13 @@ class InstalledServer(ServerProcess):
 
     def spawn(self, command: list[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [str(self.chatsvc), "serve"], env=self.environment, cwd=self.log_path.parent, stdout=log, stderr=log, stdin=subprocess.DEVNULL
-        )  # fmt: skip
+            [str(self.chatsvc), "serve"],
+            env=self.environment,
+            cwd=self.log_path.parent,
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+        )
 
 
 @pytest.fixture
@@ -94,8 +122,14 @@ def test_what_is_installed_serves_its_pages(installed: InstalledServer) -> None:
 
 def test_the_command_has_the_same_commands_as_server_py(chatsvc: Path, tmp_path: Path) -> None:
     shown = [
-        subprocess.run([*command, "--help"], capture_output=True, text=True, check=True, cwd=tmp_path).stdout
-        for command in ([chatsvc], [chatsvc.with_name("python"), "-m", "chatsvc"], [sys.executable, ROOT / "server.py"])
+        subprocess.run(
+            [*command, "--help"], capture_output=True, text=True, check=True, cwd=tmp_path
+        ).stdout
+        for command in (
+            [chatsvc],
+            [chatsvc.with_name("python"), "-m", "chatsvc"],
+            [sys.executable, ROOT / "server.py"],
+        )
     ]
     assert shown[0] == shown[1] == shown[2].replace("server.py", "chatsvc")
     assert "doctor" in shown[0]

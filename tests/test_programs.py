@@ -23,7 +23,9 @@ def prepare(tmp_path: Path) -> Prepare:
         (folder / name).write_text("\n".join(["#!/bin/sh", *lines, ""]))
         (folder / name).chmod(0o755)
 
-    def run(*, uid: int = 0, apt: bool = True, knows: bool = True, works: bool = True, ci: str = "true") -> Done:
+    def run(
+        *, uid: int = 0, apt: bool = True, knows: bool = True, works: bool = True, ci: str = "true"
+    ) -> Done:
         write("id", f"echo {uid}")
         if apt:
             write("apt-cache", f'[ "$2" = curl ] && {str(knows).lower()}')
@@ -31,14 +33,20 @@ def prepare(tmp_path: Path) -> Prepare:
             write("apt-get", '[ "$1" = install ] || exit 0', installed if works else "exit 100")
         return subprocess.run(
             ["/bin/sh", ROOT / "tools/programs.sh", tmp_path / "programs"],
-            env={"PATH": str(folder), "CI": ci}, capture_output=True, text=True, check=False, timeout=30,
-        )  # fmt: skip
+            env={"PATH": str(folder), "CI": ci},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
 
     return run
 
 
 @pytest.mark.parametrize("where", [{"uid": 1000}, {"apt": False}, {"knows": False}], ids=str)
-def test_what_cannot_be_had_is_left_out_in_ci_too(prepare: Prepare, tmp_path: Path, where: dict[str, bool]) -> None:
+def test_what_cannot_be_had_is_left_out_in_ci_too(
+    prepare: Prepare, tmp_path: Path, where: dict[str, bool]
+) -> None:
     """It failed there: a clean clone did not pass without somebody who installs nginx first."""
     done = prepare(**where)
     assert done.returncode == 0 and LEFT_OUT in done.stdout and " curl " in done.stdout
@@ -46,7 +54,9 @@ def test_what_cannot_be_had_is_left_out_in_ci_too(prepare: Prepare, tmp_path: Pa
 
 
 @pytest.mark.parametrize("ci", ["true", "", "0", "false"])
-def test_what_could_be_had_and_cannot_be_installed_is_an_error_in_ci(prepare: Prepare, ci: str) -> None:
+def test_what_could_be_had_and_cannot_be_installed_is_an_error_in_ci(
+    prepare: Prepare, ci: str
+) -> None:
     done = prepare(works=False, ci=ci)
     assert done.returncode == (1 if ci == "true" else 0)
     assert "curl could not be installed" in done.stderr

@@ -24,7 +24,9 @@ from tests.support.postgres import execute
 from tests.support.service import Service
 
 slow_but_sure = settings(
-    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=30
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    max_examples=30,
 )
 
 # ---- the read mark ----
@@ -34,25 +36,35 @@ MARKS = st.one_of(st.sampled_from("ua"), st.none(), st.integers(0, 12), st.just(
 
 @slow_but_sure
 @given(steps=st.lists(MARKS, max_size=25))
-def test_the_read_mark_follows_its_model(io_loop: IOLoop, service: Service, steps: list[str | int | None]) -> None:
+def test_the_read_mark_follows_its_model(
+    io_loop: IOLoop, service: Service, steps: list[str | int | None]
+) -> None:
     """Never back, never beyond what is stored; unread are the staff's messages after it."""
     io_loop.run_sync(lambda: follow_model(service, steps))
 
 
 async def follow_model(service: Service, steps: list[str | int | None]) -> None:
-    chats, caller = service.app.chats, await service.app.identity.identify(service.user_token(str(uuid4())))
+    chats, caller = (
+        service.app.chats,
+        await service.app.identity.identify(service.user_token(str(uuid4()))),
+    )
     chat_id = await chats.chat_id_of(caller.user_id)
     senders: list[str] = []
     read_up_to = 0
     for step in steps:
         if isinstance(step, str):
-            await chats.post_message(chat_id, Sender(caller.user_id, "user" if step == "u" else "admin"), "x", None)
+            await chats.post_message(
+                chat_id, Sender(caller.user_id, "user" if step == "u" else "admin"), "x", None
+            )
             senders.append(step)
             continue
         by_staff = [seq for seq, who in enumerate(senders, 1) if who == "a"]
         read_up_to = max([read_up_to, *(seq for seq in by_staff if step is None or seq <= step)])
         mark = await chats.mark_read(chat_id, step)
-        assert (mark.read_up_to, mark.unread_count) == (read_up_to, sum(seq > read_up_to for seq in by_staff))
+        assert (mark.read_up_to, mark.unread_count) == (
+            read_up_to,
+            sum(seq > read_up_to for seq in by_staff),
+        )
     messages = (await chats.messages_after(chat_id, 0, 200)).messages
     for message, who in zip(messages, senders, strict=True):
         assert (message.read_at is not None) == (who == "a" and message.seq <= read_up_to)
@@ -81,7 +93,9 @@ def parse_stream(text: str) -> list[dict[str, str]]:
 @example("a\r\nb\rc\nd", "\u2028\u2029\x85\x0b\x0c", 1)
 @example("\n\ndata: {}\n\n", "id: 7\revent: close", 2)
 @example("\ufeff:", ":", 3)
-def test_any_text_comes_back_as_exactly_one_event(content: str, client_id: str | None, seq: int) -> None:
+def test_any_text_comes_back_as_exactly_one_event(
+    content: str, client_id: str | None, seq: int
+) -> None:
     moment = "2026-01-29T10:30:00.123456Z"
     message = SupportMessage(str(uuid4()), content, "user", None, moment, seq, client_id)
     frame = encode_frame(NewMessageEvent(message), seq=seq)
@@ -145,14 +159,19 @@ async def test_messages_are_numbered_in_the_order_of_their_commits(service: Serv
     user_id = str(execute(url, "SELECT user_id FROM support_chats WHERE id = %s", chat_id)[0][0])
 
     def write(session: Session, n: int) -> None:
-        row = MessageRow(str(uuid4()), chat_id, None, str(n), "user", user_id, str(uuid4()), 300, 3600)
+        row = MessageRow(
+            str(uuid4()), chat_id, None, str(n), "user", user_id, str(uuid4()), 300, 3600
+        )
         insert_messages(session, [row])  # type: ignore[arg-type]
         session.execute_sql(LINGER)
 
     poll = "SELECT seq FROM support_messages WHERE seq > %s ORDER BY seq"
     assert await two_processes(url, write, poll) == list(range(1, 2 * WRITES + 1))
     rises = "created_at > coalesce(lag(created_at) OVER (ORDER BY seq), '-infinity') AS rises"
-    times = execute(url, f"SELECT count(*), bool_and(rises) FROM (SELECT {rises} FROM support_messages) t")  # noqa: S608
+    times = execute(
+        url,
+        f"SELECT count(*), bool_and(rises) FROM (SELECT {rises} FROM support_messages) t",  # noqa: S608
+    )
     assert times == [(2 * WRITES, True)]
 
 
@@ -164,5 +183,7 @@ async def test_the_same_harness_misses_rows_that_a_sequence_numbers(service: Ser
         session.execute_sql("INSERT INTO feed DEFAULT VALUES")
         session.execute_sql(LINGER)
 
-    seen = await two_processes(service.database_url, write, "SELECT id FROM feed WHERE id > %s ORDER BY id")
+    seen = await two_processes(
+        service.database_url, write, "SELECT id FROM feed WHERE id > %s ORDER BY id"
+    )
     assert len(seen) < 2 * WRITES

@@ -94,7 +94,11 @@ class ScriptedMailer:
 
     def _say(self, answer: Answer) -> None:
         if answer.says is not None:
-            raise answer.says("headline", "reason") if answer.says is Unusable else answer.says("no", **answer.options)
+            raise (
+                answer.says("headline", "reason")
+                if answer.says is Unusable
+                else answer.says("no", **answer.options)
+            )
 
     async def rest(self) -> None: ...
 
@@ -148,7 +152,9 @@ class Story(RuleBasedStateMachine):
         return self.io_loop.run_sync(action, timeout=20)
 
     async def set_up(self) -> None:
-        execute(self.service.database_url, "TRUNCATE support_notices, support_messages, support_chats")
+        execute(
+            self.service.database_url, "TRUNCATE support_notices, support_messages, support_chats"
+        )
         caller = await self.service.app.identity.identify(self.service.user_token(str(uuid4())))
         self.user_id = caller.user_id
         self.chat_id = await self.service.app.chats.chat_id_of(self.user_id)
@@ -158,9 +164,13 @@ class Story(RuleBasedStateMachine):
         app = self.service.app
         letters: Any = NumberedLetters(app.notices._letters)
         self.notices = NoticeService(
-            app.db, app.bus.publish, self.mailer, letters,
-            email_delay_s=DELAY_S, email_min_interval_s=INTERVAL_S,
-        )  # fmt: skip
+            app.db,
+            app.bus.publish,
+            self.mailer,
+            letters,
+            email_delay_s=DELAY_S,
+            email_min_interval_s=INTERVAL_S,
+        )
 
     @property
     def now(self) -> float:
@@ -179,19 +189,28 @@ class Story(RuleBasedStateMachine):
 
     def see(self, message: EmailMessage, answer: Answer) -> None:
         """An e-mail reaches the mail server: is it one that may be sent now?"""
-        seqs, message_id = frozenset(map(int, str(message["X-Seqs"]).split())), str(message["Message-ID"])
+        seqs, message_id = (
+            frozenset(map(int, str(message["X-Seqs"]).split())),
+            str(message["Message-ID"]),
+        )
         assert seqs and seqs <= self.unread, "it tells what was read, or nothing"
         assert not self.archived
         assert not seqs & self.declined
-        first_try = message_id not in self.unclear and all(mail.message_id != message_id for mail in self.mails)
+        first_try = message_id not in self.unclear and all(
+            mail.message_id != message_id for mail in self.mails
+        )
         assert self.hurried or self.now - min(self.posted[seq] for seq in seqs) > DELAY_S - 1
         known = frozenset().union(*(mail.seqs for mail in self.mails if mail.acknowledged))
         assert not seqs & known, "it tells again what was told"
-        others = [mail for mail in self.mails if mail.message_id != message_id and mail.acknowledged]
+        others = [
+            mail for mail in self.mails if mail.message_id != message_id and mail.acknowledged
+        ]
         if others and first_try and not self.hurried:
             assert self.now - max(mail.at for mail in others) > INTERVAL_S - 1
         repeats = sum(mail.message_id == message_id for mail in self.mails)
-        assert repeats <= self.unclear.get(message_id, 0), "it is sent twice and no crash was between"
+        assert repeats <= self.unclear.get(message_id, 0), (
+            "it is sent twice and no crash was between"
+        )
         maybe = [mail.seqs for mail in self.mails if mail.message_id == message_id]
         assert all(seqs <= before for before in maybe), "a repeat tells more than the first"
         if answer.takes:
@@ -332,6 +351,9 @@ def test_whatever_happens_each_e_mail_is_one_correct_not_lost_and_not_twice(
     run_state_machine_as_test(
         story,
         settings=settings(
-            max_examples=EXAMPLES, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=EXAMPLES,
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
         ),
     )

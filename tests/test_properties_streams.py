@@ -20,7 +20,9 @@ Step = tuple[Any, ...]
 FATES = st.sampled_from(["deliver", "deliver", "drop", "delay", "twice"])
 STEPS = st.one_of(
     st.tuples(st.just("send"), st.sampled_from("ua"), FATES),
-    st.tuples(st.just("burst"), st.lists(st.tuples(st.sampled_from("ua"), FATES), min_size=2, max_size=8)),
+    st.tuples(
+        st.just("burst"), st.lists(st.tuples(st.sampled_from("ua"), FATES), min_size=2, max_size=8)
+    ),
     st.tuples(st.just("release"), st.integers(0, 2**16)),
     st.tuples(st.just("cut"), st.integers(0, 2)),
     st.tuples(st.just("come back"), st.integers(0, 2)),
@@ -113,9 +115,13 @@ async def play(service: Service, steps: list[Step], *, limit_s: float = 10) -> N
         last = await service.send(user, "the last one, which is not lost")
         for follower in followers:
             await follower.wait_for(last["seq"], limit_s)
-        stored = (await service.get("/support_chat/messages?after=0&limit=200", user)).json["messages"]
+        stored = (await service.get("/support_chat/messages?after=0&limit=200", user)).json[
+            "messages"
+        ]
         for follower in followers:
-            assert [message["seq"] for message in follower.messages] == [message["seq"] for message in stored]
+            assert [message["seq"] for message in follower.messages] == [
+                message["seq"] for message in stored
+            ]
             assert follower.messages == stored
     finally:
         for follower in followers:
@@ -123,14 +129,20 @@ async def play(service: Service, steps: list[Step], *, limit_s: float = 10) -> N
 
 
 async def take(
-    service: Service, step: Step, chaos: Chaos, followers: list[Follower], people: dict[str, tuple[str, str | None]]
+    service: Service,
+    step: Step,
+    chaos: Chaos,
+    followers: list[Follower],
+    people: dict[str, tuple[str, str | None]],
 ) -> None:
     what, *rest = step
     if what in ("send", "burst"):
         messages = [rest] if what == "send" else rest[0]
         chaos.fates = [fate for _, fate in messages]
         senders = [people[who] for who, _ in messages]
-        await asyncio.gather(*(service.send(token, "text", chat_id=chat_id) for token, chat_id in senders))
+        await asyncio.gather(
+            *(service.send(token, "text", chat_id=chat_id) for token, chat_id in senders)
+        )
     elif what == "release":
         chaos.release(rest[0])
     elif what == "cut":
@@ -144,16 +156,25 @@ async def take(
 
 @pytest.mark.slow
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(steps=st.lists(STEPS, max_size=12))
-def test_everybody_has_the_stored_list(io_loop: IOLoop, service: Service, steps: list[Step]) -> None:
+def test_everybody_has_the_stored_list(
+    io_loop: IOLoop, service: Service, steps: list[Step]
+) -> None:
     io_loop.run_sync(lambda: play(service, steps))
 
 
 LOSSES: dict[str, list[Step]] = {
     "a lost one": [("send", "u", "drop"), ("send", "a", "deliver")],
-    "reordered ones": [("send", "u", "delay"), ("send", "a", "delay"), ("send", "u", "delay"), ("release", 0)],
+    "reordered ones": [
+        ("send", "u", "delay"),
+        ("send", "a", "delay"),
+        ("send", "u", "delay"),
+        ("release", 0),
+    ],
     "one that came twice": [("send", "u", "twice")],
     "one after the other late": [("send", "u", "delay"), ("send", "a", "deliver"), ("release", 0)],
 }

@@ -85,14 +85,21 @@ async def test_what_happens_at_one_is_seen_at_the_other(pair: tuple[Service, Ser
 
 @pytest.mark.parametrize("waits", [True, False])
 async def test_a_message_between_opening_a_stream_and_redis_confirming_it_is_not_missed(
-    waits: bool, tmp_path: Path, database_url: str, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    waits: bool,
+    tmp_path: Path,
+    database_url: str,
+    redis_server: RedisServer,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The other server publishes it when this one is not subscribed yet. Negative control: a stream that does not wait for Redis."""
     if not waits:
         monkeypatch.setattr(RedisBus, "subscribe", deaf(RedisBus.subscribe))
     async with Proxy(redis_server.port) as proxy:
         through = f"redis://127.0.0.1:{proxy.port}"
-        here, there = (Service(make_config(tmp_path, bus_url=url), database_url) for url in (redis_server.url, through))
+        here, there = (
+            Service(make_config(tmp_path, bus_url=url), database_url)
+            for url in (redis_server.url, through)
+        )
         async with running(here), running(there):
             alice, staff = here.user_token(), await here.staff_token()
             chat_id = await here.chat_id(alice)
@@ -107,7 +114,9 @@ async def test_a_message_between_opening_a_stream_and_redis_confirming_it_is_not
             await until(lambda: not getattr(there.app.bus, "_unconfirmed"))  # noqa: B009 -- of RedisBus alone
             await here.post(f"/admin/chats/{chat_id}/archive", staff, {})
             await stream.next("new_message" if waits else "chat_updated")
-            assert [event.id for event in stream.events if event.type == "new_message"] == (["1"] if waits else [])
+            assert [event.id for event in stream.events if event.type == "new_message"] == (
+                ["1"] if waits else []
+            )
 
 
 def deaf(subscribe: Callable[..., Any]) -> Callable[..., None]:
@@ -124,12 +133,21 @@ async def test_a_session_that_ends_at_one_is_over_at_the_other_and_its_streams_t
     here, there = pair
     await here.create_staff()
     cookies, elsewhere = await here.login(), await here.login()
-    mine = await opened(await there.stream(None, NOTIFICATIONS, Cookie=f"chatsvc={cookies['chatsvc']}"))
-    other = await opened(await there.stream(None, NOTIFICATIONS, Cookie=f"chatsvc={elsewhere['chatsvc']}"))
+    mine = await opened(
+        await there.stream(None, NOTIFICATIONS, Cookie=f"chatsvc={cookies['chatsvc']}")
+    )
+    other = await opened(
+        await there.stream(None, NOTIFICATIONS, Cookie=f"chatsvc={elsewhere['chatsvc']}")
+    )
     assert (await there.get("/admin/chats", cookies=cookies)).status == 200
-    answer = await here.request("POST", "/logout", cookies=cookies, headers={"X-XSRFToken": cookies["_xsrf"]})
+    answer = await here.request(
+        "POST", "/logout", cookies=cookies, headers={"X-XSRFToken": cookies["_xsrf"]}
+    )
     assert answer.status == 303
-    assert (await mine.next("close", timeout=SOON_S)).data == {"reason": "revoked", "reconnect": False}
+    assert (await mine.next("close", timeout=SOON_S)).data == {
+        "reason": "revoked",
+        "reconnect": False,
+    }
     assert (await there.get("/admin/chats", cookies=cookies)).status == 401
     assert (await there.get("/admin/chats", cookies=elsewhere)).status == 200
     assert len(there.app.streams) == 1
@@ -144,13 +162,19 @@ async def test_a_command_that_ends_access_ends_streams_at_every_server(
     token, colleague = await here.staff_token(), await here.staff_token("colleague@example.com")
     cookies = await here.login()
     by_cookie = [
-        await opened(await at.stream(None, NOTIFICATIONS, Cookie=f"chatsvc={cookies['chatsvc']}")) for at in pair
+        await opened(await at.stream(None, NOTIFICATIONS, Cookie=f"chatsvc={cookies['chatsvc']}"))
+        for at in pair
     ]
     by_token = [await opened(await at.stream(token, NOTIFICATIONS)) for at in pair]
     others = [await opened(await at.stream(colleague, NOTIFICATIONS)) for at in pair]
     beside = ServerProcess(tmp_path, here.database_url, bus_url=redis_server.url)
-    arguments = {"a new password": ("create-admin", "--password-stdin"), "tokens revoked": ("staff-token", "--revoke")}
-    done = await asyncio.to_thread(beside.command, *arguments[command], "staff@example.com", stdin="a new password\n")
+    arguments = {
+        "a new password": ("create-admin", "--password-stdin"),
+        "tokens revoked": ("staff-token", "--revoke"),
+    }
+    done = await asyncio.to_thread(
+        beside.command, *arguments[command], "staff@example.com", stdin="a new password\n"
+    )
     assert done.returncode == 0, done.stderr
     ended = by_cookie if command == "a new password" else by_token
     for stream in ended:
@@ -161,9 +185,13 @@ async def test_a_command_that_ends_access_ends_streams_at_every_server(
 
 
 async def test_while_redis_is_away_streams_are_brought_up_to_date_from_the_database(
-    pair: tuple[Service, Service], redis_server: RedisServer, expected_log: list[str], impatient: None,
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
-) -> None:  # fmt: skip
+    pair: tuple[Service, Service],
+    redis_server: RedisServer,
+    expected_log: list[str],
+    impatient: None,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     expected_log.append(AWAY)
     here, there = pair
     staff, users = await here.staff_token(), [here.user_token(f"user{n}") for n in range(5)]
@@ -183,7 +211,10 @@ async def test_while_redis_is_away_streams_are_brought_up_to_date_from_the_datab
         assert "\nchatsvc_bus_up 0.0\n" in (await there.get("/metrics")).text
         await here.send(users[0], "one")
         await here.send(users[0], "two")
-        assert [m["content"] for m in await streams[0].messages_up_to(2, timeout=SOON_S)] == ["one", "two"]
+        assert [m["content"] for m in await streams[0].messages_up_to(2, timeout=SOON_S)] == [
+            "one",
+            "two",
+        ]
         await desk.next("state", timeout=SOON_S)
         await here.send(staff, "an answer", chat_id=chat_ids[1])
         assert (await streams[1].next("new_message", timeout=SOON_S)).id == "1"
@@ -195,9 +226,13 @@ async def test_while_redis_is_away_streams_are_brought_up_to_date_from_the_datab
             pass
         rounds = there.app.catch_up.rounds
         await until(lambda: there.app.catch_up.rounds > rounds + 3)
-        assert set(asked) - {1} == {5}, "all chats in one query (one alone is what requests ask for)"
+        assert set(asked) - {1} == {5}, (
+            "all chats in one query (one alone is what requests ask for)"
+        )
         await there.send(users[3], "to oneself")
-        assert (await streams[3].next("new_message", timeout=SOON_S)).id == "1", "in the same process it is live"
+        assert (await streams[3].next("new_message", timeout=SOON_S)).id == "1", (
+            "in the same process it is live"
+        )
     assert "\nchatsvc_bus_up 1.0\n" in (await there.get("/metrics")).text
     await here.send(users[4], "live again")
     assert (await streams[4].next("new_message", timeout=SOON_S)).id == "1"
@@ -255,7 +290,10 @@ async def test_a_message_whose_server_died_before_publishing_is_published_when_i
 
 
 async def test_after_the_database_was_away_too_nothing_is_forgotten(
-    pair: tuple[Service, Service], expected_log: list[str], impatient: None, monkeypatch: pytest.MonkeyPatch
+    pair: tuple[Service, Service],
+    expected_log: list[str],
+    impatient: None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from chatsvc.errors import Unavailable
 
@@ -263,7 +301,10 @@ async def test_after_the_database_was_away_too_nothing_is_forgotten(
     alice = here.user_token()
     await here.chat_id(alice)
     stream = await opened(await there.stream(alice))
-    read, failures = there.app.catch_up._chat_states, [Unavailable("the database does not answer")] * 3
+    read, failures = (
+        there.app.catch_up._chat_states,
+        [Unavailable("the database does not answer")] * 3,
+    )
 
     async def failing(chat_ids: Any) -> Any:
         if failures:

@@ -53,7 +53,9 @@ def ended(server: ServerProcess, limit_s: float = LIMIT_S) -> int:
 # ---- bad days ----
 
 
-def test_a_port_in_use_ends_the_start_with_one_line(server: ServerProcess, listener: socket.socket) -> None:
+def test_a_port_in_use_ends_the_start_with_one_line(
+    server: ServerProcess, listener: socket.socket
+) -> None:
     port = listener.getsockname()[1]
     server.environment["CHATSVC_PORT"] = str(port)
     assert ended(server.start(wait=False)) == 1
@@ -66,8 +68,13 @@ def test_a_port_in_use_ends_the_start_with_one_line(server: ServerProcess, liste
 def test_a_host_that_is_not_ours_ends_the_start(server: ServerProcess) -> None:
     server.environment["CHATSVC_HOST"] = "192.0.2.1"  # TEST-NET-1
     assert ended(server.start(wait=False)) == 1
-    assert server.log.startswith("chatsvc: CHATSVC_HOST and CHATSVC_PORT: cannot listen on 192.0.2.1 port ")
-    assert "CHATSVC_HOST is an address of this machine" in server.log and "another port" not in server.log
+    assert server.log.startswith(
+        "chatsvc: CHATSVC_HOST and CHATSVC_PORT: cannot listen on 192.0.2.1 port "
+    )
+    assert (
+        "CHATSVC_HOST is an address of this machine" in server.log
+        and "another port" not in server.log
+    )
     assert server.log.count("\n") == 1
 
 
@@ -79,25 +86,40 @@ def test_a_data_dir_that_is_a_file_ends_the_start(
     options = {"database_url": "" if database == "embedded" else database_url, "secret_key": ""}
     for path in (tmp_path / "file", tmp_path / "file" / "below"):
         line = start(data_dir=str(path), **options)
-        assert "CHATSVC_DATA_DIR" in line and str(path) in line and "folder that this account" in line
+        assert (
+            "CHATSVC_DATA_DIR" in line and str(path) in line and "folder that this account" in line
+        )
 
 
 @pytest.mark.parametrize("database", ["embedded", "given"])
-@pytest.mark.skipif(not Path("/proc/self").exists(), reason="a place where even root may not make a folder")
+@pytest.mark.skipif(
+    not Path("/proc/self").exists(), reason="a place where even root may not make a folder"
+)
 def test_a_data_dir_that_cannot_be_made_ends_the_start(
     start: Callable[..., str], database_url: str, database: str
 ) -> None:
     options = {"database_url": "" if database == "embedded" else database_url, "secret_key": ""}
     line = start(data_dir="/proc/chatsvc", **options)
-    assert "CHATSVC_DATA_DIR" in line and "/proc/chatsvc" in line and "No such file or directory" in line
+    assert (
+        "CHATSVC_DATA_DIR" in line
+        and "/proc/chatsvc" in line
+        and "No such file or directory" in line
+    )
 
 
-def test_what_waiting_does_not_help_ends_the_start_at_once(start: Callable[..., str], database_url: str) -> None:
+def test_what_waiting_does_not_help_ends_the_start_at_once(
+    start: Callable[..., str], database_url: str
+) -> None:
     started = time.monotonic()
     line = start(database_url=with_database(database_url, "nowhere"))
-    assert line.startswith("CHATSVC_DATABASE_URL: ") and line.endswith('FATAL:  database "nowhere" does not exist')
+    assert line.startswith("CHATSVC_DATABASE_URL: ") and line.endswith(
+        'FATAL:  database "nowhere" does not exist'
+    )
     line = start(database_url=database_url.replace("chatsvc@", "mallory@"))
-    assert line.startswith("CHATSVC_DATABASE_URL: ") and 'authentication failed for user "mallory"' in line
+    assert (
+        line.startswith("CHATSVC_DATABASE_URL: ")
+        and 'authentication failed for user "mallory"' in line
+    )
     assert time.monotonic() - started < AT_ONCE_S
 
 
@@ -117,7 +139,9 @@ def test_a_database_that_stays_away_ends_the_start_after_a_while(
     assert last == f"chatsvc: CHATSVC_DATABASE_URL: {reason}"
 
 
-def test_a_database_that_comes_up_late_is_waited_for(server: ServerProcess, database_url: str, tmp_path: Path) -> None:
+def test_a_database_that_comes_up_late_is_waited_for(
+    server: ServerProcess, database_url: str, tmp_path: Path
+) -> None:
     """At boot PostgreSQL and the service start at the same moment."""
     folder = parse_dsn(database_url)["host"]
     late = tmp_path / "late"
@@ -144,20 +168,29 @@ def test_wrong_options_end_the_start_with_a_line_each(
     ]
 
 
-def test_a_schema_from_the_future_ends_the_start(start: Callable[..., str], database_url: str) -> None:
-    execute(database_url, "INSERT INTO schema_migrations (name, applied) VALUES ('9999_future', now())")
+def test_a_schema_from_the_future_ends_the_start(
+    start: Callable[..., str], database_url: str
+) -> None:
+    execute(
+        database_url, "INSERT INTO schema_migrations (name, applied) VALUES ('9999_future', now())"
+    )
     line = start()
-    assert line.startswith("the database's schema is newer than this program (it has 9999_future): ")
+    assert line.startswith(
+        "the database's schema is newer than this program (it has 9999_future): "
+    )
 
 
-def test_a_database_that_may_not_be_changed_ends_the_start(start: Callable[..., str], cluster: Cluster) -> None:
+def test_a_database_that_may_not_be_changed_ends_the_start(
+    start: Callable[..., str], cluster: Cluster
+) -> None:
     name = f"locked_{uuid4().hex}"
     execute(cluster.url, f'CREATE DATABASE "{name}"')
     execute(cluster.url, f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
     line = start(database_url=with_database(cluster.url, name))
     execute(cluster.url, f'DROP DATABASE "{name}" WITH (FORCE)')
     assert (
-        line == "the database: cannot execute CREATE TABLE in a read-only transaction; the command `doctor` says more"
+        line
+        == "the database: cannot execute CREATE TABLE in a read-only transaction; the command `doctor` says more"
     )
 
 
@@ -169,7 +202,9 @@ def test_two_servers_on_one_data_dir_are_refused(
     first = ServerProcess(tmp_path)
     try:
         first.start()
-        assert start(database_url="").startswith(f"another chatsvc runs on the data directory {tmp_path}: ")
+        assert start(database_url="").startswith(
+            f"another chatsvc runs on the data directory {tmp_path}: "
+        )
     finally:
         first.close()
 
@@ -178,13 +213,17 @@ def test_two_servers_on_one_data_dir_are_refused(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_while_the_database_is_waited_for_ends_cleanly(server: ServerProcess, number: signal.Signals) -> None:
+def test_a_signal_while_the_database_is_waited_for_ends_cleanly(
+    server: ServerProcess, number: signal.Signals
+) -> None:
     server.environment["CHATSVC_DATABASE_URL"] = f"postgresql://me@127.0.0.1:{free_port()}/chat"
     server.start(wait=False)
     server.wait_logged("waiting for the database")
     server.signal(number)
     assert ended(server) == 0
-    assert all(line.startswith("chatsvc: waiting for the database: ") for line in server.log.splitlines())
+    assert all(
+        line.startswith("chatsvc: waiting for the database: ") for line in server.log.splitlines()
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -192,7 +231,7 @@ def test_a_signal_ends_the_service_cleanly(server: ServerProcess, number: signal
     server.start()
     server.signal(number)
     assert ended(server) == 0
-    assert re.search(r"chatsvc\.run: stopping\n(.*\n)*.* chatsvc\.run: stopped\n$", server.log)
+    assert re.search(r"chatsvc\.serve: stopping\n(.*\n)*.* chatsvc\.serve: stopped\n$", server.log)
     assert "Traceback" not in server.log
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", server.port))
@@ -230,7 +269,9 @@ def test_the_demo_says_where_it_is_and_how_to_log_in(server: ServerProcess) -> N
     server.environment |= {"CHATSVC_DEMO": "on", "CHATSVC_PORT": "0"}
     server.start(wait=False)
     server.wait_logged("(shown this once)\n")
-    shown = dict(re.findall(r"^(Demo page|Dashboard|Staff|Password): +(\S+)", server.log, re.MULTILINE))
+    shown = dict(
+        re.findall(r"^(Demo page|Dashboard|Staff|Password): +(\S+)", server.log, re.MULTILINE)
+    )
     assert re.fullmatch(r"http://localhost:[1-9]\d+/demo", shown["Demo page"])
     with urllib.request.urlopen(shown["Demo page"], timeout=LIMIT_S) as page:
         assert page.status == 200
@@ -241,7 +282,9 @@ def test_the_demo_says_where_it_is_and_how_to_log_in(server: ServerProcess) -> N
     server.start(wait=False)
     again = server.wait_logged("a new password: ", after=before)
     assert "Password:" not in again and "Staff:      as shown at the first start\n" in again
-    assert re.search(r"a new password: \S*python\S* \S*server\.py create-admin staff@example\.com\n", again)
+    assert re.search(
+        r"a new password: \S*python\S* \S*server\.py create-admin staff@example\.com\n", again
+    )
 
 
 def logs_in(dashboard: str, email: str, password: str) -> bool:

@@ -67,9 +67,17 @@ async def test_an_upgrade_from_the_first_release_keeps_everything(upgraded: Serv
     alice = upgraded.user_token("alice")
     stream = await upgraded.stream(alice, cursor=2)
     messages = await stream.messages_up_to(4)
-    assert [(one["seq"], one["content"]) for one in messages] == [(3, "message 3"), (4, "message 4")]
+    assert [(one["seq"], one["content"]) for one in messages] == [
+        (3, "message 3"),
+        (4, "message 4"),
+    ]
     chat = (await upgraded.get("/support_chat", alice)).json
-    assert (chat["id"], chat["last_seq"], chat["unread_count"], chat["archived"]) == (CHAT, 4, 1, False)
+    assert (chat["id"], chat["last_seq"], chat["unread_count"], chat["archived"]) == (
+        CHAT,
+        4,
+        1,
+        False,
+    )
     assert [one["content"] for one in chat["messages"]] == [f"message {n}" for n in range(1, 5)]
     assert [one["read_at"] is not None for one in chat["messages"]] == [False, True, False, False]
     assert (await upgraded.send(alice, "message 1", "c1"))["seq"] == 1, "sent by the first release"
@@ -77,7 +85,9 @@ async def test_an_upgrade_from_the_first_release_keeps_everything(upgraded: Serv
 
     active = (await upgraded.get("/admin/chats", STAFF_TOKEN)).json
     archived = (await upgraded.get("/admin/chats?archived=true", STAFF_TOKEN)).json
-    assert [(one["id"], one["user_email"], one["unread"]) for one in active] == [(CHAT, "alice@example.com", True)]
+    assert [(one["id"], one["user_email"], one["unread"]) for one in active] == [
+        (CHAT, "alice@example.com", True)
+    ]
     assert [(one["id"], one["user_name"]) for one in archived] == [(OTHER_CHAT, "Vic")]
     assert execute(upgraded.database_url, "SELECT state FROM support_notices") == [("pending",)]
     await upgraded.request("PATCH", "/support_chat/mark_read", token=alice, body={})
@@ -126,9 +136,13 @@ async def test_after_a_restore_every_client_has_a_correct_list_or_is_told_to_fet
         assert (await restored.get("/support_chat", alice)).json["messages"] == stored
         await behind(restored, alice, stored)
         await ahead(restored, alice, stored)
-        assert (await restored.get(f"/admin/chats/{chat_id}", staff)).json["last_seq"] == 3, "a staff token still works"
+        assert (await restored.get(f"/admin/chats/{chat_id}", staff)).json["last_seq"] == 3, (
+            "a staff token still works"
+        )
         assert (await restored.send(alice, "message 3", "c3"))["seq"] == 3, "it was stored before"
-        assert (await restored.send(alice, "written after the backup", "c4"))["seq"] == 4, "a client that repeats it"
+        assert (await restored.send(alice, "written after the backup", "c4"))["seq"] == 4, (
+            "a client that repeats it"
+        )
     finally:
         await restored.stop()
     same_schema(service.database_url, url)

@@ -35,7 +35,9 @@ def main(result: Path) -> None:
 def given() -> str | None:
     path = os.environ.get("CHROMIUM")
     if path and not starts(path):
-        sys.exit(f"chatsvc: CHROMIUM is {path}, which does not start; name another one, or unset it")
+        sys.exit(
+            f"chatsvc: CHROMIUM is {path}, which does not start; name another one, or unset it"
+        )
     return path or None
 
 
@@ -51,7 +53,9 @@ def from_package_manager() -> str | None:
     print(f"chatsvc: installing Chromium with {manager}", flush=True)
     environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for command in PACKAGE_MANAGERS[manager]:
-        subprocess.run(command, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False)
+        subprocess.run(
+            command, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False
+        )
     return in_path()
 
 

@@ -35,7 +35,11 @@ DASHBOARD = '<img src="desk.png" style="width:860px"><img src="phone.png" style=
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder, Server(Path(folder)) as server, sync_playwright() as playwright:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Server(Path(folder)) as server,
+        sync_playwright() as playwright,
+    ):
         browser = playwright.chromium.launch(executable_path=executable(), args=ARGUMENTS)
         chat = talk(server)
         light, dark = (browser.new_context(color_scheme=scheme) for scheme in ("light", "dark"))
@@ -43,10 +47,16 @@ def main() -> None:
         take_dashboard(server, dark.new_page(), PHONE, chat, Path(folder, "phone.png"))
         take_shop(server, browser.new_context(viewport=SHOP), Path(folder, "shop.png"))  # type: ignore[arg-type]
         compose(
-            browser.new_page(viewport={"width": 1260, "height": 790}), WIDGET, Path(folder), DOCS / "screenshot.png"
+            browser.new_page(viewport={"width": 1260, "height": 790}),
+            WIDGET,
+            Path(folder),
+            DOCS / "screenshot.png",
         )
         compose(
-            browser.new_page(viewport={"width": 1236, "height": 624}), DASHBOARD, Path(folder), DOCS / "dashboard.png"
+            browser.new_page(viewport={"width": 1236, "height": 624}),
+            DASHBOARD,
+            Path(folder),
+            DOCS / "dashboard.png",
         )
         browser.close()
 

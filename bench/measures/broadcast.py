@@ -45,7 +45,9 @@ class Audience:
         self.number = FIRST_NUMBER + time.time_ns() // 1_000_000 % NUMBERS
         self.sender.send()
         if not self.load.run_until(self._complete, LIMIT_S):
-            raise LoadError(f"{self.delivered} of {self.load.opened} streams had the event in {LIMIT_S} s")
+            raise LoadError(
+                f"{self.delivered} of {self.load.opened} streams had the event in {LIMIT_S} s"
+            )
         took = time.perf_counter() - began
         return took, cpu_seconds(self.server.pid) - used
 
@@ -74,7 +76,9 @@ def measure(arena: Arena) -> list[Row]:
         for size, streams in ((FEW, few), (MANY, many)):
             for audience in audiences:
                 missing = streams - audience.load.opened
-                open_streams_strictly(audience.load, [audience.server.stream_request(USER)] * missing)
+                open_streams_strictly(
+                    audience.load, [audience.server.stream_request(USER)] * missing
+                )
             take_turns(audiences, size, EVENTS // 4 if arena.quick else EVENTS)
     return rows(*audiences, few=few, many=many)
 

@@ -82,14 +82,19 @@ def alone(server: Server) -> float:
     load = Load(server.address)
     try:
         open_streams_strictly(load, [server.stream_request(0)])
-        return messages_per_commit(server, Conversation(server, load, [0], 1).run(messages=ALONE_MESSAGES))
+        return messages_per_commit(
+            server, Conversation(server, load, [0], 1).run(messages=ALONE_MESSAGES)
+        )
     finally:
         load.close()
 
 
 def messages_per_commit(server: Server, done: Delivered) -> float:
     """What PostgreSQL itself says: rows written by one transaction have the same xmin."""
-    with connected(server.service.options["DATABASE_URL"]) as connection, connection.cursor() as cursor:
+    with (
+        connected(server.service.options["DATABASE_URL"]) as connection,
+        connection.cursor() as cursor,
+    ):
         cursor.execute(MESSAGES_PER_COMMIT, (done.first, done.after_last))
         found = cursor.fetchone()
     if found is None or found[0] is None:
@@ -121,7 +126,12 @@ def rows(tested: Results, plain: Results, commit_rate: float) -> list[Row]:
             times(p99 / plain_p99),
             p99 <= plain_p99,
         ),
-        Row("… p50", milliseconds(p50), reference=milliseconds(plain_p50), ratio=times(p50 / plain_p50)),
+        Row(
+            "… p50",
+            milliseconds(p50),
+            reference=milliseconds(plain_p50),
+            ratio=times(p50 / plain_p50),
+        ),
         Row(
             "… server's CPU per message",
             microseconds(cpu),
@@ -133,7 +143,11 @@ def rows(tested: Results, plain: Results, commit_rate: float) -> list[Row]:
             times(rate / commit_rate),
             reference=times(plain_rate / commit_rate),
         ),
-        Row("messages per commit under that load", f"{per_commit:.1f}", reference=f"{plain_per_commit:.1f}"),
+        Row(
+            "messages per commit under that load",
+            f"{per_commit:.1f}",
+            reference=f"{plain_per_commit:.1f}",
+        ),
         Row(
             "messages per commit, one client",
             f"{tested.alone_per_commit:g}",

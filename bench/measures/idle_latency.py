@@ -46,7 +46,9 @@ def without_and_with(server: Server, idle: int, rounds: int) -> tuple[float, flo
         for _ in range(rounds):
             without.append(p50(talk))
             open_streams_strictly(others, server.stream_requests(range(1, idle + 1)))
-            others.run_for(SETTLE_S)  # idle is what they are when the burst of their opening is over
+            others.run_for(
+                SETTLE_S
+            )  # idle is what they are when the burst of their opening is over
             beside.append(p50(talk))
             others.close_streams()
             load.run_for(SETTLE_S)

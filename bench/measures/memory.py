@@ -14,7 +14,9 @@ IDLE = 5_000
 # The resident set grows by the allocator's arenas of 1 MiB: the thousandth stream alone cannot be weighed. So the cost of one more
 # stream is the slope from FEW to MIDDLE, and from MIDDLE to MANY.
 FEW, MIDDLE, MANY = 1_000, 5_500, 10_000
-ROUNDS = 3  # after a first one, in which the allocator takes what it never gives back (bench/README.md)
+ROUNDS = (
+    3  # after a first one, in which the allocator takes what it never gives back (bench/README.md)
+)
 TOUCH = 100  # streams opened and closed first: threads started, modules loaded, database connected
 # other users' streams that stay open while the others are weighed: what serving requests takes at its peak is there
 # then, and nothing that they have freed is there to be used again, which would make the weighed ones look light
@@ -100,7 +102,10 @@ def close_all(server: Server, load: Load) -> None:
     load.close_streams()
     deadline = time.monotonic() + CLOSE_LIMIT_S
     before = 0
-    while abs(before - (now := resident_bytes(server.pid))) > STEADY_BYTES and time.monotonic() < deadline:
+    while (
+        abs(before - (now := resident_bytes(server.pid))) > STEADY_BYTES
+        and time.monotonic() < deadline
+    ):
         before = now
         load.run_for(SETTLE_S)
 

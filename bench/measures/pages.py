@@ -66,10 +66,15 @@ def measure(arena: Arena) -> list[Row]:
             compare(staff_api(small[0]), api_paths(few), staff_api(large[0]), api_paths(many)),
             compare(staff_api(small[1]), plain_paths(few), staff_api(large[1]), plain_paths(many)),
         ]
-        html_figures = compare(staff_browser(small[0]), html_paths(few), staff_browser(large[0]), html_paths(many))
+        html_figures = compare(
+            staff_browser(small[0]), html_paths(few), staff_browser(large[0]), html_paths(many)
+        )
     names = ("first page of the chat list", "its page half-way down", "a chat's page")
     sizes = f"{few:,} → {many:,} chats"
-    found = [row(f"{name}, {sizes}", *two) for name, two in zip(names, zip(*json_figures, strict=True), strict=True)]
+    found = [
+        row(f"{name}, {sizes}", *two)
+        for name, two in zip(names, zip(*json_figures, strict=True), strict=True)
+    ]
     for name, one in zip((*names, *SEARCHES), html_figures, strict=True):
         found.append(row(f"dashboard: {name}", one, None, has_target=name != GROWING))
     return found
@@ -112,7 +117,9 @@ def compare(
         few_times: list[float] = []
         many_times: list[float] = []
         deadline = time.monotonic() + LIMIT_S
-        while len(few_times) < WARM_UP + REQUESTS and (len(few_times) <= WARM_UP or time.monotonic() < deadline):
+        while len(few_times) < WARM_UP + REQUESTS and (
+            len(few_times) <= WARM_UP or time.monotonic() < deadline
+        ):
             few_times.append(small.seconds(few_path))
             many_times.append(large.seconds(many_path))
         found.append((median(few_times[WARM_UP:]), median(many_times[WARM_UP:])))
@@ -140,7 +147,11 @@ def next_path(answer: http.client.HTTPResponse) -> str:
 
 def plain_paths(chats: int) -> Callable[[Reader], Paths]:
     page = int(chats * DEEP_SHARE / PAGE)
-    return lambda reader: ("/admin/chats", f"/admin/chats?page={page}", f"/admin/chats/{chat_id(LONG_CHAT)}")
+    return lambda reader: (
+        "/admin/chats",
+        f"/admin/chats?page={page}",
+        f"/admin/chats/{chat_id(LONG_CHAT)}",
+    )
 
 
 def html_paths(chats: int) -> Callable[[Reader], Paths]:
@@ -148,14 +159,25 @@ def html_paths(chats: int) -> Callable[[Reader], Paths]:
 
     def paths(reader: Reader) -> Paths:
         cursor = urllib.parse.urlsplit(api_paths(chats)(staff_api(reader.server))[1]).query
-        deep = "/dashboard?" + "&".join(part for part in cursor.split("&") if part.startswith("cursor="))
-        searches = (f"/dashboard/search?{urllib.parse.urlencode({'q': words})}" for words in SEARCHES.values())
+        deep = "/dashboard?" + "&".join(
+            part for part in cursor.split("&") if part.startswith("cursor=")
+        )
+        searches = (
+            f"/dashboard/search?{urllib.parse.urlencode({'q': words})}"
+            for words in SEARCHES.values()
+        )
         return "/dashboard", deep, f"/dashboard/chats/{chat_id(LONG_CHAT)}", *searches
 
     return paths
 
 
-def row(figure: str, tested: tuple[float, float], plain: tuple[float, float] | None, *, has_target: bool = True) -> Row:
+def row(
+    figure: str,
+    tested: tuple[float, float],
+    plain: tuple[float, float] | None,
+    *,
+    has_target: bool = True,
+) -> Row:
     few, many = tested
     value = f"{milliseconds(few)} → {milliseconds(many)}: {times(many / few)}"
     target = f"≤ {TARGET:g} ×"
@@ -164,5 +186,7 @@ def row(figure: str, tested: tuple[float, float], plain: tuple[float, float] | N
     if plain is None:
         return Row(figure, value, target, passed=many / few <= TARGET)
     plain_few, plain_many = plain
-    plain_value = f"{milliseconds(plain_few)} → {milliseconds(plain_many)}: {times(plain_many / plain_few)}"
+    plain_value = (
+        f"{milliseconds(plain_few)} → {milliseconds(plain_many)}: {times(plain_many / plain_few)}"
+    )
     return Row(figure, value, target, plain_value, times(many / plain_many), many / few <= TARGET)

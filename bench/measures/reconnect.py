@@ -11,7 +11,9 @@ from bench.table import Row, times
 CLIENTS = 10_000
 MISSED = 2
 LIMIT_S = 60
-REFERENCE_LIMIT_S = 40  # its share of the whole run; what is not connected by then is counted as such
+REFERENCE_LIMIT_S = (
+    40  # its share of the whole run; what is not connected by then is counted as such
+)
 
 
 @dataclass
@@ -27,7 +29,11 @@ class Storm:
     @property
     def whole(self) -> bool:
         """Everybody connected, without an error, and got what he had missed."""
-        return self.connected == self.clients and not self.lost and self.replayed == MISSED * self.clients
+        return (
+            self.connected == self.clients
+            and not self.lost
+            and self.replayed == MISSED * self.clients
+        )
 
     def __str__(self) -> str:
         text = f"{self.connected:,} connected in {self.seconds:.1f} s"

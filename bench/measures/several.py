@@ -56,7 +56,9 @@ def measure(arena: Arena) -> list[Row]:
         fleets = [fleet(stack, arena, "one server without a bus", alone, 1)]
         for n, count in enumerate(COUNTS, 1):
             name = f"{count} server{'s' if count > 1 else ''} with Redis"
-            fleets.append(fleet(stack, arena, name, together, count, first_user=n * CHATS, redis_pid=pid))
+            fleets.append(
+                fleet(stack, arena, name, together, count, first_user=n * CHATS, redis_pid=pid)
+            )
         for one in fleets:
             one.talk.run(seconds=1 if arena.quick else WARM_UP_S)
         for _round in range(arena.rounds(ROUNDS)):
@@ -97,14 +99,25 @@ def rows(fleets: list[Fleet]) -> list[Row]:
     for each in fleets:
         rate = median(each.rates)
         value = f"{rate:,.0f}/s, p50 {milliseconds(median(each.p50))}"
-        found.append(Row(f"send → commit → delivered, {each.name}", value, ratio=times(rate / median(alone.rates))))
+        found.append(
+            Row(
+                f"send → commit → delivered, {each.name}",
+                value,
+                ratio=times(rate / median(alone.rates)),
+            )
+        )
         processors = f"{median(each.busy):.1f} of {os.cpu_count()} processors busy"
-        found.append(Row(f"… servers' CPU per message; {processors}", microseconds(median(each.cpu))))
+        found.append(
+            Row(f"… servers' CPU per message; {processors}", microseconds(median(each.cpu)))
+        )
     cost = median(one.cpu) - median(alone.cpu)
     spread = median(fleets[-1].cpu) - median(alone.cpu)
     found.append(Row("the bus per message: publishing", microseconds(cost)))
     found.append(
-        Row(f"… and receiving, and smaller commits, with {len(fleets[-1].servers)} servers", microseconds(spread))
+        Row(
+            f"… and receiving, and smaller commits, with {len(fleets[-1].servers)} servers",
+            microseconds(spread),
+        )
     )
     found.append(Row("… of Redis itself", microseconds(median(fleets[-1].redis_cpu))))
     found.append(Row(f"what limits: {limit(fleets)}", "–"))

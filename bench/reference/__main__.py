@@ -55,7 +55,11 @@ class Handler(tornado.web.RequestHandler):
             if scheme != "Bearer":
                 raise jwt.InvalidTokenError
             self.claims = jwt.decode(
-                token, self.secret, ["HS256"], audience="chatsvc", options={"require": ["exp", "sub"]}
+                token,
+                self.secret,
+                ["HS256"],
+                audience="chatsvc",
+                options={"require": ["exp", "sub"]},
             )
         except jwt.InvalidTokenError:
             raise tornado.web.HTTPError(401) from None
@@ -78,7 +82,9 @@ class MessagesHandler(Handler):
         content, client_id = body["content"], body.get("client_id")
         if not isinstance(content, str) or not 0 < len(content.strip()) <= 10_000:
             raise tornado.web.HTTPError(422)
-        chat_id, message = await self.data.run(store.post_message, self.claims["sub"], content, client_id)
+        chat_id, message = await self.data.run(
+            store.post_message, self.claims["sub"], content, client_id
+        )
         self.hub.publish(
             f"chat:{chat_id}",
             {"type": "new_message", "message": message},
@@ -170,7 +176,9 @@ async def serve(port: int, secret: str) -> None:
 
 
 def main() -> None:
-    options = {name: os.environ[f"REFERENCE_{name}"] for name in ("DATABASE_URL", "PORT", "SECRET", "LOOP")}
+    options = {
+        name: os.environ[f"REFERENCE_{name}"] for name in ("DATABASE_URL", "PORT", "SECRET", "LOOP")
+    }
     database.init(options["DATABASE_URL"])
     loop_factory = None
     if options["LOOP"] == "uvloop":

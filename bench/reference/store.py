@@ -48,7 +48,9 @@ def open_chat(external_id: str, email: str | None, name: str | None) -> Json:
 
 def chat_json(chat: SupportChat) -> Json:
     latest = list(chat_messages(chat).order_by(SupportMessage.seq.desc()).limit(PAGE + 1))
-    unread = chat_messages(chat).where((SupportMessage.sender_type == "admin") & SupportMessage.read_at.is_null())
+    unread = chat_messages(chat).where(
+        (SupportMessage.sender_type == "admin") & SupportMessage.read_at.is_null()
+    )
     return {
         "id": str(chat.id),
         "messages": [message_json(message) for message in reversed(latest[:PAGE])],
@@ -71,7 +73,9 @@ def post_message(external_id: str, content: str, client_id: str | None) -> tuple
             message = append(chat, content, client_id)
     except peewee.IntegrityError:
         chat = chat_of_user(external_id).get()
-        message = SupportMessage.get((SupportMessage.chat == chat) & (SupportMessage.client_id == client_id))
+        message = SupportMessage.get(
+            (SupportMessage.chat == chat) & (SupportMessage.client_id == client_id)
+        )
     return str(chat.id), message_json(message)
 
 
@@ -118,13 +122,18 @@ def list_chats(limit: int, offset: int) -> Json:
     """One page of the list with what it shows of each chat, and the number of all of them."""
     latest = SupportMessage.alias()
     last_content = (
-        latest.select(latest.content).where(latest.chat == SupportChat.id).order_by(latest.seq.desc()).limit(1)
+        latest.select(latest.content)
+        .where(latest.chat == SupportChat.id)
+        .order_by(latest.seq.desc())
+        .limit(1)
     )
     counted = SupportMessage.alias()
     messages = counted.select(peewee.fn.COUNT(counted.id)).where(counted.chat == SupportChat.id)
     active = SupportChat.select().where(SupportChat.archived_at.is_null())
     chats = (
-        SupportChat.select(SupportChat, User, last_content.alias("preview"), messages.alias("messages"))
+        SupportChat.select(
+            SupportChat, User, last_content.alias("preview"), messages.alias("messages")
+        )
         .join(User)
         .where(SupportChat.archived_at.is_null() & SupportChat.last_message_at.is_null(False))
         .order_by(SupportChat.last_message_at.desc())
@@ -144,7 +153,8 @@ def list_item(chat: Any) -> Json:
         "last_message_at": time_text(chat.last_message_at),
         "last_message_preview": (chat.preview or "")[:PREVIEW_CHARACTERS],
         "message_count": chat.messages,
-        "unread": chat.last_user_message_at is not None and (viewed is None or chat.last_user_message_at > viewed),
+        "unread": chat.last_user_message_at is not None
+        and (viewed is None or chat.last_user_message_at > viewed),
         "archived": chat.archived_at is not None,
     }
 

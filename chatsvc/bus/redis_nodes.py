@@ -69,9 +69,13 @@ class _Outbox:
 class _Node:
     """A Redis server: a connection to publish on and one to listen on, as RESP2 has them."""
 
-    def __init__(self, publisher: AbstractConnection, listener: AbstractConnection, is_cluster: bool) -> None:
+    def __init__(
+        self, publisher: AbstractConnection, listener: AbstractConnection, is_cluster: bool
+    ) -> None:
         self._publisher, self._listener = publisher, listener
-        self._letter = "S" if is_cluster else ""  # SPUBLISH goes to the nodes of a slot, PUBLISH to all of a cluster
+        self._letter = (
+            "S" if is_cluster else ""
+        )  # SPUBLISH goes to the nodes of a slot, PUBLISH to all of a cluster
         self._asked: Counter[tuple[bytes, bytes]] = Counter()  # commands that are not answered yet
         self.publications, self.questions = _Outbox(), _Outbox()
 
@@ -91,14 +95,18 @@ class _Node:
     async def send_publications(self) -> None:
         while True:
             batch = await self.publications.take()
-            await self._publisher.send_packed_command(self._publisher.pack_commands(batch), check_health=False)
+            await self._publisher.send_packed_command(
+                self._publisher.pack_commands(batch), check_health=False
+            )
             for _ in batch:
                 await self._publisher.read_response()
 
     async def send_questions(self) -> None:
         while True:
             batch = await self.questions.take()
-            await self._listener.send_packed_command(self._listener.pack_commands(batch), check_health=False)
+            await self._listener.send_packed_command(
+                self._listener.pack_commands(batch), check_health=False
+            )
 
     async def listen(self, received: Callable[[Reply], None]) -> None:
         while True:
@@ -118,13 +126,19 @@ class _Node:
         self._asked[kind, channel] -= 1
         if not self._asked[kind, channel]:
             del self._asked[kind, channel]
-        return kind.endswith(b"subscribe") and not kind.endswith(b"unsubscribe") and (kind, channel) not in self._asked
+        return (
+            kind.endswith(b"subscribe")
+            and not kind.endswith(b"unsubscribe")
+            and (kind, channel) not in self._asked
+        )
 
 
 class Nodes:
     """All nodes, each with the last slot that it holds, in the order of slots. Any error of one of them is an error of all."""
 
-    def __init__(self, nodes: dict[tuple[int, int], _Node], received: Callable[[Reply], None]) -> None:
+    def __init__(
+        self, nodes: dict[tuple[int, int], _Node], received: Callable[[Reply], None]
+    ) -> None:
         self._by_slots, self._received = nodes, received
         self._nodes = list(dict.fromkeys(nodes.values()))
 
@@ -146,7 +160,11 @@ class Nodes:
         work = [
             one
             for node in self._nodes
-            for one in (node.send_publications(), node.send_questions(), node.listen(self._received))
+            for one in (
+                node.send_publications(),
+                node.send_questions(),
+                node.listen(self._received),
+            )
         ]
         tasks = [asyncio.create_task(one) for one in work]
         try:
@@ -169,7 +187,10 @@ class Nodes:
         if len(self._by_slots) == 1:
             return self._nodes[0]
         slot = key_slot(channel.encode())
-        return next((node for (first, last), node in self._by_slots.items() if first <= slot <= last), self._nodes[0])
+        return next(
+            (node for (first, last), node in self._by_slots.items() if first <= slot <= last),
+            self._nodes[0],
+        )
 
 
 async def connect(url: str, received: Callable[[Reply], None], stack: AsyncExitStack) -> Nodes:
@@ -217,4 +238,7 @@ async def _cluster_layout(pool: ConnectionPool) -> dict[tuple[int, int], tuple[s
     if not ranges:
         raise RedisError("the cluster holds no slots")
     here = pool.connection_kwargs["host"]
-    return {(first, last): ((master[0] or b"").decode() or here, master[1]) for first, last, master, *_ in ranges}
+    return {
+        (first, last): ((master[0] or b"").decode() or here, master[1])
+        for first, last, master, *_ in ranges
+    }

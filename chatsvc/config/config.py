@@ -81,11 +81,17 @@ def load(environ: Mapping[str, str]) -> Config:
 def _unknown(environ: Mapping[str, str]) -> list[str]:
     """Their values are not shown: a misspelt name may hold a secret."""
     known = [name for option in OPTIONS for name in (option.name, option.name + FILE_SUFFIX)]
-    given = (variable.removeprefix(PREFIX) for variable in sorted(environ) if variable.startswith(PREFIX))
+    given = (
+        variable.removeprefix(PREFIX) for variable in sorted(environ) if variable.startswith(PREFIX)
+    )
     problems = []
     for name in (name for name in given if name not in known):
         nearest = get_close_matches(name, known, n=1)
-        right = f"did you mean {PREFIX}{nearest[0]}?" if nearest else "README.md lists those that there are"
+        right = (
+            f"did you mean {PREFIX}{nearest[0]}?"
+            if nearest
+            else "README.md lists those that there are"
+        )
         problems.append(f"{PREFIX}{name}: there is no such option; {right}")
     return problems
 
@@ -93,7 +99,9 @@ def _unknown(environ: Mapping[str, str]) -> list[str]:
 def _given(option: Option, environ: Mapping[str, str], values: Mapping[str, Any]) -> Any:
     sources = _sources(option, environ)
     if len(sources) > 1:
-        raise ConfigError(f"{option.variable}: given more than once, as {' and '.join(sources)}; give it once")
+        raise ConfigError(
+            f"{option.variable}: given more than once, as {' and '.join(sources)}; give it once"
+        )
     if not sources:
         return _default(option, values)
     ((door, source),) = sources.items()
@@ -136,9 +144,13 @@ def _read(door: str, file: Path) -> str:
     try:
         text = file.read_text("utf-8").removesuffix("\n").removesuffix("\r")
     except OSError as error:
-        raise ConfigError(f"{door}: cannot be read ({error.strerror}); right would be a file with the value") from None
+        raise ConfigError(
+            f"{door}: cannot be read ({error.strerror}); right would be a file with the value"
+        ) from None
     except UnicodeDecodeError:
-        raise ConfigError(f"{door}: bytes that are not UTF-8 given; right would be a file with the value") from None
+        raise ConfigError(
+            f"{door}: bytes that are not UTF-8 given; right would be a file with the value"
+        ) from None
     if not text.strip():
         raise ConfigError(f"{door}: an empty file given; right would be a file with the value")
     return text
@@ -168,7 +180,9 @@ def load_or_create_secret(data_dir: Path) -> bytes:
             f"{error.strerror!r}; right would be a folder that this account may write"
         ) from None
     if len(secret) < parsers.SECRET_MIN_BYTES:
-        raise ConfigError(f"{file}: {len(secret)} bytes found; right would be {parsers.SECRET_HINT}")
+        raise ConfigError(
+            f"{file}: {len(secret)} bytes found; right would be {parsers.SECRET_HINT}"
+        )
     return secret
 
 

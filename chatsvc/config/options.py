@@ -39,7 +39,9 @@ class Option(msgspec.Struct, frozen=True):
 
 
 def _rate(name: str, default: str, help: str) -> Option:
-    return Option(name, default, parsers.number(RATE_MAX), f"{help}; 0 = no limit", unit="per minute")
+    return Option(
+        name, default, parsers.number(RATE_MAX), f"{help}; 0 = no limit", unit="per minute"
+    )
 
 
 def _streams(name: str, default: str, help: str) -> Option:
@@ -118,8 +120,12 @@ OPTIONS = (
     _rate("MESSAGE_RATE_ADDRESS", "600", "messages from one address"),
     _rate("VISITOR_RATE_ADDRESS", "1", "new visitors from one address (bursts of 30)"),
     _streams("STREAMS_PER_USER", "5", "open streams of one user; one more closes the oldest"),
-    _streams("STREAMS_PER_STAFF", "20", "open streams of one staff member; one more closes the oldest"),
-    _streams("STREAMS_PER_ADDRESS", "200", "open streams from one address; one more is answered 429"),
+    _streams(
+        "STREAMS_PER_STAFF", "20", "open streams of one staff member; one more closes the oldest"
+    ),
+    _streams(
+        "STREAMS_PER_ADDRESS", "200", "open streams from one address; one more is answered 429"
+    ),
     Option(
         "TRUSTED_PROXIES",
         "",

@@ -15,13 +15,17 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 import psycopg2
 from psycopg2.extensions import parse_dsn
 
-SECRET_MIN_BYTES = 32  # HMAC-SHA256 has no use for more, and loses strength with fewer (RFC 7518, 3.2)
+SECRET_MIN_BYTES = (
+    32  # HMAC-SHA256 has no use for more, and loses strength with fewer (RFC 7518, 3.2)
+)
 NAME_MAX_CHARS = 60  # stands in the subject of e-mails
 PORT_MAX = 65535
 SECRET_HINT = f"at least {SECRET_MIN_BYTES} bytes, such as `openssl rand -hex 32` prints"
 ORIGIN_HINT = "origins as browsers send them, such as https://www.example.com: scheme, lower-case host, no path"
 MAILBOX_HINT = "one mailbox, such as Support <support@example.com>"
-ORIGIN = re.compile(r"(?P<scheme>https?)://(?P<host>[a-z0-9._-]+|\[[0-9a-f:.]+\])(:(?P<port>[0-9]{1,5}))?")
+ORIGIN = re.compile(
+    r"(?P<scheme>https?)://(?P<host>[a-z0-9._-]+|\[[0-9a-f:.]+\])(:(?P<port>[0-9]{1,5}))?"
+)
 HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
 DEFAULT_PORTS = {"http": 80, "https": 443}
 BUS_TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
@@ -90,13 +94,23 @@ def public_url(text: str) -> str:
     try:
         return origin(text)
     except ValueError:
-        raise ValueError("an address without path or final slash, such as https://chat.example.com") from None
+        raise ValueError(
+            "an address without path or final slash, such as https://chat.example.com"
+        ) from None
 
 
 def page_url(text: str) -> str:
     parts = split(text)
-    if not parts or parts.scheme not in DEFAULT_PORTS or not parts.hostname or parts.fragment or " " in text:
-        raise ValueError("the address of a page, without #fragment, such as https://www.example.com/help")
+    if (
+        not parts
+        or parts.scheme not in DEFAULT_PORTS
+        or not parts.hostname
+        or parts.fragment
+        or " " in text
+    ):
+        raise ValueError(
+            "the address of a page, without #fragment, such as https://www.example.com/help"
+        )
     return text
 
 
@@ -118,7 +132,9 @@ def database_url(text: str) -> str:
     try:
         ports = parse_dsn(text).get("port", "")
     except psycopg2.ProgrammingError:
-        raise ValueError(f"{hint}, with special characters in the password percent-encoded") from None
+        raise ValueError(
+            f"{hint}, with special characters in the password percent-encoded"
+        ) from None
     if not all(port.isdigit() and 0 < int(port) <= PORT_MAX for port in ports.split(",") if port):
         raise ValueError(f"{hint}, with a port from 1 to {PORT_MAX}")
     return text
@@ -134,13 +150,20 @@ def bus_url(text: str) -> str:
         raise ValueError(f"{hint}, without a database: channels belong to none")
     query = parse_qsl(parts.query, keep_blank_values=True)
     if any(name not in BUS_TLS_FILES for name, _ in query) or (query and parts.scheme == "redis"):
-        raise ValueError(f"{hint}, with nothing after it or, with rediss://, ?{'=FILE&'.join(BUS_TLS_FILES)}=FILE")
+        raise ValueError(
+            f"{hint}, with nothing after it or, with rediss://, ?{'=FILE&'.join(BUS_TLS_FILES)}=FILE"
+        )
     return text
 
 
 def smtp_url(text: str) -> str:
     parts = split(text)
-    if not parts or parts.scheme not in ("smtp", "smtps") or not parts.hostname or parts.path.strip("/"):
+    if (
+        not parts
+        or parts.scheme not in ("smtp", "smtps")
+        or not parts.hostname
+        or parts.path.strip("/")
+    ):
         hint = "smtp://user:password@host:587, smtps://user:password@host:465, or smtp://host:25?tls=off"
         raise ValueError(f"{hint}; special characters in user and password percent-encoded")
     if bool(parts.username) != bool(parts.password):
@@ -154,7 +177,13 @@ def smtp_url(text: str) -> str:
 def mailbox(text: str) -> str:
     header: Any = SMTP.header_factory("From", text)
     one = header.addresses[0] if len(header.addresses) == 1 else None
-    if header.defects or one is None or not one.username.isascii() or not one.username or not one.domain:
+    if (
+        header.defects
+        or one is None
+        or not one.username.isascii()
+        or not one.username
+        or not one.domain
+    ):
         raise ValueError(MAILBOX_HINT)
     try:
         one.domain.encode("idna")
@@ -193,7 +222,11 @@ def origin(text: str) -> str:
         raise ValueError(ORIGIN_HINT)
     scheme, hostname = match["scheme"], match["host"]
     port = int(match["port"]) if match["port"] else DEFAULT_PORTS[scheme]
-    return f"{scheme}://{hostname}" if port == DEFAULT_PORTS[scheme] else f"{scheme}://{hostname}:{port}"
+    return (
+        f"{scheme}://{hostname}"
+        if port == DEFAULT_PORTS[scheme]
+        else f"{scheme}://{hostname}:{port}"
+    )
 
 
 def network(text: str) -> str:

@@ -26,7 +26,10 @@ class Line:
                     raise Unavailable("too many are waiting") from None
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._places.release()
         if not isinstance(error, Unavailable):

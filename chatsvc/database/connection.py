@@ -13,7 +13,9 @@ CONNECT_TIMEOUT_S = 3  # below the 5 s that the loop waits
 STATEMENT_TIMEOUT_S = 5
 LOCK_TIMEOUT_S = 3  # a lock that is not free by then belongs to something that is stuck
 IDLE_IN_TRANSACTION_TIMEOUT_S = 10  # PostgreSQL ends what a frozen process left open
-TCP_TIMEOUT_MS = 10_000  # a cut network to PostgreSQL is noticed after this long, not after 15 minutes
+TCP_TIMEOUT_MS = (
+    10_000  # a cut network to PostgreSQL is noticed after this long, not after 15 minutes
+)
 
 # SQLSTATE classes and codes after which the same work may succeed later: connection, resources (disk full, too many connections),
 # intervention (shutdown, statement timeout), system error, rollback (deadlock), lock timeout, read-only (a failover going on).
@@ -52,9 +54,13 @@ class Session:
     `database` serves Peewee's builder: `query.execute(session.database)`.
     """
 
-    def __init__(self, url: str, *, application_name: str, statement_timeout_s: int = STATEMENT_TIMEOUT_S) -> None:
+    def __init__(
+        self, url: str, *, application_name: str, statement_timeout_s: int = STATEMENT_TIMEOUT_S
+    ) -> None:
         self._owner = threading.get_ident()
-        self._begins = False  # BEGIN goes with the first statement of a transaction: one round trip less
+        self._begins = (
+            False  # BEGIN goes with the first statement of a transaction: one round trip less
+        )
         self._settings = _settings(statement_timeout_s)
         self._prepared: dict[str, str] = {}
         self._connection: Any = None
@@ -179,7 +185,11 @@ def is_transient(error: BaseException) -> bool:
     if code:
         return code.startswith(_TRANSIENT_CLASSES) or code in _TRANSIENT_CODES
     return _is_broken_off(error) or isinstance(
-        error, psycopg2.OperationalError | psycopg2.InterfaceError | peewee.OperationalError | peewee.InterfaceError
+        error,
+        psycopg2.OperationalError
+        | psycopg2.InterfaceError
+        | peewee.OperationalError
+        | peewee.InterfaceError,
     )
 
 

@@ -22,7 +22,9 @@ class User(Model):
     claims_issued_at = DateTimeTZField(
         null=True
     )  # `iat` of the newest identity token seen: an older one changes nothing
-    language = TextField(null=True)  # one of those in languages/, as last asked for by the browser or chosen
+    language = TextField(
+        null=True
+    )  # one of those in languages/, as last asked for by the browser or chosen
     email_opted_out_at = DateTimeTZField(null=True)
     email_refused = TextField(
         null=True

@@ -11,7 +11,9 @@ from chatsvc.database.connection import Session
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 ADVISORY_LOCK = 0x63686174  # "chat": two processes that start at once migrate one after the other
-MIGRATION_TIMEOUT_S = 3600  # building an index over a large table takes its time; 5 s as elsewhere would break it
+MIGRATION_TIMEOUT_S = (
+    3600  # building an index over a large table takes its time; 5 s as elsewhere would break it
+)
 
 
 class SchemaError(Exception):
@@ -20,7 +22,9 @@ class SchemaError(Exception):
 
 def migrate(url: str, migrations: Path = MIGRATIONS) -> list[str]:
     """Applies what is pending, under an advisory lock, and returns the names. Raises SchemaError for a schema from the future."""
-    with closing(Session(url, application_name="chatsvc migrate", statement_timeout_s=MIGRATION_TIMEOUT_S)) as session:
+    with closing(
+        Session(url, application_name="chatsvc migrate", statement_timeout_s=MIGRATION_TIMEOUT_S)
+    ) as session:
         session.execute_sql("SELECT pg_advisory_lock(%s)", ADVISORY_LOCK)
         runner: Any = Runner(session.database, str(migrations), table_name="schema_migrations")  # type: ignore[no-untyped-call]
         _refuse_newer(runner)

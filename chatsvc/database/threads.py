@@ -24,7 +24,9 @@ Row = TypeVar("Row")
 READERS = 4  # a reader waits for PostgreSQL most of the time; more than the cores can use only adds connections
 BATCH_MAX = 64  # beyond 50 rows a commit the cost of a row no longer falls, and one bad row makes more to run again
 WAIT_LIMIT_S = 5.0  # how long the loop waits for a database thread before it answers 503
-IN_FLIGHT_MAX = 2_000  # two seconds of work at full speed; more could not be answered within WAIT_LIMIT_S
+IN_FLIGHT_MAX = (
+    2_000  # two seconds of work at full speed; more could not be answered within WAIT_LIMIT_S
+)
 DRAIN_LIMIT_S = 10.0  # at stop: for what was accepted to be committed
 
 
@@ -33,7 +35,9 @@ class _Job(Generic[T]):
 
     __slots__ = ("abandoned", "args", "error", "fn", "future", "in_doubt", "ran", "result", "then")
 
-    def __init__(self, fn: Callable[..., T], args: tuple[Any, ...], then: Callable[[T], None] | None) -> None:
+    def __init__(
+        self, fn: Callable[..., T], args: tuple[Any, ...], then: Callable[[T], None] | None
+    ) -> None:
         self.fn, self.args, self.then = fn, args, then
         self.future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self.result: Any = None
@@ -45,13 +49,17 @@ class _Job(Generic[T]):
     def settle(self, result: Any) -> None:
         """Takes what the function returned; a returned exception counts as raised (functions of many rows answer row by row)."""
         self.ran = True
-        self.error, self.result = (result, None) if isinstance(result, BaseException) else (None, result)
+        self.error, self.result = (
+            (result, None) if isinstance(result, BaseException) else (None, result)
+        )
 
 
 _Queue = SimpleQueue[_Job[Any] | None]  # None ends the thread
 
 
-def takes_many_rows(fn: Callable[[Session, Sequence[Row]], Sequence[T | DomainError]]) -> Callable[[Session, Row], T]:
+def takes_many_rows(
+    fn: Callable[[Session, Sequence[Row]], Sequence[T | DomainError]],
+) -> Callable[[Session, Row], T]:
     """Declares that `fn` takes all rows that wait for it at once and answers with one result (or DomainError) per row, in order.
 
     It is handed to `Database.write` with a single row, as any other function.
@@ -81,7 +89,8 @@ class Database:
         self._reads: _Queue = SimpleQueue()
         self._writes: _Queue = SimpleQueue()
         self._readers = [
-            threading.Thread(target=self._read_loop, name=f"db-reader-{n}", daemon=True) for n in range(readers)
+            threading.Thread(target=self._read_loop, name=f"db-reader-{n}", daemon=True)
+            for n in range(readers)
         ]
         self._writer = threading.Thread(target=self._write_loop, name="db-writer", daemon=True)
         self._in_flight = 0
@@ -110,7 +119,9 @@ class Database:
         """Runs `fn(session, *args)` on a reader thread. Raises Unavailable after WAIT_LIMIT_S or without a database."""
         return await self._submit(self._reads, _Job(fn, args, None))
 
-    async def write(self, fn: Callable[..., T], *args: Any, then: Callable[[T], None] | None = None) -> T:
+    async def write(
+        self, fn: Callable[..., T], *args: Any, then: Callable[[T], None] | None = None
+    ) -> T:
         """Runs `fn(session, *args)` on the writer thread, inside a transaction that it may share with others.
 
         After COMMIT, on the loop, in the order of commits: `then(result)`, then the caller goes on. Raises what `fn` raised (then
@@ -179,7 +190,9 @@ class Database:
 def _give_up(job: _Job[Any]) -> None:
     job.abandoned = True
     if not job.future.done():
-        job.future.set_exception(Unavailable(f"the database did not answer within {WAIT_LIMIT_S:.0f} s"))
+        job.future.set_exception(
+            Unavailable(f"the database did not answer within {WAIT_LIMIT_S:.0f} s")
+        )
 
 
 def _call_then(job: _Job[Any]) -> None:
@@ -217,7 +230,11 @@ def _commit(session: Session, batch: list[_Job[Any]]) -> list[_Job[Any]]:
             for job in batch:
                 job.in_doubt = in_doubt
             session.rollback()
-            log.info("a batch of %d writes failed and is run one by one: %s", len(batch), type(error).__name__)
+            log.info(
+                "a batch of %d writes failed and is run one by one: %s",
+                len(batch),
+                type(error).__name__,
+            )
     for job in batch:
         _attempt(session, job, lambda session, job: _run_transaction(session, [job]))
     return batch
@@ -232,7 +249,9 @@ def _run_transaction(session: Session, batch: list[_Job[Any]]) -> list[_Job[Any]
             order.append(job)
         elif job not in order:
             together = [other for other in batch if other.fn is job.fn]
-            for each, result in zip(together, job.fn(session, [other.args[0] for other in together]), strict=True):
+            for each, result in zip(
+                together, job.fn(session, [other.args[0] for other in together]), strict=True
+            ):
                 each.settle(result)
             order += together
     session.commit()
@@ -265,7 +284,8 @@ def _attempt(session: Session, job: _Job[Any], run: Callable[[Session, _Job[Any]
 
 def _as_unavailable(error: Exception) -> Unavailable:
     log.warning(
-        "the database could not do it: %s", str(error).strip().splitlines()[0] if str(error) else type(error).__name__
+        "the database could not do it: %s",
+        str(error).strip().splitlines()[0] if str(error) else type(error).__name__,
     )
     unavailable = Unavailable("the database does not answer")
     unavailable.__cause__ = error

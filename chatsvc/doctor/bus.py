@@ -24,7 +24,9 @@ async def _finding(url: str) -> Finding:
             await _there_and_back(url)
     except TimeoutError:
         return fail("bus", f"Redis did not bring an event back within {LIMIT_S:.0f} s", WITHOUT)
-    except Exception as error:  # the client of Redis is imported only where it is wanted, and its errors with it
+    except (
+        Exception
+    ) as error:  # the client of Redis is imported only where it is wanted, and its errors with it
         return fail("bus", str(error).strip().rstrip(".") or type(error).__name__, WITHOUT)
     return ok("bus", "Redis takes events and brings them")
 

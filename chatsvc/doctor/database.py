@@ -4,7 +4,14 @@ import time
 from collections.abc import Callable, Iterator
 
 from chatsvc.database.connection import Session
-from chatsvc.database.models import StaffSession, StaffToken, SupportChat, SupportMessage, SupportNotice, User
+from chatsvc.database.models import (
+    StaffSession,
+    StaffToken,
+    SupportChat,
+    SupportMessage,
+    SupportNotice,
+    User,
+)
 from chatsvc.database.schema import MIGRATIONS
 from chatsvc.database.threads import READERS
 from chatsvc.doctor.finding import Finding, fail, ok, warn
@@ -15,7 +22,8 @@ VERSION_MIN = 14  # what the service is tested with, up to 18
 CONNECTIONS_NEEDED = READERS + 1 + 2  # readers, the writer, a command and the doctor
 SKEW_NOTICED_S = 2.0  # two machines that ask the same time server differ by less
 TABLES = [
-    model._meta.table_name for model in (User, StaffSession, StaffToken, SupportChat, SupportMessage, SupportNotice)
+    model._meta.table_name
+    for model in (User, StaffSession, StaffToken, SupportChat, SupportMessage, SupportNotice)
 ]
 
 CLOSED_TABLES = """
@@ -44,7 +52,9 @@ def check(session: Session) -> Iterator[Finding]:
 
 
 def version(session: Session) -> Finding:
-    number, text = session.execute_sql("SELECT current_setting('server_version_num'), current_setting('server_version')")[0]  # fmt: skip
+    number, text = session.execute_sql(
+        "SELECT current_setting('server_version_num'), current_setting('server_version')"
+    )[0]
     found = f"PostgreSQL {text}"
     if int(number) >= VERSION_MIN * 10_000:
         return ok("database", found)
@@ -55,7 +65,11 @@ def rights(session: Session) -> Finding:
     about = "database rights"
     [(role, namespace)] = session.execute_sql("SELECT current_user, current_schema()")
     if namespace is None:
-        return fail(about, f"no schema in the search_path of {role} exists", f'CREATE SCHEMA AUTHORIZATION "{role}"')
+        return fail(
+            about,
+            f"no schema in the search_path of {role} exists",
+            f'CREATE SCHEMA AUTHORIZATION "{role}"',
+        )
     [(may_create,)] = session.execute_sql("SELECT has_schema_privilege(current_schema(), 'CREATE')")
     if not may_create:
         advice = f'GRANT CREATE, USAGE ON SCHEMA "{namespace}" TO "{role}"'
@@ -70,7 +84,11 @@ def rights(session: Session) -> Finding:
 def schema(session: Session) -> Finding:
     expected = sorted(path.stem for path in MIGRATIONS.glob("[0-9]*.py"))
     [(found,)] = session.execute_sql("SELECT to_regclass('schema_migrations') IS NOT NULL")
-    applied = [name for (name,) in session.execute_sql("SELECT name FROM schema_migrations")] if found else []
+    applied = (
+        [name for (name,) in session.execute_sql("SELECT name FROM schema_migrations")]
+        if found
+        else []
+    )
     newer, pending = sorted(set(applied) - set(expected)), sorted(set(expected) - set(applied))
     if newer:
         advice = "install the newer chatsvc again, or restore a backup made with this version"
@@ -86,10 +104,22 @@ def settings(session: Session) -> Finding:
     about = "database settings"
     [(standby, encoding, read_only, fsync, commit)] = session.execute_sql(SETTINGS)
     if standby or read_only == "on":
-        return fail(about, "it is read-only", "let CHATSVC_DATABASE_URL lead to the primary, and allow it to write")
+        return fail(
+            about,
+            "it is read-only",
+            "let CHATSVC_DATABASE_URL lead to the primary, and allow it to write",
+        )
     if encoding != "UTF8":
-        return fail(about, f"encoding {encoding}", "make the database with ENCODING 'UTF8' TEMPLATE template0")
-    harmful = [f"{name} = off" for name, value in (("fsync", fsync), ("synchronous_commit", commit)) if value == "off"]
+        return fail(
+            about,
+            f"encoding {encoding}",
+            "make the database with ENCODING 'UTF8' TEMPLATE template0",
+        )
+    harmful = [
+        f"{name} = off"
+        for name, value in (("fsync", fsync), ("synchronous_commit", commit))
+        if value == "off"
+    ]
     if harmful:
         found = f"{', '.join(harmful)}: a crash loses messages that were answered as stored"
         return warn(about, found, "set it to on in postgresql.conf")
@@ -102,14 +132,18 @@ def connections(session: Session) -> Finding:
     found = f"{free} free, {ours} of a running service"
     if free + ours >= CONNECTIONS_NEEDED:
         return ok("database connections", found)
-    return warn("database connections", found, f"{CONNECTIONS_NEEDED} are needed: raise max_connections")
+    return warn(
+        "database connections", found, f"{CONNECTIONS_NEEDED} are needed: raise max_connections"
+    )
 
 
 def staff(session: Session) -> Finding:
     """Needs a schema that is current."""
     if any_staff(session):
         return ok("staff", "there is an account to log in with")
-    return warn("staff", "nobody can log in to the dashboard yet", "run the command `create-admin EMAIL`")
+    return warn(
+        "staff", "nobody can log in to the dashboard yet", "run the command `create-admin EMAIL`"
+    )
 
 
 def clock(session: Session, now: Callable[[], float] = time.time) -> Finding:
@@ -121,4 +155,8 @@ def clock(session: Session, now: Callable[[], float] = time.time) -> Finding:
     advice = "let both machines ask a time server (timedatectl set-ntp true)"
     if abs(skew) < SKEW_NOTICED_S:
         return ok("clock", "the database and this machine agree")
-    return warn("clock", found, advice) if abs(skew) < LEEWAY.total_seconds() else fail("clock", found, advice)
+    return (
+        warn("clock", found, advice)
+        if abs(skew) < LEEWAY.total_seconds()
+        else fail("clock", found, advice)
+    )

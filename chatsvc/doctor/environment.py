@@ -11,7 +11,9 @@ from chatsvc.app import DESCRIPTORS_RESERVED
 from chatsvc.config.config import Config
 from chatsvc.doctor.finding import Finding, fail, ok, warn
 
-STREAMS_WANTED = 1_000  # a small site on a busy day; the usual limit of a login shell, 1024, is below it
+STREAMS_WANTED = (
+    1_000  # a small site on a busy day; the usual limit of a login shell, 1024, is below it
+)
 
 
 def check(config: Config) -> Iterator[Finding]:
@@ -31,7 +33,11 @@ def is_local(url: str) -> bool:
 def public_url(config: Config) -> Finding:
     url = config.public_url
     if urlsplit(url).port == 0:
-        return warn("PUBLIC_URL", "the port is not known before the start", "set CHATSVC_PORT or CHATSVC_PUBLIC_URL")
+        return warn(
+            "PUBLIC_URL",
+            "the port is not known before the start",
+            "set CHATSVC_PORT or CHATSVC_PUBLIC_URL",
+        )
     if url.startswith("https:") or is_local(url):
         return ok("PUBLIC_URL", url)
     return warn(
@@ -71,7 +77,9 @@ def demo(config: Config) -> Finding:
         return ok("DEMO", "off")
     found = "on: everybody can get a token of its users at /demo"
     advice = "set CHATSVC_DEMO=off for anything but trying out"
-    return warn("DEMO", found, advice) if is_local(config.public_url) else fail("DEMO", found, advice)
+    return (
+        warn("DEMO", found, advice) if is_local(config.public_url) else fail("DEMO", found, advice)
+    )
 
 
 def data_dir(config: Config) -> Finding:
@@ -79,8 +87,15 @@ def data_dir(config: Config) -> Finding:
     folder = config.data_dir.absolute()
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     if existing.is_dir() and os.access(existing, os.W_OK | os.X_OK):
-        return ok("DATA_DIR", str(folder) if existing == folder else f"{folder}, which the first start makes")
-    problem = f"{existing} cannot be written by this account" if existing.is_dir() else f"{existing} is not a folder"
+        return ok(
+            "DATA_DIR",
+            str(folder) if existing == folder else f"{folder}, which the first start makes",
+        )
+    problem = (
+        f"{existing} cannot be written by this account"
+        if existing.is_dir()
+        else f"{existing} is not a folder"
+    )
     return fail("DATA_DIR", problem, "set CHATSVC_DATA_DIR to a folder that it may write")
 
 
@@ -116,4 +131,8 @@ def descriptors(limit: int | None = None) -> Finding:
     advice = "raise it: LimitNOFILE=65536 in the unit file, or `ulimit -Hn 65536` before the start"
     if streams >= STREAMS_WANTED:
         return ok("file descriptors", found)
-    return warn("file descriptors", found, advice) if streams else fail("file descriptors", found, advice)
+    return (
+        warn("file descriptors", found, advice)
+        if streams
+        else fail("file descriptors", found, advice)
+    )

@@ -12,7 +12,9 @@ class Finding(NamedTuple):
     advice: str = ""
 
     def __str__(self) -> str:
-        return f"{self.level:4}  {self.about}: {self.found}" + (f"; {self.advice}" if self.advice else "")
+        return f"{self.level:4}  {self.about}: {self.found}" + (
+            f"; {self.advice}" if self.advice else ""
+        )
 
 
 def ok(about: str, found: str) -> Finding:

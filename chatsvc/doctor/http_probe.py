@@ -25,7 +25,9 @@ class Exchange:
     headers: Message
     own_address: str
 
-    def __init__(self, url: str, path: str, headers: dict[str, str], *, until: bytes = b"\n") -> None:
+    def __init__(
+        self, url: str, path: str, headers: dict[str, str], *, until: bytes = b"\n"
+    ) -> None:
         self._url, self._path, self._sent, self._until = url, path, headers, until
         self.lines: list[bytes] = []
         self.first_after_s = 0.0
@@ -39,7 +41,12 @@ class Exchange:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
         self._response.close()
         self._connection.close()
 
@@ -97,7 +104,9 @@ def remedy(error: Exception) -> str:
     if isinstance(error, socket.gaierror):
         return "the name must lead to this machine or its proxy: add it to DNS, or correct CHATSVC_PUBLIC_URL"
     if isinstance(error, ssl.SSLError):
-        return "TLS is the proxy's: give it a certificate for this name, or correct CHATSVC_PUBLIC_URL"
+        return (
+            "TLS is the proxy's: give it a certificate for this name, or correct CHATSVC_PUBLIC_URL"
+        )
     if isinstance(error, TimeoutError):
         return "a firewall, a frozen service, or https where there is no TLS: correct it, or CHATSVC_PUBLIC_URL"
     return "start the service and what is in front of it, or correct CHATSVC_PUBLIC_URL"

@@ -30,7 +30,9 @@ def _try(server: MailServer) -> Finding:
     except NoStartTls as error:
         return fail(ABOUT, f"{server} offers no STARTTLS", advice(server, error))
     except smtplib.SMTPAuthenticationError as error:
-        return fail(ABOUT, f"{server} refuses user and password: {reason(error)}", advice(server, error))
+        return fail(
+            ABOUT, f"{server} refuses user and password: {reason(error)}", advice(server, error)
+        )
     except OSError as error:  # smtplib's exceptions too
         return fail(ABOUT, f"{server} cannot be used: {reason(error)}", advice(server, error))
 

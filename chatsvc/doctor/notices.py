@@ -34,7 +34,11 @@ def waiting(session: Session) -> Finding:
         found = f"{overdue} overdue, the oldest was due {oldest_min:.0f} minutes ago{because}"
         return warn(about, found, "is the service running? See SMTP above, and its log")
     if again:
-        return warn(about, f"{again} are tried again{because}", "see SMTP above; they are given up after a day")
+        return warn(
+            about,
+            f"{again} are tried again{because}",
+            "see SMTP above; they are given up after a day",
+        )
     return ok(about, "nothing is overdue")
 
 
@@ -44,4 +48,6 @@ def failed(session: Session) -> Finding:
     if not count:
         return ok(about, f"none in {FAILED_DAYS} days")
     advice = "the address does not exist, or your mail server may not send to it; the dashboard shows which chats"
-    return warn(about, f"{count} in {FAILED_DAYS} days, the latest: {reason or 'no reason given'}", advice)
+    return warn(
+        about, f"{count} in {FAILED_DAYS} days, the latest: {reason or 'no reason given'}", advice
+    )

@@ -24,7 +24,11 @@ def report(found: Iterable[Finding], *, as_json: bool) -> int:
         if not as_json:
             print(finding, flush=True)
     if as_json:
-        print(msgspec.json.format(msgspec.json.encode([finding._asdict() for finding in told])).decode())
+        print(
+            msgspec.json.format(
+                msgspec.json.encode([finding._asdict() for finding in told])
+            ).decode()
+        )
     return int(any(finding.level == "FAIL" for finding in told))
 
 
@@ -84,7 +88,9 @@ def _guarded(session: Session) -> Iterator[Finding]:
     try:
         yield from database.check(session)
     except (peewee.PeeweeException, psycopg2.Error) as error:
-        yield fail("database", first_line(error), "the account needs the rights that this speaks of")
+        yield fail(
+            "database", first_line(error), "the account needs the rights that this speaks of"
+        )
 
 
 def _without_database(config: Config) -> Iterator[Finding]:

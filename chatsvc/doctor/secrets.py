@@ -27,8 +27,14 @@ def secret_key(config: Config) -> Finding:
     file = config.data_dir / SECRET_FILE
     if config.secret_key is not None:
         if config.secret_key in config.identity_secrets:
-            return fail("SECRET_KEY", "the same as one of IDENTITY_SECRETS: host applications can sign for us", DRAWN)
-        return drawn("SECRET_KEY", config.secret_key) or ok("SECRET_KEY", f"given, {len(config.secret_key)} bytes")
+            return fail(
+                "SECRET_KEY",
+                "the same as one of IDENTITY_SECRETS: host applications can sign for us",
+                DRAWN,
+            )
+        return drawn("SECRET_KEY", config.secret_key) or ok(
+            "SECRET_KEY", f"given, {len(config.secret_key)} bytes"
+        )
     if not file.exists():
         return ok("SECRET_KEY", f"none yet; the first start makes one in {file}")
     return generated(file)
@@ -43,9 +49,15 @@ def generated(file: Path) -> Finding:
         return fail("SECRET_KEY", f"{file}: {error.strerror}", advice)
     if length < SECRET_MIN_BYTES:
         advice = f"{DRAWN} (all visitors and sessions begin anew)"
-        return fail("SECRET_KEY", f"{file} holds {length} bytes, {SECRET_MIN_BYTES} are needed", advice)
+        return fail(
+            "SECRET_KEY", f"{file} holds {length} bytes, {SECRET_MIN_BYTES} are needed", advice
+        )
     if mode & ACCESS_BEYOND_OWNER:
-        return fail("SECRET_KEY", f"{file} can be used by others (mode {mode & 0o777:o})", f"chmod 600 {file}")
+        return fail(
+            "SECRET_KEY",
+            f"{file} can be used by others (mode {mode & 0o777:o})",
+            f"chmod 600 {file}",
+        )
     return ok("SECRET_KEY", f"generated, in {file}; keep a copy of it with the backups")
 
 
@@ -60,8 +72,14 @@ def identity_secrets(config: Config) -> Finding:
         return ok(about, "none; the demo page signs with one of its own")
     advice = "set CHATSVC_IDENTITY_SECRETS to what your host application signs identity tokens with"
     if config.visitors:
-        return warn(about, "none: all who chat are visitors; users of your application are not recognised", advice)
-    return fail(about, "none, and visitors are off: nobody can chat", f"{advice}, or CHATSVC_VISITORS=on")
+        return warn(
+            about,
+            "none: all who chat are visitors; users of your application are not recognised",
+            advice,
+        )
+    return fail(
+        about, "none, and visitors are off: nobody can chat", f"{advice}, or CHATSVC_VISITORS=on"
+    )
 
 
 def drawn(about: str, secret: bytes) -> Finding | None:
@@ -69,11 +87,15 @@ def drawn(about: str, secret: bytes) -> Finding | None:
     different = len(set(secret))
     if different >= MIN_DIFFERENT_BYTES:
         return None
-    return warn(about, f"has only {different} different characters: it looks thought up, not drawn", DRAWN)
+    return warn(
+        about, f"has only {different} different characters: it looks thought up, not drawn", DRAWN
+    )
 
 
 def secret_file(name: str, file: Path) -> Finding:
     mode = file.stat().st_mode
     if mode & READABLE_BY_OTHERS:
-        return fail(f"{name}_FILE", f"everybody on this machine can read {file}", f"chmod o= {file}")
+        return fail(
+            f"{name}_FILE", f"everybody on this machine can read {file}", f"chmod o= {file}"
+        )
     return ok(f"{name}_FILE", f"{file}, mode {mode & 0o777:o}")

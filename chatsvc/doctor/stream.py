@@ -61,19 +61,31 @@ def _reached(config: Config, answer: Exchange) -> Finding:
         return ok(about, f"{url} answers after {answer.first_after_s * 1000:.0f} ms")
     if answer.status in (502, 503, 504):
         advice = f"start it, and let the proxy pass requests to {config.host} port {config.port}"
-        return fail(about, f"{url}: {who} answers {answer.status}: it does not reach this service", advice)
+        return fail(
+            about, f"{url}: {who} answers {answer.status}: it does not reach this service", advice
+        )
     if 300 <= answer.status < 400:
         place = answer.headers.get("Location", "elsewhere")
-        return fail(about, f"{url}: {who} redirects to {place}", "set CHATSVC_PUBLIC_URL to the final address")
+        return fail(
+            about,
+            f"{url}: {who} redirects to {place}",
+            "set CHATSVC_PUBLIC_URL to the final address",
+        )
     found = f"{url}: {who} answers {answer.status}, and is not this service"
     return fail(about, found, "correct CHATSVC_PUBLIC_URL, or what the proxy passes on (all paths)")
 
 
 def stream(config: Config, token: str) -> Iterator[Finding]:
     """Headers unchanged, first bytes at once, then the state; after some silence a ping. Says whom the service sees."""
-    headers = {"Authorization": f"Bearer {token}", "Accept": "text/event-stream", "Accept-Encoding": "gzip"}
+    headers = {
+        "Authorization": f"Bearer {token}",
+        "Accept": "text/event-stream",
+        "Accept-Encoding": "gzip",
+    }
     try:
-        with Exchange(config.public_url, "/admin/notifications/stream", headers, until=b'"type":"state"') as answer:
+        with Exchange(
+            config.public_url, "/admin/notifications/stream", headers, until=b'"type":"state"'
+        ) as answer:
             opened = _refused(answer) or _changed(answer) or _late(answer)
             yield opened
             if opened.level == "ok":
@@ -97,8 +109,12 @@ def temporary_token(session: Session) -> Iterator[str]:
     user_id, token = str(uuid7()), tokens.new_secret(tokens.STAFF_PREFIX)
     session.begin()
     session.execute_sql(f"DELETE FROM users WHERE {LEFT_OVER}")  # noqa: S608 - a constant
-    User.insert(id=user_id, kind="staff", name=NAME, password_hash=NO_PASSWORD).execute(session.database)
-    StaffToken.insert(id=str(uuid7()), user=user_id, token_hash=tokens.hash_token(token)).execute(session.database)
+    User.insert(id=user_id, kind="staff", name=NAME, password_hash=NO_PASSWORD).execute(
+        session.database
+    )
+    StaffToken.insert(id=str(uuid7()), user=user_id, token_hash=tokens.hash_token(token)).execute(
+        session.database
+    )
     session.commit()
     try:
         yield token
@@ -124,7 +140,9 @@ def _changed(answer: Exchange) -> Finding | None:
     encoding = answer.headers.get("Content-Encoding", "identity")
     if encoding != "identity":
         advice = "leave text/event-stream out of what the proxy compresses"
-        return fail("stream", f"{_who(answer)} compresses it ({encoding}), which holds events back", advice)
+        return fail(
+            "stream", f"{_who(answer)} compresses it ({encoding}), which holds events back", advice
+        )
     for name, wanted in (("Content-Type", "text/event-stream"), ("Cache-Control", "no-store")):
         value = answer.headers.get(name, "")
         if wanted not in value:
@@ -138,7 +156,11 @@ def _late(answer: Exchange) -> Finding:
     if not any(b'"type":"state"' in line for line in answer.lines):
         return fail("stream", "it begins, but its first event does not arrive", UNBUFFERED)
     if answer.first_after_s > PROMPT_S:
-        return fail("stream", f"the first byte takes {answer.first_after_s:.1f} s: it is held back", UNBUFFERED)
+        return fail(
+            "stream",
+            f"the first byte takes {answer.first_after_s:.1f} s: it is held back",
+            UNBUFFERED,
+        )
     found = f"first byte after {answer.first_after_s * 1000:.0f} ms, headers as sent, then its state: nothing buffers"
     return ok("stream", found)
 
@@ -149,9 +171,15 @@ def _heartbeat(answer: Exchange) -> Finding:
     line = answer.next_line(limit_s)
     after_s = time.monotonic() - began
     if line is None:
-        return fail(about, f"nothing arrives for {limit_s:.0f} s, where a ping was due: it is held back", UNBUFFERED)
+        return fail(
+            about,
+            f"nothing arrives for {limit_s:.0f} s, where a ping was due: it is held back",
+            UNBUFFERED,
+        )
     if not line:
-        return fail(about, f"{_who(answer)} cuts a stream that is silent for {after_s:.0f} s", PATIENT)
+        return fail(
+            about, f"{_who(answer)} cuts a stream that is silent for {after_s:.0f} s", PATIENT
+        )
     return ok(about, f"a sign of life after {after_s:.1f} s")
 
 

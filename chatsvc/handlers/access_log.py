@@ -20,4 +20,11 @@ def log_request(metrics: Metrics, handler: RequestHandler) -> None:
     metrics.request_seconds.observe(seconds)
     if log.isEnabledFor(logging.INFO):
         request_id = getattr(handler, "request_id", "-")
-        log.info("%d %s %s %.1f ms %s", status, request.method, request.path[:200], seconds * 1000, request_id)
+        log.info(
+            "%d %s %s %.1f ms %s",
+            status,
+            request.method,
+            request.path[:200],
+            seconds * 1000,
+            request_id,
+        )

@@ -20,10 +20,17 @@ class AccountPage(DashboardHandler):
     async def show(self, *, problems: dict[str, str] | None = None, token: str = "") -> None:
         """`problems` by the field they are about; `token`: a new one, shown this once."""
         self.dashboard_page(
-            "dashboard/account.html", await self.counts(), account=await self.services.account.account(self.caller),
-            this_session=self.caller.access_id, languages=self.services.languages.labels, problems=problems or {}, token=token,
-            password_min=MIN_CHARS, typed={field: self.get_body_argument(field, None) for field in KEPT}, done=self.get_query_argument("done", ""),
-        )  # fmt: skip
+            "dashboard/account.html",
+            await self.counts(),
+            account=await self.services.account.account(self.caller),
+            this_session=self.caller.access_id,
+            languages=self.services.languages.labels,
+            problems=problems or {},
+            token=token,
+            password_min=MIN_CHARS,
+            typed={field: self.get_body_argument(field, None) for field in KEPT},
+            done=self.get_query_argument("done", ""),
+        )
 
     async def attempt(self, change: Awaitable[None], done: str) -> None:
         """Makes a change and leads back to the page; or shows the page again, with what was wrong."""
@@ -43,7 +50,9 @@ class AccountHandler(AccountPage):
 
 class NameHandler(AccountPage):
     async def post(self) -> None:
-        await self.attempt(self.services.account.set_name(self.caller, self.get_body_argument("name", "")), "saved")
+        await self.attempt(
+            self.services.account.set_name(self.caller, self.get_body_argument("name", "")), "saved"
+        )
 
 
 class LanguageHandler(AccountPage):
@@ -61,8 +70,13 @@ class PasswordHandler(AccountPage):
             await self.show(problems={"old_password": self.explain(error)})
 
     async def change(self) -> None:
-        old, new = (self.get_body_argument(name, "", strip=False) for name in ("old_password", "new_password"))
-        change = self.services.account.set_password(self.caller, old, new, address_key(self.address), self.user_agent)
+        old, new = (
+            self.get_body_argument(name, "", strip=False)
+            for name in ("old_password", "new_password")
+        )
+        change = self.services.account.set_password(
+            self.caller, old, new, address_key(self.address), self.user_agent
+        )
         self.start_session(await change)
 
 
@@ -79,7 +93,9 @@ class TokensHandler(AccountPage):
 
     async def post(self) -> None:
         try:
-            token = await self.services.account.create_token(self.caller, self.get_body_argument("token_name", ""))
+            token = await self.services.account.create_token(
+                self.caller, self.get_body_argument("token_name", "")
+            )
         except Unprocessable as error:
             self.set_error(error)
             await self.show(problems={"token_name": self.explain(error)})

@@ -25,14 +25,18 @@ def check_chat_id(text: str) -> str:
 
 
 class ChatsHandler(StaffHandler):
-    @operation("All chats, latest message first", {200: list[wire.SupportChatListItem]}, query=LIST_QUERY)
+    @operation(
+        "All chats, latest message first", {200: list[wire.SupportChatListItem]}, query=LIST_QUERY
+    )
     async def get(self) -> None:
         archived = self.get_query_argument("archived", "false")
         if archived not in ("true", "false"):
             raise BadRequest(f"archived must be true or false, not {archived[:64]!r}")
         limit = self.int_argument("limit", PAGE_DEFAULT, 1, PAGE_MAX)
         cursor = self.get_query_argument("cursor", None)
-        page = await self.services.chats.list_chats(archived=archived == "true", limit=limit, cursor=cursor)
+        page = await self.services.chats.list_chats(
+            archived=archived == "true", limit=limit, cursor=cursor
+        )
         if page.next_cursor is not None:
             query = urlencode({"archived": archived, "limit": limit, "cursor": page.next_cursor})
             self.set_header("Link", f'<{self.request.path}?{query}>; rel="next"')
@@ -46,7 +50,9 @@ class ChatHandler(StaffHandler):
 
 
 class MessagesHandler(StaffHandler):
-    @operation("Messages after, since or before a cursor", {200: wire.MessagePage}, query=PAGE_QUERY)
+    @operation(
+        "Messages after, since or before a cursor", {200: wire.MessagePage}, query=PAGE_QUERY
+    )
     async def get(self, chat_id: str) -> None:
         self.send(await read_page(self, check_chat_id(chat_id)))
 
@@ -67,21 +73,33 @@ class MessagesHandler(StaffHandler):
 
 
 class MarkViewedHandler(StaffHandler):
-    @operation("Staff have been shown the messages up to a seq", {200: wire.SupportChatListItem}, body=wire.UpTo)
+    @operation(
+        "Staff have been shown the messages up to a seq",
+        {200: wire.SupportChatListItem},
+        body=wire.UpTo,
+    )
     async def post(self, chat_id: str) -> None:
         up_to = self.decode(wire.UpTo).up_to
         self.send(await self.services.chats.mark_viewed(check_chat_id(chat_id), up_to))
 
 
 class ArchiveHandler(StaffHandler):
-    @operation("Archive a chat; repeating changes nothing", {200: wire.SupportChatListItem}, body=wire.Nothing)
+    @operation(
+        "Archive a chat; repeating changes nothing",
+        {200: wire.SupportChatListItem},
+        body=wire.Nothing,
+    )
     async def post(self, chat_id: str) -> None:
         self.decode(wire.Nothing)
         self.send(await self.services.chats.archive(check_chat_id(chat_id)))
 
 
 class UnarchiveHandler(StaffHandler):
-    @operation("Restore a chat; repeating changes nothing", {200: wire.SupportChatListItem}, body=wire.Nothing)
+    @operation(
+        "Restore a chat; repeating changes nothing",
+        {200: wire.SupportChatListItem},
+        body=wire.Nothing,
+    )
     async def post(self, chat_id: str) -> None:
         self.decode(wire.Nothing)
         self.send(await self.services.chats.unarchive(check_chat_id(chat_id)))

@@ -23,7 +23,9 @@ class AssetHandler(BaseHandler):
         self.set_header("Etag", asset.etag)
         if self.check_etag_header():
             self.set_status(304)
-        elif asset.compressed is not None and _accepts_gzip(self.request.headers.get("Accept-Encoding", "")):
+        elif asset.compressed is not None and _accepts_gzip(
+            self.request.headers.get("Accept-Encoding", "")
+        ):
             self.set_header("Content-Encoding", "gzip")
             self.write(asset.compressed)
         else:

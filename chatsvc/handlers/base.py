@@ -27,7 +27,10 @@ T = TypeVar("T")
 Audience = Literal["public", "user", "staff", "nobody"]
 
 BODY_MAX_BYTES = 64 * 1024  # 10,000 characters fit: four bytes each in UTF-8, or six as \u0001
-USER_PATHS = ("/support_chat", "/visitors")  # where pages of other origins come (docs/api.md section 3)
+USER_PATHS = (
+    "/support_chat",
+    "/visitors",
+)  # where pages of other origins come (docs/api.md section 3)
 PREFLIGHT_MAX_AGE_S = 7200  # Chromium keeps it no longer
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 # which kinds of callers; a handler for "nobody" has none
@@ -110,12 +113,17 @@ class BaseHandler(RequestHandler):
     @classmethod
     def allowed_methods(cls) -> list[str]:
         return [
-            method for method in METHODS if getattr(cls, method.lower()) is not getattr(RequestHandler, method.lower())
+            method
+            for method in METHODS
+            if getattr(cls, method.lower()) is not getattr(RequestHandler, method.lower())
         ]
 
     def check_xsrf_cookie(self) -> None:
         """A cookie travels by itself, so it needs the token beside it; a bearer token does not travel by itself."""
-        by_cookie = self.get_cookie(self.services.cookie_name) and self.request.headers.get("Authorization") is None
+        by_cookie = (
+            self.get_cookie(self.services.cookie_name)
+            and self.request.headers.get("Authorization") is None
+        )
         if self.audience == "staff" and by_cookie:  # nobody at all is answered 401 by prepare()
             super().check_xsrf_cookie()
 
@@ -145,7 +153,9 @@ class BaseHandler(RequestHandler):
         if text is None:
             return default
         if not re.fullmatch(r"[0-9]{1,9}", text, re.ASCII) or not low <= int(text) <= high:
-            raise errors.BadRequest(f"{name} must be a whole number from {low} to {high}, not {text[:64]!r}")
+            raise errors.BadRequest(
+                f"{name} must be a whole number from {low} to {high}, not {text[:64]!r}"
+            )
         return int(text)
 
     def take(self, limiter: RateLimiter, key: str) -> None:
@@ -157,7 +167,10 @@ class BaseHandler(RequestHandler):
     def limit_message(self) -> None:
         """Counts a message of this caller and from this address. Raises TooManyRequests."""
         limits = self.services.limits
-        self.take(limits.message_staff if self.caller.kind == "staff" else limits.message_user, self.caller.user_id)
+        self.take(
+            limits.message_staff if self.caller.kind == "staff" else limits.message_user,
+            self.caller.user_id,
+        )
         self.take(limits.message_address, address_key(self.address))
 
     # ---- what goes out ----
@@ -197,7 +210,12 @@ class BaseHandler(RequestHandler):
         self.set_header("Content-Type", "application/problem+json")
         fields = tuple(FieldProblem(one.field, one.detail) for one in error.errors)
         problem = Problem(
-            f"urn:chatsvc:problem:{error.code}", error.title, error.status, error.detail, self.request_id, fields
+            f"urn:chatsvc:problem:{error.code}",
+            error.title,
+            error.status,
+            error.detail,
+            self.request_id,
+            fields,
         )
         self.finish(msgspec.json.encode(problem))
 
@@ -244,7 +262,9 @@ class CorsMixin(BaseHandler):
         """The preflight: cacheable, and empty of permissions for an origin that has none."""
         if "Access-Control-Allow-Origin" in dict(self.cors_headers()):
             self.set_header("Access-Control-Allow-Methods", ", ".join(self.allowed_methods()))
-            self.set_header("Access-Control-Allow-Headers", "Authorization, Content-Type, Last-Event-ID")
+            self.set_header(
+                "Access-Control-Allow-Headers", "Authorization, Content-Type, Last-Event-ID"
+            )
             self.set_header("Access-Control-Max-Age", str(PREFLIGHT_MAX_AGE_S))
         self.clear_header("Cache-Control")
         self.set_status(204)
@@ -278,7 +298,9 @@ class TooLargeHandler(CorsMixin):
 
     async def prepare(self) -> None:
         length = self.request.headers.get("Content-Length", "")[:20]
-        raise errors.PayloadTooLarge(f"a body may hold {BODY_MAX_BYTES} bytes; this one announces {length}")
+        raise errors.PayloadTooLarge(
+            f"a body may hold {BODY_MAX_BYTES} bytes; this one announces {length}"
+        )
 
     def check_xsrf_cookie(self) -> None:
         pass

@@ -9,7 +9,13 @@ from chatsvc.pages import presentation
 from chatsvc.pages.notice_status import Chip, Reader, chips
 from chatsvc.security.rate_limits import address_key
 from chatsvc.services.chats import Sender
-from chatsvc.wire import AdminSupportChat, MessagePage, SupportChatListItem, SupportMessage, format_time
+from chatsvc.wire import (
+    AdminSupportChat,
+    MessagePage,
+    SupportChatListItem,
+    SupportMessage,
+    format_time,
+)
 
 CARDS = 50  # on one page of the list
 MESSAGES = 50  # on one page of a chat, as docs/api.md has it for clients
@@ -33,14 +39,21 @@ class LoginHandler(PageHandler):
         email = self.get_body_argument("email", "")
         password = self.get_body_argument("password", "", strip=False)
         try:
-            token = await self.services.identity.login(email, password, address_key(self.address), self.user_agent)
+            token = await self.services.identity.login(
+                email, password, address_key(self.address), self.user_agent
+            )
         except (Unauthorized, TooManyRequests) as error:
             self.set_error(error)
             texts = self.texts
-            self._form(email=email, problem=texts("login.wait") if error.status == 429 else texts("login.wrong"))
+            self._form(
+                email=email,
+                problem=texts("login.wait") if error.status == 429 else texts("login.wrong"),
+            )
         else:
             self.start_session(token)
-            self.redirect(presentation.safe_next(self.get_body_argument("next", "", strip=False)), status=303)
+            self.redirect(
+                presentation.safe_next(self.get_body_argument("next", "", strip=False)), status=303
+            )
 
     def _form(self, *, email: str, problem: str) -> None:
         target = presentation.safe_next(self.get_argument("next", "", strip=False))
@@ -68,10 +81,19 @@ class DashboardHandler(PageHandler):
     def person(self, chat: AdminSupportChat | SupportChatListItem) -> str:
         return presentation.person(chat.user_id, chat.user_email, chat.user_name, self.texts)
 
-    def dashboard_page(self, template: str, counts: presentation.TabCounts, **context: object) -> None:
+    def dashboard_page(
+        self, template: str, counts: presentation.TabCounts, **context: object
+    ) -> None:
         title = presentation.unread_title(counts.unread)
         paused = self.services.notices.paused
-        self.page(template, staff=self.caller.email, counts=counts, unread_title=title, paused=paused, **context)
+        self.page(
+            template,
+            staff=self.caller.email,
+            counts=counts,
+            unread_title=title,
+            paused=paused,
+            **context,
+        )
 
     async def colleagues(self, chat_id: str, messages: list[SupportMessage]) -> dict[int, str]:
         return await self.services.chats.colleagues(chat_id, messages, self.caller.user_id)
@@ -101,9 +123,14 @@ class ListHandler(DashboardHandler):
         texts = self.texts
         cards = [presentation.card(item, texts) for item in found.items]
         self.dashboard_page(
-            self.template, await self.counts(), cards=cards, archived=archived,
-            cursor=cursor, next_cursor=found.next_cursor, query=self.request.query,
-        )  # fmt: skip
+            self.template,
+            await self.counts(),
+            cards=cards,
+            archived=archived,
+            cursor=cursor,
+            next_cursor=found.next_cursor,
+            query=self.request.query,
+        )
 
 
 class TabsHandler(DashboardHandler):
@@ -129,7 +156,9 @@ class ChatHandler(DashboardHandler):
         else:
             self.redirect(f"/dashboard/chats/{chat_id}", status=303)
 
-    async def show(self, chat_id: str, *, draft: str = "", problem: DomainError | None = None) -> None:
+    async def show(
+        self, chat_id: str, *, draft: str = "", problem: DomainError | None = None
+    ) -> None:
         """Shows a page of messages, and marks viewed what it shows and nothing that comes meanwhile."""
         chats = self.services.chats
         chat = await chats.admin_chat(chat_id)
@@ -138,11 +167,21 @@ class ChatHandler(DashboardHandler):
         cursor = shown.messages[-1].seq if shown.messages else 0
         await chats.mark_viewed(chat_id, cursor)
         self.dashboard_page(
-            "dashboard/chat.html", await self.counts(), chat=chat, person=self.person(chat), messages=shown.messages,
-            chips=await self.chips(chat, shown.messages), colleagues=await self.colleagues(chat_id, shown.messages),
-            has_more=shown.has_more, cursor=cursor, at_end=cursor >= chat.last_seq,
-            client_id=str(uuid4()), is_visitors=await chats.is_visitors(chat_id), draft=draft, problem=self.explain(problem) if problem else "",
-        )  # fmt: skip
+            "dashboard/chat.html",
+            await self.counts(),
+            chat=chat,
+            person=self.person(chat),
+            messages=shown.messages,
+            chips=await self.chips(chat, shown.messages),
+            colleagues=await self.colleagues(chat_id, shown.messages),
+            has_more=shown.has_more,
+            cursor=cursor,
+            at_end=cursor >= chat.last_seq,
+            client_id=str(uuid4()),
+            is_visitors=await chats.is_visitors(chat_id),
+            draft=draft,
+            problem=self.explain(problem) if problem else "",
+        )
 
 
 class MessagesHandler(DashboardHandler):
@@ -158,16 +197,22 @@ class MessagesHandler(DashboardHandler):
         else:
             page = await chats.messages_after(chat_id, after or 0, MESSAGES)
         self.page(
-            "partials/messages.html", messages=page.messages, chips=await self.chips(chat, page.messages),
-            colleagues=await self.colleagues(chat_id, page.messages), has_more=page.has_more, person=self.person(chat),
-        )  # fmt: skip
+            "partials/messages.html",
+            messages=page.messages,
+            chips=await self.chips(chat, page.messages),
+            colleagues=await self.colleagues(chat_id, page.messages),
+            has_more=page.has_more,
+            person=self.person(chat),
+        )
 
 
 class ArchiveHandler(DashboardHandler):
     async def post(self, chat_id: str, action: str) -> None:
         chats = self.services.chats
         await (chats.archive(chat_id) if action == "archive" else chats.unarchive(chat_id))
-        self.redirect("/dashboard" if action == "archive" else f"/dashboard/chats/{chat_id}", status=303)
+        self.redirect(
+            "/dashboard" if action == "archive" else f"/dashboard/chats/{chat_id}", status=303
+        )
 
 
 class NoticeHandler(DashboardHandler):

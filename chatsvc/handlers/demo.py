@@ -53,7 +53,9 @@ def sign(services: Services, who: str) -> str | None:
     user = USERS.get(who)
     if user is None:
         return None
-    return services.identity.sign_identity_token(sub=user.sub, email=user.email, name=user.name, ttl_s=TOKEN_TTL_S)
+    return services.identity.sign_identity_token(
+        sub=user.sub, email=user.email, name=user.name, ttl_s=TOKEN_TTL_S
+    )
 
 
 class DemoHandler(PageHandler):
@@ -61,7 +63,9 @@ class DemoHandler(PageHandler):
 
     def get(self) -> None:
         chosen = {
-            "as": self._choice("as", PEOPLE, "alex" if self.get_query_argument("as", None) is None else "visitor"),
+            "as": self._choice(
+                "as", PEOPLE, "alex" if self.get_query_argument("as", None) is None else "visitor"
+            ),
             "lang": self._choice("lang", LANGUAGES, ""),
             "theme": self._choice("theme", THEMES, "auto"),
         }
@@ -69,7 +73,15 @@ class DemoHandler(PageHandler):
         account = f"Signed in as {PEOPLE[chosen['as']]}" if token else "Not signed in"
         accent = self.get_query_argument("accent", ACCENT)
         accent = accent if _COLOR.fullmatch(accent) else ACCENT
-        self.page("demo.html", goods=GOODS, choices=CHOICES, chosen=chosen, token=token, accent=accent, account=account)
+        self.page(
+            "demo.html",
+            goods=GOODS,
+            choices=CHOICES,
+            chosen=chosen,
+            token=token,
+            accent=accent,
+            account=account,
+        )
 
     def _choice(self, name: str, options: dict[str, str], default: str) -> str:
         value = self.get_query_argument(name, default)

@@ -14,9 +14,18 @@ from chatsvc.handlers.stream import EventStream
 REF_TEMPLATE = "#/components/schemas/{name}"
 BODY_ERRORS = (400, 413, 415, 422)
 STREAM_EVENTS = (
-    wire.ChatStateEvent, wire.NewMessageEvent, wire.MessagesReadEvent, wire.ChatUpdatedEvent, wire.AdminViewedEvent, wire.ResetEvent,
-    wire.StaffStateEvent, wire.NewUserMessageEvent, wire.StaffChatUpdatedEvent, wire.CloseEvent, wire.PingEvent,
-)  # fmt: skip
+    wire.ChatStateEvent,
+    wire.NewMessageEvent,
+    wire.MessagesReadEvent,
+    wire.ChatUpdatedEvent,
+    wire.AdminViewedEvent,
+    wire.ResetEvent,
+    wire.StaffStateEvent,
+    wire.NewUserMessageEvent,
+    wire.StaffChatUpdatedEvent,
+    wire.CloseEvent,
+    wire.PingEvent,
+)
 
 
 def describe(routes: list[tuple[Any, ...]]) -> bytes:
@@ -28,15 +37,24 @@ def describe(routes: list[tuple[Any, ...]]) -> bytes:
             operation = getattr(getattr(handler, method.lower()), "operation", None)
             if operation is not None:
                 path = pattern.replace("([^/]+)", "{chat_id}").replace("\\", "")
-                paths.setdefault(path, {})[method.lower()] = _operation(handler, method, path, operation)
+                paths.setdefault(path, {})[method.lower()] = _operation(
+                    handler, method, path, operation
+                )
                 types |= dict.fromkeys(_types_of(operation))
     _, schemas = msgspec.json.schema_components(list(types), ref_template=REF_TEMPLATE)
     return msgspec.json.encode(
         {
             "openapi": "3.1.0",
-            "info": {"title": "chatsvc", "version": __version__, "license": {"name": "MIT", "identifier": "MIT"}},
+            "info": {
+                "title": "chatsvc",
+                "version": __version__,
+                "license": {"name": "MIT", "identifier": "MIT"},
+            },
             "paths": paths,
-            "components": {"schemas": schemas, "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}}},
+            "components": {
+                "schemas": schemas,
+                "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+            },
         }
     )
 
@@ -48,7 +66,9 @@ def _types_of(operation: Operation) -> list[Any]:
     return [type_ for type_ in found if not _is_stream(type_)]
 
 
-def _operation(handler: type[BaseHandler], method: str, path: str, operation: Operation) -> dict[str, Any]:
+def _operation(
+    handler: type[BaseHandler], method: str, path: str, operation: Operation
+) -> dict[str, Any]:
     described: dict[str, Any] = {
         "summary": operation.summary,
         "operationId": re.sub(r"[^a-z]+", "_", f"{method.lower()}{path}").strip("_"),
@@ -57,13 +77,20 @@ def _operation(handler: type[BaseHandler], method: str, path: str, operation: Op
             for name, schema in operation.query.items()
         ],
         "responses": {
-            **{str(status): _answer(type_, status) for status, type_ in operation.responses.items()},
-            **{str(status): _problem(status) for status in _error_statuses(handler, path, operation)},
+            **{
+                str(status): _answer(type_, status) for status, type_ in operation.responses.items()
+            },
+            **{
+                str(status): _problem(status)
+                for status in _error_statuses(handler, path, operation)
+            },
         },
     }
     if "{chat_id}" in path:
         id_schema = {"type": "string", "format": "uuid"}
-        described["parameters"].append({"name": "chat_id", "in": "path", "required": True, "schema": id_schema})
+        described["parameters"].append(
+            {"name": "chat_id", "in": "path", "required": True, "schema": id_schema}
+        )
     if operation.body is not None:
         required = any(field.required for field in msgspec.structs.fields(operation.body))
         described["requestBody"] = {
@@ -108,7 +135,10 @@ def _is_stream(type_: Any) -> bool:
 
 def _problem(status: int) -> dict[str, Any]:
     title = next(kind.title for kind in DomainError.__subclasses__() if kind.status == status)
-    return {"description": title, "content": {"application/problem+json": {"schema": _ref(wire.Problem)}}}
+    return {
+        "description": title,
+        "content": {"application/problem+json": {"schema": _ref(wire.Problem)}},
+    }
 
 
 def _ref(type_: type[msgspec.Struct]) -> dict[str, str]:

@@ -60,7 +60,14 @@ class OpenApiHandler(BaseHandler):
 
 
 LOCAL = Caller(
-    user_id="", kind="staff", email=None, name=None, language=None, chat_id=None, access_id=None, expires_at=None
+    user_id="",
+    kind="staff",
+    email=None,
+    name=None,
+    language=None,
+    chat_id=None,
+    access_id=None,
+    expires_at=None,
 )  # somebody on this machine; may read metrics and nothing else
 
 ROUTES = [

@@ -56,7 +56,9 @@ class PageHandler(BaseHandler):
     @property
     def texts(self) -> Texts:
         """In the language that the caller chose on the account page, else one that the browser asks for."""
-        caller: Caller | None = getattr(self, "caller", None)  # there is none yet when the form itself is refused
+        caller: Caller | None = getattr(
+            self, "caller", None
+        )  # there is none yet when the form itself is refused
         chosen = caller and caller.language
         return self.services.languages.texts(chosen or self.language)
 
@@ -84,23 +86,38 @@ class PageHandler(BaseHandler):
         self.finish(rendered)
 
     def render_error(self, error: DomainError) -> None:
-        if isinstance(error, Unauthorized) and self.request.method in ("GET", "HEAD") and self.audience == "staff":
+        if (
+            isinstance(error, Unauthorized)
+            and self.request.method in ("GET", "HEAD")
+            and self.audience == "staff"
+        ):
             self.clear_header("WWW-Authenticate")
             self.redirect(f"/login?{urlencode({'next': self.request.uri or '/'})}")
             return
         title, hint = self.texts(f"errors.{error.code}"), self.texts(f"error_hints.{error.code}")
         self.page(
-            "error.html", title=title, status=error.status, hint=hint, request_id=self.request_id, leads_back=self.leads_back
-        )  # fmt: skip
+            "error.html",
+            title=title,
+            status=error.status,
+            hint=hint,
+            request_id=self.request_id,
+            leads_back=self.leads_back,
+        )
 
     def start_session(self, token: str) -> None:
         """Sets the session cookie; the browser forgets it when it ends, the server after 7 days at most."""
         secure = self.services.public_origin.startswith("https:")
-        self.set_cookie(self.services.cookie_name, token, path="/", httponly=True, samesite="Lax", secure=secure)
+        self.set_cookie(
+            self.services.cookie_name, token, path="/", httponly=True, samesite="Lax", secure=secure
+        )
 
     def end_session(self) -> None:
-        secure = self.services.public_origin.startswith("https:")  # a __Host- cookie is not even cleared without it
-        self.clear_cookie(self.services.cookie_name, path="/", httponly=True, samesite="Lax", secure=secure)
+        secure = self.services.public_origin.startswith(
+            "https:"
+        )  # a __Host- cookie is not even cleared without it
+        self.clear_cookie(
+            self.services.cookie_name, path="/", httponly=True, samesite="Lax", secure=secure
+        )
 
     def seq_argument(self, name: str) -> int | None:
         """A seq from the query. Raises BadRequest."""
@@ -109,7 +126,9 @@ class PageHandler(BaseHandler):
             return None
         seq = parse_seq(text)
         if seq is None:
-            raise BadRequest(f"{name} must be the seq of a message, a whole number, not {text[:64]!r}")
+            raise BadRequest(
+                f"{name} must be the seq of a message, a whole number, not {text[:64]!r}"
+            )
         return seq
 
 

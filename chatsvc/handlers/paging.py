@@ -15,7 +15,9 @@ async def read_page(handler: BaseHandler, chat_id: str) -> MessagePage:
     given = {name: handler.get_query_argument(name, None) for name in ("after", "since", "before")}
     cursors = {name: text for name, text in given.items() if text is not None}
     if len(cursors) > 1:
-        raise BadRequest(f"only one of after, since and before may be given, not {' and '.join(cursors)}")
+        raise BadRequest(
+            f"only one of after, since and before may be given, not {' and '.join(cursors)}"
+        )
     chats = handler.services.chats
     if "since" in cursors:
         return await chats.messages_since(chat_id, parse_time(cursors["since"]), limit)

@@ -30,7 +30,9 @@ class SearchHandler(DashboardHandler):
     async def get(self) -> None:
         query = self.get_query_argument("q", "")
         words = words_of(query)
-        people_after, messages_after = (self.get_query_argument(name, None) for name in ("people", "messages"))
+        people_after, messages_after = (
+            self.get_query_argument(name, None) for name in ("people", "messages")
+        )
         people, messages = People([], None), Messages([], None)
         if words and not messages_after:
             limit = MORE_PEOPLE if people_after else PEOPLE
@@ -38,7 +40,10 @@ class SearchHandler(DashboardHandler):
         if words and not people_after:
             messages = await self.services.search.messages(words, messages_after, MESSAGES)
         self.dashboard_page(
-            "dashboard/search.html", await self.counts(), q=query, **self._shown(words, people, messages)
+            "dashboard/search.html",
+            await self.counts(),
+            q=query,
+            **self._shown(words, people, messages),
         )
 
     def _shown(self, words: list[str], people: People, messages: Messages) -> dict[str, object]:
@@ -56,8 +61,11 @@ class SearchHandler(DashboardHandler):
         return Result(
             f"/dashboard/chats/{hit.chat_id}?message={message.seq}#message-{message.seq}",
             presentation.person(hit.user_id, hit.user_email, hit.user_name, self.texts),
-            hit.archived, message.sender_type == "admin", excerpt(message.content, words), message.created_at,
-        )  # fmt: skip
+            hit.archived,
+            message.sender_type == "admin",
+            excerpt(message.content, words),
+            message.created_at,
+        )
 
 
 ROUTES = [(r"/dashboard/search", SearchHandler)]

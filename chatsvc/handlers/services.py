@@ -1,7 +1,5 @@
 """What handlers see of the application."""
 
-from typing import NamedTuple
-
 import jinja2
 import msgspec
 from tornado.web import RequestHandler
@@ -10,7 +8,7 @@ from chatsvc.config.config import Config
 from chatsvc.ops.metrics import Metrics
 from chatsvc.ops.readiness import Readiness
 from chatsvc.pages.assets import Assets
-from chatsvc.security.rate_limits import RateLimiter
+from chatsvc.security.rate_limits import Limits
 from chatsvc.services.account import AccountService
 from chatsvc.services.chats import ChatService
 from chatsvc.services.identity import IdentityService
@@ -19,29 +17,6 @@ from chatsvc.services.search import SearchService
 from chatsvc.streams.registry import Streams
 from chatsvc.text.translations import Languages
 from chatsvc.web.client_address import Networks
-
-BURST_USER = 10  # messages (docs/api.md section 8)
-BURST_STAFF = 50  # a morning's answers pasted one after the other
-BURST_ADDRESS = 100  # a school or an office behind one address
-BURST_VISITORS = 30
-
-
-class Limits(NamedTuple):
-    """What is counted, and for whom."""
-
-    message_user: RateLimiter
-    message_staff: RateLimiter
-    message_address: RateLimiter
-    visitor_address: RateLimiter
-
-    @classmethod
-    def of(cls, config: Config) -> "Limits":
-        return cls(
-            RateLimiter(config.message_rate_user, BURST_USER),
-            RateLimiter(config.message_rate_staff, BURST_STAFF),
-            RateLimiter(config.message_rate_address, BURST_ADDRESS),
-            RateLimiter(config.visitor_rate_address, BURST_VISITORS),
-        )
 
 
 class Services(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,7 +20,10 @@ from chatsvc.streams.subscriber import Subscription
 
 log = logging.getLogger(__name__)
 
-RETRY_MS = (1000, 3000)  # what EventSource waits after a cut; spread, so that a crash is not followed by one wave
+RETRY_MS = (
+    1000,
+    3000,
+)  # what EventSource waits after a cut; spread, so that a crash is not followed by one wave
 UNPARSABLE = -1
 
 
@@ -78,7 +81,9 @@ class StreamHandler(BaseHandler):
 
     def cursor(self) -> int | None:
         """The last id that the client has: the header counts before the query, which EventSource repeats as it was at first."""
-        text = self.request.headers.get("Last-Event-ID") or self.get_query_argument("last_event_id", None)
+        text = self.request.headers.get("Last-Event-ID") or self.get_query_argument(
+            "last_event_id", None
+        )
         if not text:
             return None
         seq = parse_seq(text)
@@ -93,7 +98,10 @@ class StreamHandler(BaseHandler):
             ("Content-Type", "text/event-stream; charset=utf-8"),
             ("Cache-Control", "no-store, no-transform"),
             ("X-Accel-Buffering", "no"),
-            ("Content-Encoding", "identity"),  # without it an nginx that compresses this type holds everything back
+            (
+                "Content-Encoding",
+                "identity",
+            ),  # without it an nginx that compresses this type holds everything back
             ("Connection", "close"),
             ("Date", format_timestamp(time.time())),
             ("X-Content-Type-Options", "nosniff"),

@@ -21,7 +21,10 @@ class UnsubscribeHandler(PageHandler):
 
     async def post(self) -> None:
         undo = self.get_body_argument("undo", None) is not None
-        self._show(*await self.services.identity.choose_email(self._token, opted_out=not undo), resumed=undo)
+        self._show(
+            *await self.services.identity.choose_email(self._token, opted_out=not undo),
+            resumed=undo,
+        )
 
     @property
     def _token(self) -> str:

@@ -12,7 +12,10 @@ class VisitorsHandler(CorsMixin):
     audience = "public"
 
     @operation(
-        "A token for a visitor without an account", {201: wire.VisitorCreated}, body=wire.NewVisitor, errors=(403, 429)
+        "A token for a visitor without an account",
+        {201: wire.VisitorCreated},
+        body=wire.NewVisitor,
+        errors=(403, 429),
     )
     async def post(self) -> None:
         self.take(self.services.limits.visitor_address, address_key(self.address))
@@ -22,9 +25,15 @@ class VisitorsHandler(CorsMixin):
 
 
 class VisitorHandler(UserHandler):
-    @operation("The visitor's name and e-mail address", {200: wire.VisitorProfile}, body=wire.VisitorChange)
+    @operation(
+        "The visitor's name and e-mail address", {200: wire.VisitorProfile}, body=wire.VisitorChange
+    )
     async def patch(self) -> None:
-        self.send(await self.services.identity.change_visitor(self.caller, self.decode(wire.VisitorChange)))
+        self.send(
+            await self.services.identity.change_visitor(
+                self.caller, self.decode(wire.VisitorChange)
+            )
+        )
 
 
 class ChatHandler(UserHandler):
@@ -34,7 +43,9 @@ class ChatHandler(UserHandler):
 
 
 class MessagesHandler(UserHandler):
-    @operation("Messages after, since or before a cursor", {200: wire.MessagePage}, query=PAGE_QUERY)
+    @operation(
+        "Messages after, since or before a cursor", {200: wire.MessagePage}, query=PAGE_QUERY
+    )
     async def get(self) -> None:
         self.send(await read_page(self, await self.chat_id()))
 

@@ -16,7 +16,9 @@ class DeliveryError(Exception):
 class NotNow(DeliveryError):
     """Another time perhaps. `may_be_out`: the server had all of the e-mail and its answer did not come. `nobody_there`: there was no connection."""
 
-    def __init__(self, reason: str, advice: str = "", *, may_be_out: bool = False, nobody_there: bool = False) -> None:
+    def __init__(
+        self, reason: str, advice: str = "", *, may_be_out: bool = False, nobody_there: bool = False
+    ) -> None:
         super().__init__(reason, advice)
         self.may_be_out, self.nobody_there = may_be_out, nobody_there
 

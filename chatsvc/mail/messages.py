@@ -74,7 +74,9 @@ class Letter(msgspec.Struct, frozen=True):
 class Letters:
     """Composes e-mails. Its methods are pure and may be called on any thread."""
 
-    def __init__(self, config: Config, secret_key: bytes, templates: jinja2.Environment, languages: Languages) -> None:
+    def __init__(
+        self, config: Config, secret_key: bytes, templates: jinja2.Environment, languages: Languages
+    ) -> None:
         self._secret_key = secret_key
         self._templates = templates
         self._languages = languages
@@ -114,7 +116,9 @@ class Letters:
         message["To"] = _mailbox(to, name)
         message["Date"] = now
         message["Message-ID"] = message_id
-        message["X-PM-KeepID"] = "true"  # else Postmark replaces the Message-ID, and a repeat is not known for one
+        message["X-PM-KeepID"] = (
+            "true"  # else Postmark replaces the Message-ID, and a repeat is not known for one
+        )
         message["Auto-Submitted"] = "auto-generated"
         return message
 
@@ -165,7 +169,9 @@ def _chat_url(config: Config) -> str:
     page = config.chat_page_url
     if config.demo and page == config.public_url:
         page += "/demo"
-    return urlsplit(page)._replace(path=urlsplit(page).path or "/", fragment=PANEL_FRAGMENT).geturl()
+    return (
+        urlsplit(page)._replace(path=urlsplit(page).path or "/", fragment=PANEL_FRAGMENT).geturl()
+    )
 
 
 def _sender(mail_from: str) -> Address:

@@ -8,10 +8,10 @@ from typing import Any, Literal, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 DEFAULT_PORTS = {"tls": 465, "starttls": 587, "off": 25}
-CONNECT_LIMIT_S = 10.0  # for each address of the host, and for TLS; a server that is slower is of no use
-GREETING_LIMIT_S = (
-    15.0  # for who waits at a terminal; RFC 5321 gives a server 5 minutes, those that let one wait take 5 to 10 s
+CONNECT_LIMIT_S = (
+    10.0  # for each address of the host, and for TLS; a server that is slower is of no use
 )
+GREETING_LIMIT_S = 15.0  # for who waits at a terminal; RFC 5321 gives a server 5 minutes, those that let one wait take 5 to 10 s
 
 
 class NoStartTls(smtplib.SMTPException):
@@ -45,7 +45,12 @@ class MailServer(NamedTuple):
 class _Connection(smtplib.SMTP):
     """An SMTP connection that shows its socket as soon as there is one, before the TLS handshake: then it can be cut from outside."""
 
-    def __init__(self, server: MailServer, greeting_limit_s: float, on_socket: Callable[[socket.socket], None]) -> None:
+    def __init__(
+        self,
+        server: MailServer,
+        greeting_limit_s: float,
+        on_socket: Callable[[socket.socket], None],
+    ) -> None:
         self._server, self._greeting_limit_s, self._on_socket = server, greeting_limit_s, on_socket
         super().__init__(server.host, server.port, timeout=CONNECT_LIMIT_S)
 
@@ -55,7 +60,9 @@ class _Connection(smtplib.SMTP):
         try:
             self._on_socket(connection)
             if self._server.tls == "tls":
-                connection = ssl.create_default_context().wrap_socket(connection, server_hostname=host)
+                connection = ssl.create_default_context().wrap_socket(
+                    connection, server_hostname=host
+                )
             connection.settimeout(self._greeting_limit_s)
         except BaseException:
             connection.close()

@@ -20,9 +20,7 @@ from chatsvc.mail.server import MailServer, NoStartTls, advice, connect, reason,
 
 T = TypeVar("T")
 
-MAIL_LIMIT_S = (
-    60.0  # for one e-mail, all in all: smtplib's own limit is for each read, and a server that drips never meets it
-)
+MAIL_LIMIT_S = 60.0  # for one e-mail, all in all: smtplib's own limit is for each read, and a server that drips never meets it
 REASON_MAX_CHARS = 300  # of what a server says
 ACCEPTED = range(200, 300)
 CLOSING = 421  # the server hangs up after it
@@ -78,13 +76,19 @@ class SmtpMailer:
     """
 
     def __init__(
-        self, server: MailServer, limit_s: float = MAIL_LIMIT_S, *, greeting_limit_s: float | None = None
+        self,
+        server: MailServer,
+        limit_s: float = MAIL_LIMIT_S,
+        *,
+        greeting_limit_s: float | None = None,
     ) -> None:
         self._server, self._limit_s, self._greeting_limit_s = server, limit_s, greeting_limit_s
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._smtp: smtplib.SMTP | None = None
-        self._wire: socket.socket | None = None  # the connection below any TLS, to cut it from the loop
+        self._wire: socket.socket | None = (
+            None  # the connection below any TLS, to cut it from the loop
+        )
         self._is_cut = False
         self._sender = self._recipient = ""  # of the last e-mail
 
@@ -165,7 +169,8 @@ class SmtpMailer:
             self._check(*smtp.rcpt(self._recipient), about="recipient")
             begun = True
             return self._check(
-                *_data(smtp, message.as_bytes(policy=message.policy.clone(linesep="\r\n"))), about="content"
+                *_data(smtp, message.as_bytes(policy=message.policy.clone(linesep="\r\n"))),
+                about="content",
             )
         except OSError as error:  # smtplib's exceptions too
             self._drop()
@@ -183,7 +188,9 @@ class SmtpMailer:
         if code == CLOSING:
             self._drop()
         if code < 500 or (code in LOGIN_WANTED and about != "sender"):
-            raise NotNow(said)  # a login that only some recipients need is no reason to hold up the others
+            raise NotNow(
+                said
+            )  # a login that only some recipients need is no reason to hold up the others
         if code in LOGIN_WANTED:
             change = "give user and password in CHATSVC_SMTP_URL, smtp://user:password@host:587, and no ?tls=off"
             raise Unusable("the mail server wants another login", said, change)
@@ -198,7 +205,10 @@ class SmtpMailer:
             try:
                 # each step may take longer than all of them: it is `cut` that ends an e-mail, and says so
                 self._smtp = connect(
-                    self._server, 2 * self._limit_s, self._opened, greeting_limit_s=self._greeting_limit_s
+                    self._server,
+                    2 * self._limit_s,
+                    self._opened,
+                    greeting_limit_s=self._greeting_limit_s,
                 )
             except Exception as error:
                 self._drop()
@@ -218,14 +228,20 @@ class SmtpMailer:
         no_login = type(error) is smtplib.SMTPException  # "no suitable authentication method"
         if no_login or isinstance(error, NoStartTls | smtplib.SMTPNotSupportedError):
             return Unusable("the mail server does not offer what SMTP_URL asks for", said, change)
-        if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+        if isinstance(error, ssl.SSLError) and not isinstance(
+            error, ssl.SSLEOFError | ssl.SSLZeroReturnError
+        ):
             return Unusable("the mail server cannot be trusted: TLS", said, change)
         return NotNow(said, change, nobody_there=True) if isinstance(error, OSError) else error
 
     def _said(self, text: str) -> str:
         """For logs and staff: no address of a user in it."""
         text = f"cut off after {self._limit_s:.0f} s at most" if self._is_cut else text
-        text = re.sub(re.escape(self._recipient), "…", text, flags=re.IGNORECASE) if self._recipient else text
+        text = (
+            re.sub(re.escape(self._recipient), "…", text, flags=re.IGNORECASE)
+            if self._recipient
+            else text
+        )
         return f"{self._server}: {text}"[:REASON_MAX_CHARS]
 
     def _reset(self) -> None:
@@ -258,7 +274,9 @@ def _data(smtp: smtplib.SMTP, content: bytes) -> tuple[int, bytes]:
         return error.smtp_code, text if isinstance(text, bytes) else text.encode()
 
 
-def _settle(loop: asyncio.AbstractEventLoop, done: "asyncio.Future[Any]", work: Callable[[], Any]) -> None:
+def _settle(
+    loop: asyncio.AbstractEventLoop, done: "asyncio.Future[Any]", work: Callable[[], Any]
+) -> None:
     """Runs `work` and brings its end to the loop, if that is still there and somebody waits."""
     try:
         result, error = work(), None

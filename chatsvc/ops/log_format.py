@@ -9,7 +9,12 @@ import traceback
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-PRIORITIES = ((logging.ERROR, "<3>"), (logging.WARNING, "<4>"), (logging.INFO, "<6>"), (logging.NOTSET, "<7>"))
+PRIORITIES = (
+    (logging.ERROR, "<3>"),
+    (logging.WARNING, "<4>"),
+    (logging.INFO, "<6>"),
+    (logging.NOTSET, "<7>"),
+)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -22,7 +27,9 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         record.message, record.asctime = record.getMessage(), self.formatTime(record)
         trace = _trace_lines(record.exc_info[1]) if record.exc_info else []
-        return "\n".join([_escape(self.formatMessage(record)), *("    " + _escape(line) for line in trace)])
+        return "\n".join(
+            [_escape(self.formatMessage(record)), *("    " + _escape(line) for line in trace)]
+        )
 
 
 class JsonFormatter(logging.Formatter):
@@ -58,8 +65,12 @@ def set_up(log_format: str, level: int = logging.INFO) -> None:
     formatter = JsonFormatter() if log_format == "json" else TextFormatter()
     handler.setFormatter(JournalFormatter(formatter) if goes_to_journal(os.environ) else formatter)
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    logging.getLogger("tornado.access").disabled = True  # chatsvc.access has its own lines, without queries
-    logging.getLogger("tornado.general").setLevel(logging.WARNING)  # below it holds addresses and what clients sent
+    logging.getLogger(
+        "tornado.access"
+    ).disabled = True  # chatsvc.access has its own lines, without queries
+    logging.getLogger("tornado.general").setLevel(
+        logging.WARNING
+    )  # below it holds addresses and what clients sent
     logging.getLogger("peewee").setLevel(logging.WARNING)
 
 
@@ -82,4 +93,6 @@ def _trace_lines(error: BaseException | None) -> list[str]:
 
 
 def _escape(text: str) -> str:
-    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}" if match[0] != "\n" else "\\n", text)
+    return _CONTROL.sub(
+        lambda match: f"\\x{ord(match[0]):02x}" if match[0] != "\n" else "\\n", text
+    )

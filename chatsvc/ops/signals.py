@@ -23,9 +23,14 @@ class Signals:
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
-        self._before = {number: signal.signal(number, self._received) for number in (signal.SIGTERM, signal.SIGINT)}
+        self._before = {
+            number: signal.signal(number, self._received)
+            for number in (signal.SIGTERM, signal.SIGINT)
+        }
         if not sys.stderr.isatty():
-            self._before[signal.SIGHUP] = signal.signal(signal.SIGHUP, lambda number, frame: self.hang_up())
+            self._before[signal.SIGHUP] = signal.signal(
+                signal.SIGHUP, lambda number, frame: self.hang_up()
+            )
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -34,13 +34,21 @@ class Summary:
         self._before = now
         opened = grown["open_streams"] + grown["streams_closed"]
         counted = (grown["requests"], grown["failed"], grown["messages"], grown["commits"])
-        return *counted, opened, grown["streams_closed"], now["open_streams"], self._metrics.take_lag_max_s() * 1000
+        return (
+            *counted,
+            opened,
+            grown["streams_closed"],
+            now["open_streams"],
+            self._metrics.take_lag_max_s() * 1000,
+        )
 
     def _read(self) -> dict[str, float]:
         total = self._metrics.total
         return {
             "requests": total("chatsvc_requests_total"),
-            "failed": total("chatsvc_requests_total", lambda labels: labels["status"].startswith("5")),
+            "failed": total(
+                "chatsvc_requests_total", lambda labels: labels["status"].startswith("5")
+            ),
             "messages": total("chatsvc_messages_total"),
             "commits": total("chatsvc_commit_seconds_count"),
             "streams_closed": total("chatsvc_streams_closed_total"),

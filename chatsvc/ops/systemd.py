@@ -19,7 +19,11 @@ class Supervisor:
         address = environ.get("NOTIFY_SOCKET", "")
         self._address = "\0" + address[1:] if address.startswith("@") else address
         us = str(os.getpid())
-        self._watchdog_s = int(environ.get("WATCHDOG_USEC", "0")) / 1e6 if environ.get("WATCHDOG_PID", us) == us else 0
+        self._watchdog_s = (
+            int(environ.get("WATCHDOG_USEC", "0")) / 1e6
+            if environ.get("WATCHDOG_PID", us) == us
+            else 0
+        )
 
     def ready(self) -> None:
         self._tell("READY=1")
@@ -40,7 +44,10 @@ class Supervisor:
             if lag_s <= LAG_MAX_S:
                 self._tell("WATCHDOG=1")
             else:
-                log.warning("the loop is %.1f s late: systemd's watchdog is not told that all is well", lag_s)
+                log.warning(
+                    "the loop is %.1f s late: systemd's watchdog is not told that all is well",
+                    lag_s,
+                )
 
     def _tell(self, state: str) -> None:
         if not self._address:

@@ -99,7 +99,9 @@ def _hash_tree(bodies: dict[str, bytes]) -> str:
 def _asset(name: str, body: bytes) -> Asset:
     suffix = PurePosixPath(name).suffix
     content_type = TYPES.get(suffix) or mimetypes.types_map.get(suffix, "application/octet-stream")
-    compressed = gzip.compress(body, GZIP_LEVEL, mtime=0) if len(body) >= SMALLEST_GZIP_BYTES else body
+    compressed = (
+        gzip.compress(body, GZIP_LEVEL, mtime=0) if len(body) >= SMALLEST_GZIP_BYTES else body
+    )
     return Asset(
         content_type=content_type,
         body=body,

@@ -28,7 +28,9 @@ def bundle(modules: dict[str, bytes], entry: str) -> bytes:
     return "\n".join([*joined.values(), *end, ""]).encode()
 
 
-def _join(modules: dict[str, bytes], name: str, joined: dict[str, str], path: tuple[str, ...]) -> None:
+def _join(
+    modules: dict[str, bytes], name: str, joined: dict[str, str], path: tuple[str, ...]
+) -> None:
     """Adds what `name` imports, then `name` itself."""
     if name in path:
         raise BundleError(f"a cycle of imports: {' -> '.join([*path, name])}")

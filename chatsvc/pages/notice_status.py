@@ -10,7 +10,9 @@ from chatsvc.text.translations import Texts
 from chatsvc.wire import SupportMessage, Time
 
 REASON_MAX_CHARS = 200  # of what a mail server said
-_HERE = "\x00"  # stands for the time while the text is put together: the page shows it as an element
+_HERE = (
+    "\x00"  # stands for the time while the text is put together: the page shows it as an element
+)
 
 
 class Chip(Struct, frozen=True):
@@ -32,7 +34,9 @@ class Reader(Struct, frozen=True):
     now: Time
 
 
-def chips(messages: Sequence[SupportMessage], notices: Sequence[Notice], reader: Reader) -> dict[int, Chip]:
+def chips(
+    messages: Sequence[SupportMessage], notices: Sequence[Notice], reader: Reader
+) -> dict[int, Chip]:
     """By seq, for the staff's messages among these. `notices` are those about them, oldest first."""
     found: dict[int, Chip] = {}
     last_of: dict[int, int] = {}  # by the notice's place: the newest message that it is about
@@ -50,7 +54,9 @@ def _place(message: SupportMessage, notices: Sequence[Notice]) -> int | None:
     if message.sender_type == "user":
         return None
     about = [
-        n for n, notice in enumerate(notices) if notice.first_seq <= message.seq <= (notice.up_to_seq or message.seq)
+        n
+        for n, notice in enumerate(notices)
+        if notice.first_seq <= message.seq <= (notice.up_to_seq or message.seq)
     ]
     return about[-1] if about else None
 
@@ -61,7 +67,9 @@ def _chip(notice: Notice, reader: Reader) -> Chip:
         return _with_time(texts("email_state.sent", at=_HERE), notice.sent_at, kind="sent")
     if notice.state == "failed":
         return Chip(
-            texts("email_state.failed", reason=cut(one_line(notice.reason or "?"), REASON_MAX_CHARS)),
+            texts(
+                "email_state.failed", reason=cut(one_line(notice.reason or "?"), REASON_MAX_CHARS)
+            ),
             kind="problem",
             may_send=True,
         )
@@ -76,7 +84,9 @@ def _chip(notice: Notice, reader: Reader) -> Chip:
     return _with_time(text, notice.due_at, kind="due", may_send=True, may_cancel=True)
 
 
-def _with_time(text: str, at: str | None, *, kind: str, may_send: bool = False, may_cancel: bool = False) -> Chip:
+def _with_time(
+    text: str, at: str | None, *, kind: str, may_send: bool = False, may_cancel: bool = False
+) -> Chip:
     before, _, after = text.partition(_HERE)
     return Chip(before, at, after, kind, may_send, may_cancel)
 

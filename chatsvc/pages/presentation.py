@@ -13,13 +13,24 @@ TITLE_TAIL_CHARS = 4  # "Visitor 4F2A": enough to tell a day's visitors apart
 
 # By what stands in the User-Agent header. Those that pretend to be others come first.
 BROWSERS = (
-    ("Edg", "Edge"), ("OPR/", "Opera"), ("SamsungBrowser/", "Samsung Internet"), ("Firefox/", "Firefox"), ("FxiOS/", "Firefox"),
-    ("CriOS/", "Chrome"), ("Chrome/", "Chrome"), ("Safari/", "Safari"),
-)  # fmt: skip
+    ("Edg", "Edge"),
+    ("OPR/", "Opera"),
+    ("SamsungBrowser/", "Samsung Internet"),
+    ("Firefox/", "Firefox"),
+    ("FxiOS/", "Firefox"),
+    ("CriOS/", "Chrome"),
+    ("Chrome/", "Chrome"),
+    ("Safari/", "Safari"),
+)
 SYSTEMS = (
-    ("Windows", "Windows"), ("iPhone", "iPhone"), ("iPad", "iPad"), ("Mac OS X", "macOS"), ("Android", "Android"), ("CrOS", "ChromeOS"),
+    ("Windows", "Windows"),
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Mac OS X", "macOS"),
+    ("Android", "Android"),
+    ("CrOS", "ChromeOS"),
     ("Linux", "Linux"),
-)  # fmt: skip
+)
 
 
 class Card(Struct, frozen=True):
@@ -64,7 +75,10 @@ def person(user_id: str, email: str | None, name: str | None, texts: Texts) -> s
 
 def device(user_agent: str | None, texts: Texts) -> str:
     """Browser and system, as far as they say what they are."""
-    found = [next((name for mark, name in table if mark in (user_agent or "")), None) for table in (BROWSERS, SYSTEMS)]
+    found = [
+        next((name for mark, name in table if mark in (user_agent or "")), None)
+        for table in (BROWSERS, SYSTEMS)
+    ]
     return ", ".join(name for name in found if name) or texts("account.unknown_device")
 
 

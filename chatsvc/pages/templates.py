@@ -19,5 +19,9 @@ def load_templates(loaded: Assets) -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.globals["asset"] = loaded.url
-    environment.filters |= {"utc": presentation.utc, "utc_day": presentation.utc_day, "device": presentation.device}
+    environment.filters |= {
+        "utc": presentation.utc,
+        "utc_day": presentation.utc_day,
+        "device": presentation.device,
+    }
     return environment

@@ -26,7 +26,9 @@ def end_with(parent: int) -> None:
 
     After give_up_root only: a change of credentials clears it.
     """
-    if sys.platform == "linux" and ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGINT):
+    if sys.platform == "linux" and ctypes.CDLL(None, use_errno=True).prctl(
+        PR_SET_PDEATHSIG, signal.SIGINT
+    ):
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) was refused")
     if os.getppid() != parent:
         raise OSError("the server ended while PostgreSQL was being started")

@@ -22,11 +22,17 @@ log = logging.getLogger(__name__)
 NAME = "chatsvc"  # of the database and of the role that owns it
 PORT = 5432  # part of the socket's name only
 READY_WAIT_S = 60  # recovery replays up to max_wal_size (1 GB): some ten seconds on a slow disk
-STOP_STEPS_S = ((signal.SIGINT, 20), (signal.SIGQUIT, 6), (signal.SIGKILL, 2))  # fast, immediate, frozen
+STOP_STEPS_S = (
+    (signal.SIGINT, 20),
+    (signal.SIGQUIT, 6),
+    (signal.SIGKILL, 2),
+)  # fast, immediate, frozen
 STEADY_S = 10  # what ran this long and then ends was not broken at its start
 RESTART_PAUSE_S = 0.1  # doubled after each run that was not steady
 RESTART_PAUSE_MAX_S = 30
-NEW_CLUSTER_BYTES = 100 << 20  # 40 MB and WAL; without room for its log either, initdb could not say why
+NEW_CLUSTER_BYTES = (
+    100 << 20
+)  # 40 MB and WAL; without room for its log either, initdb could not say why
 LOG_MAX_BYTES = 1 << 20  # then one older file is kept
 LOG_TAIL_BYTES = 4096
 
@@ -80,14 +86,18 @@ class Cluster:
         self._keeper.start()
 
     def wait_until_ready(self, answers: Callable[[], bool]) -> None:
-        for _ in polls(READY_WAIT_S, f"PostgreSQL in {self._folder} (recovery after a crash takes a while)"):
+        for _ in polls(
+            READY_WAIT_S, f"PostgreSQL in {self._folder} (recovery after a crash takes a while)"
+        ):
             if self._pid_line(-1) == "ready" and answers():
                 return self._ready.set()
             if not self._keeper.is_alive():
                 raise self._failure or EmbeddedError(
                     f"PostgreSQL in {self._folder} ended: {self._last_line()}; see {self._log}"
                 )
-        raise EmbeddedError(f"PostgreSQL in {self._folder} was not ready within {READY_WAIT_S} s: see {self._log}")
+        raise EmbeddedError(
+            f"PostgreSQL in {self._folder} was not ready within {READY_WAIT_S} s: see {self._log}"
+        )
 
     def stop(self) -> None:
         """Fast shutdown, then ever harder ones; returns when PostgreSQL has gone."""
@@ -107,7 +117,11 @@ class Cluster:
             pause = RESTART_PAUSE_S
             while (lived := self._run_once()) is not None:
                 pause = RESTART_PAUSE_S if lived > STEADY_S else min(pause * 2, RESTART_PAUSE_MAX_S)
-                log.error("PostgreSQL ended by itself, starting it again in %.1f s: %s", pause, self._last_line())
+                log.error(
+                    "PostgreSQL ended by itself, starting it again in %.1f s: %s",
+                    pause,
+                    self._last_line(),
+                )
                 self._stopping.wait(pause)
         except (OSError, EmbeddedError) as error:
             self._failure = error
@@ -117,7 +131,10 @@ class Cluster:
     def _run_once(self) -> float | None:
         """Seconds that PostgreSQL ran until it ended by itself; None if stopped or never ready."""
         with self._alone() as lock:
-            for stale in ("postmaster.pid", f".s.PGSQL.{PORT}.lock"):  # after kill -9; their pid may be in use again
+            for stale in (
+                "postmaster.pid",
+                f".s.PGSQL.{PORT}.lock",
+            ):  # after kill -9; their pid may be in use again
                 self._folder.joinpath(stale).unlink(missing_ok=True)
             with self._spawning:
                 if self._stopping.is_set():
@@ -125,7 +142,11 @@ class Cluster:
                 self._process = process = self._spawn_postgres(lock)
         started = time.monotonic()
         process.wait()
-        return None if self._stopping.is_set() or not self._ready.is_set() else time.monotonic() - started
+        return (
+            None
+            if self._stopping.is_set() or not self._ready.is_set()
+            else time.monotonic() - started
+        )
 
     def _spawn_postgres(self, lock: int) -> subprocess.Popen[bytes]:
         argv = [str(self._binaries / "postgres"), "-D", self._inherited(self._folder)]
@@ -137,13 +158,29 @@ class Cluster:
     def _initdb(self) -> None:
         """Under another name first: an initdb that was cut off leaves nothing that looks like a cluster."""
         new = self._folder.with_name("cluster.new")
-        argv = [str(self._binaries / "initdb"), "-D", self._inherited(new), "--username", NAME, "--auth=peer"]
-        argv += ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-        argv += ["--no-instructions"] + (["--no-sync"] if self._settings.get("fsync") == "off" else [])
+        argv = [
+            str(self._binaries / "initdb"),
+            "-D",
+            self._inherited(new),
+            "--username",
+            NAME,
+            "--auth=peer",
+        ]
+        argv += [
+            "--encoding=UTF8",
+            "--locale=C",
+            "--locale-provider=builtin",
+            "--builtin-locale=C.UTF-8",
+        ]
+        argv += ["--no-instructions"] + (
+            ["--no-sync"] if self._settings.get("fsync") == "off" else []
+        )
         with self._alone() as lock:
             shutil.rmtree(new, ignore_errors=True)
             if shutil.disk_usage(new.parent).free < NEW_CLUSTER_BYTES:
-                raise OSError(errno.ENOSPC, f"less than {NEW_CLUSTER_BYTES >> 20} MB free", str(new.parent))
+                raise OSError(
+                    errno.ENOSPC, f"less than {NEW_CLUSTER_BYTES >> 20} MB free", str(new.parent)
+                )
             new.mkdir(mode=0o700)
             if self._account is not None:
                 os.chown(new, *self._account, follow_symlinks=False)
@@ -163,7 +200,9 @@ class Cluster:
     ) -> subprocess.Popen[bytes]:
         with open(open_private(self._log, os.O_WRONLY | os.O_APPEND), "wb") as output:
             self._log_start = os.fstat(output.fileno()).st_size
-            return launch.spawn(argv, self._account, folder, output=output, keep=[lock], files=files)
+            return launch.spawn(
+                argv, self._account, folder, output=output, keep=[lock], files=files
+            )
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[int]:
@@ -183,8 +222,12 @@ class Cluster:
             if try_lock(lock):
                 return
             if self._stopping.is_set():
-                raise EmbeddedError(f"stopped while an older PostgreSQL in {self._folder} was ending")
-        raise EmbeddedError(f"an older PostgreSQL in {self._folder} does not end: end process {self._pid_line(0)}")
+                raise EmbeddedError(
+                    f"stopped while an older PostgreSQL in {self._folder} was ending"
+                )
+        raise EmbeddedError(
+            f"an older PostgreSQL in {self._folder} does not end: end process {self._pid_line(0)}"
+        )
 
     def _tell_predecessor(self) -> None:
         """Where the kernel has not done it when its server ended (it does on Linux)."""
@@ -194,13 +237,20 @@ class Cluster:
     def _pid_line(self, number: int) -> str:
         """A line of postmaster.pid: 0 the pid, -1 the state."""
         with contextlib.suppress(OSError, IndexError):
-            return self._folder.joinpath("postmaster.pid").read_text(errors="replace").splitlines()[number].strip()
+            return (
+                self._folder.joinpath("postmaster.pid")
+                .read_text(errors="replace")
+                .splitlines()[number]
+                .strip()
+            )
         return ""
 
     def _last_line(self) -> str:
         """What PostgreSQL said last, preferably why it failed."""
         try:
-            text = self._log.read_bytes()[self._log_start :][-LOG_TAIL_BYTES:].decode(errors="replace")
+            text = self._log.read_bytes()[self._log_start :][-LOG_TAIL_BYTES:].decode(
+                errors="replace"
+            )
         except OSError as error:
             return str(error)
         lines = text.replace(launch.INHERITED_CWD, str(self._folder)).splitlines()

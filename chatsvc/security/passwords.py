@@ -26,7 +26,9 @@ class Passwords:
         return await loop.run_in_executor(self._threads, _verify, password, password_hash)
 
     async def hash(self, password: str) -> str:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, hash_password, password)
+        return await asyncio.get_running_loop().run_in_executor(
+            self._threads, hash_password, password
+        )
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -49,6 +51,9 @@ def _dummy_hash() -> str:
 
 def _verify(password: str, password_hash: str | None) -> bool:
     try:
-        return _HASHER.verify(password_hash or _dummy_hash(), password[:MAX_CHARS]) and password_hash is not None
+        return (
+            _HASHER.verify(password_hash or _dummy_hash(), password[:MAX_CHARS])
+            and password_hash is not None
+        )
     except (VerificationError, InvalidHashError):
         return False

@@ -4,13 +4,27 @@ import hashlib
 import socket
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
-MAX_KEYS = 20_000  # about 4 MB; all users who wrote within the last 20 s, at 1,000 messages a second
-KEY_MAX = 128  # characters; a longer one (an account name made up by an attacker) is kept as its digest
+from chatsvc.config.config import Config
+
+MAX_KEYS = (
+    20_000  # about 4 MB; all users who wrote within the last 20 s, at 1,000 messages a second
+)
+KEY_MAX = (
+    128  # characters; a longer one (an account name made up by an attacker) is kept as its digest
+)
 FORGET_SHARE = 8  # one in so many is forgotten at a time: the search for them is paid for by the next thousands
-ROUNDING_S = 1e-6  # a caller who waited as long as he was told must not be refused for a float's last digit
+ROUNDING_S = (
+    1e-6  # a caller who waited as long as he was told must not be refused for a float's last digit
+)
 IPV6_NET_BYTES = 8  # one customer has at least a /64: counting single addresses would count nothing
 IPV4_MAPPED = bytes(10) + b"\xff\xff"
+
+BURST_USER = 10  # messages (docs/api.md section 8)
+BURST_STAFF = 50  # a morning's answers pasted one after the other
+BURST_ADDRESS = 100  # a school or an office behind one address
+BURST_VISITORS = 30
 
 
 class RateLimiter:
@@ -31,7 +45,9 @@ class RateLimiter:
         max_keys: int = MAX_KEYS,
     ) -> None:
         if per_minute < 0 or burst < 1 or max_keys < 1:
-            raise ValueError(f"no such limit: {per_minute} per minute, burst {burst}, {max_keys} keys")
+            raise ValueError(
+                f"no such limit: {per_minute} per minute, burst {burst}, {max_keys} keys"
+            )
         self._unlimited = per_minute == 0
         self._interval = 60 / per_minute if per_minute else 0.0
         self._slack = (burst - 1) * self._interval + ROUNDING_S
@@ -79,4 +95,25 @@ def address_key(address: str) -> str:
         return address
     if packed.startswith(IPV4_MAPPED):
         return socket.inet_ntoa(packed[-4:])
-    return socket.inet_ntop(socket.AF_INET6, packed[:IPV6_NET_BYTES] + bytes(16 - IPV6_NET_BYTES)) + "/64"
+    return (
+        socket.inet_ntop(socket.AF_INET6, packed[:IPV6_NET_BYTES] + bytes(16 - IPV6_NET_BYTES))
+        + "/64"
+    )
+
+
+class Limits(NamedTuple):
+    """What is counted, and for whom."""
+
+    message_user: RateLimiter
+    message_staff: RateLimiter
+    message_address: RateLimiter
+    visitor_address: RateLimiter
+
+    @classmethod
+    def from_config(cls, config: Config) -> "Limits":
+        return cls(
+            RateLimiter(config.message_rate_user, BURST_USER),
+            RateLimiter(config.message_rate_staff, BURST_STAFF),
+            RateLimiter(config.message_rate_address, BURST_ADDRESS),
+            RateLimiter(config.visitor_rate_address, BURST_VISITORS),
+        )

@@ -40,13 +40,17 @@ def decode_identity(token: str, identity_secrets: tuple[bytes, ...]) -> Claims:
     sub, email, name = payload["sub"], payload.get("email"), payload.get("name")
     issued_at, expires_at = _moment(payload["iat"]), _moment(payload["exp"])
     texts_fit = isinstance(sub, str) and 1 <= len(sub) <= 255 and _is_text(sub)
-    optional_fit = all(value is None or (isinstance(value, str) and _is_text(value)) for value in (email, name))
+    optional_fit = all(
+        value is None or (isinstance(value, str) and _is_text(value)) for value in (email, name)
+    )
     if not (texts_fit and optional_fit and timedelta(0) < expires_at - issued_at <= MAX_LIFETIME):
         raise Unauthorized
     return Claims(sub, email or None, (name or None) and name[:255], issued_at, expires_at)
 
 
-def sign_identity(secret: bytes, *, sub: str, email: str | None, name: str | None, ttl_s: int) -> str:
+def sign_identity(
+    secret: bytes, *, sub: str, email: str | None, name: str | None, ttl_s: int
+) -> str:
     """A token as a host application signs it."""
     now = datetime.now(UTC)
     claims = {
@@ -57,7 +61,9 @@ def sign_identity(secret: bytes, *, sub: str, email: str | None, name: str | Non
         "exp": now + timedelta(seconds=ttl_s),
         "aud": AUDIENCE,
     }
-    return jwt.encode({key: value for key, value in claims.items() if value is not None}, secret, ALGORITHM)
+    return jwt.encode(
+        {key: value for key, value in claims.items() if value is not None}, secret, ALGORITHM
+    )
 
 
 def sign_visitor(secret_key: bytes, user_id: str) -> str:
@@ -129,7 +135,11 @@ def _decode(token: str, keys: tuple[bytes, ...], audience: str) -> dict[str, Any
                     algorithms=[ALGORITHM],
                     audience=audience,
                     leeway=LEEWAY,
-                    options={"require": ["exp", "iat", "sub", "aud"], "strict_aud": True, "verify_iat": True},
+                    options={
+                        "require": ["exp", "iat", "sub", "aud"],
+                        "strict_aud": True,
+                        "verify_iat": True,
+                    },
                 )
             )
         except jwt.ExpiredSignatureError:

@@ -21,7 +21,11 @@ class AccountService:
     """`on_access_ended` is told of each session and token that was ended, or ANY. All methods raise Unprocessable for a field that cannot be."""
 
     def __init__(
-        self, db: Database, identity: IdentityService, languages: list[str], on_access_ended: Callable[[str], None]
+        self,
+        db: Database,
+        identity: IdentityService,
+        languages: list[str],
+        on_access_ended: Callable[[str], None],
     ) -> None:
         self._db = db
         self._identity = identity
@@ -38,11 +42,15 @@ class AccountService:
     async def set_language(self, caller: Caller, language: str) -> None:
         """ "" for whatever the browser asks for."""
         if language and language not in self._languages:
-            raise Unprocessable.field("language", f"is one of {', '.join(self._languages)}", "unknown_language")
+            raise Unprocessable.field(
+                "language", f"is one of {', '.join(self._languages)}", "unknown_language"
+            )
         await self._db.write(staff_account.set_language, caller.user_id, language or None)
         self._identity.forget_user(caller.user_id)
 
-    async def set_password(self, caller: Caller, old: str, new: str, address: str, user_agent: str) -> str:
+    async def set_password(
+        self, caller: Caller, old: str, new: str, address: str, user_agent: str
+    ) -> str:
         """Ends all sessions and their streams; returns the token of a new session. Raises TooManyRequests as a login does."""
         if not MIN_CHARS <= len(new) <= MAX_CHARS:
             short = len(new) < MIN_CHARS
@@ -69,7 +77,12 @@ class AccountService:
     async def create_token(self, caller: Caller, name: str) -> str:
         """A new staff token, which nobody can look up later."""
         token = tokens.new_secret(tokens.STAFF_PREFIX)
-        row = (str(uuid7()), caller.user_id, _short_name("token_name", name), tokens.hash_token(token))
+        row = (
+            str(uuid7()),
+            caller.user_id,
+            _short_name("token_name", name),
+            tokens.hash_token(token),
+        )
         await self._db.write(staff_account.create_token, *row)
         return token
 

@@ -86,7 +86,9 @@ class ChatService:
         known = await self._db.read(rows.chat_of_user, user_id)
         if known is not None:
             return known
-        return (await self._db.write(rows.create_chat, user_id, str(uuid7()), then=self._item_changed)).chat.id
+        return (
+            await self._db.write(rows.create_chat, user_id, str(uuid7()), then=self._item_changed)
+        ).chat.id
 
     async def open_chat(self, chat_id: str) -> SupportChat:
         """The chat with its latest messages, as its user sees it."""
@@ -95,7 +97,9 @@ class ChatService:
     async def mark_read(self, chat_id: str, up_to: int | None) -> ReadMark:
         """The user has read the staff's messages up to seq `up_to` (None: all stored so far)."""
         limit = rows.MAX_SEQ if up_to is None else up_to
-        write = self._db.write(_mark_read, chat_id, limit, self._email_delay_s, then=partial(self._read, chat_id))
+        write = self._db.write(
+            _mark_read, chat_id, limit, self._email_delay_s, then=partial(self._read, chat_id)
+        )
         state = (await write).result.state
         return ReadMark(state.unread_count, state.read_up_to)
 
@@ -110,12 +114,21 @@ class ChatService:
         """
         check_text("content", content, CONTENT_MAX_CHARS)
         if is_blank(content):
-            raise Unprocessable.field("content", "is blank: a message holds at least one visible character", "blank")
+            raise Unprocessable.field(
+                "content", "is blank: a message holds at least one visible character", "blank"
+            )
         check_text("client_id", client_id, CLIENT_ID_MAX_CHARS)
         row = MessageRow(
-            str(uuid7()), chat_id, client_id, content, sender.type, sender.user_id, str(uuid7()),
-            self._email_delay_s, self._email_min_interval_s,
-        )  # fmt: skip
+            str(uuid7()),
+            chat_id,
+            client_id,
+            content,
+            sender.type,
+            sender.user_id,
+            str(uuid7()),
+            self._email_delay_s,
+            self._email_min_interval_s,
+        )
         posted = await self._db.write(messages.insert_messages, row, then=self._posted)
         return posted.message, posted.is_new
 
@@ -138,7 +151,9 @@ class ChatService:
 
     # ---- for staff ----
 
-    async def list_chats(self, *, archived: bool, limit: int, cursor: str | None = None) -> ChatPage:
+    async def list_chats(
+        self, *, archived: bool, limit: int, cursor: str | None = None
+    ) -> ChatPage:
         """A page of the staff's list, latest message first. Raises BadRequest for a cursor that is none of ours."""
         start = rows.LIST_START if cursor is None else decode_list_cursor(cursor)
         items, following = await self._db.read(rows.list_chats, archived, limit, start)
@@ -158,7 +173,9 @@ class ChatService:
         """The chat with its latest messages, as staff see it. Reading it changes nothing."""
         return await self._db.read(rows.admin_chat, chat_id, LATEST)
 
-    async def colleagues(self, chat_id: str, shown: Sequence[SupportMessage], staff_id: str) -> dict[int, str]:
+    async def colleagues(
+        self, chat_id: str, shown: Sequence[SupportMessage], staff_id: str
+    ) -> dict[int, str]:
         """By seq, who wrote those of the staff's messages in a run that are not by `staff_id`."""
         if not any(message.sender_type == "admin" for message in shown):
             return {}
@@ -203,7 +220,9 @@ class ChatService:
 
     def _read(self, chat_id: str, read: Read) -> None:
         if read.result.read_at is not None:
-            event = MessagesReadEvent(read.result.state.read_up_to, format_time(read.result.read_at))
+            event = MessagesReadEvent(
+                read.result.state.read_up_to, format_time(read.result.read_at)
+            )
             self._publish(Event.of(chat_topic(chat_id), event))
         if read.chat is not None:
             self._publish(Event.of(STAFF_TOPIC, StaffChatUpdatedEvent(read.chat)))
@@ -219,7 +238,9 @@ class ChatService:
 
     def _archived(self, result: rows.Changed) -> None:
         if result.changed:
-            self._publish(Event.of(chat_topic(result.chat.id), ChatUpdatedEvent(result.chat.archived)))
+            self._publish(
+                Event.of(chat_topic(result.chat.id), ChatUpdatedEvent(result.chat.archived))
+            )
             self._item_changed(result)
 
 
@@ -227,7 +248,10 @@ def check_text(field: str, text: str | None, max_chars: int) -> None:
     """Raises Unprocessable for a NUL character, which PostgreSQL cannot store, and for what is too long: a form has no schema."""
     if text is not None and len(text) > max_chars:
         raise Unprocessable.field(
-            field, f"has {len(text)} characters; at most {max_chars} would be right", "too_long", max_chars
+            field,
+            f"has {len(text)} characters; at most {max_chars} would be right",
+            "too_long",
+            max_chars,
         )
     if text is not None and "\0" in text:
         raise Unprocessable.field(field, "holds a NUL character, which cannot be stored", "nul")
@@ -235,7 +259,9 @@ def check_text(field: str, text: str | None, max_chars: int) -> None:
 
 def _mark_read(session: Session, chat_id: str, up_to: int, email_delay_s: float) -> Read:
     result = rows.mark_read(session, chat_id, up_to)
-    has_changed = result.read_at is not None and notices.follow_reading(session, chat_id, email_delay_s)
+    has_changed = result.read_at is not None and notices.follow_reading(
+        session, chat_id, email_delay_s
+    )
     return Read(result, rows.list_item(session, chat_id) if has_changed else None)
 
 

@@ -7,8 +7,12 @@ from datetime import UTC, datetime
 from chatsvc.errors import BadRequest
 from chatsvc.store.chats import MAX_SEQ, ListCursor
 
-_CANONICAL_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
-_SEQ = re.compile(r"0|[1-9][0-9]{0,15}", re.ASCII)  # no sign, no leading zero, no other script's digits
+_CANONICAL_UUID = re.compile(
+    r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII
+)
+_SEQ = re.compile(
+    r"0|[1-9][0-9]{0,15}", re.ASCII
+)  # no sign, no leading zero, no other script's digits
 
 
 def is_canonical_uuid(text: str) -> bool:
@@ -40,7 +44,9 @@ def encode_list_cursor(cursor: ListCursor) -> str:
 def decode_list_cursor(text: str) -> ListCursor:
     """Raises BadRequest for anything that encode_list_cursor does not write."""
     try:
-        moment, chat_id = urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode("ascii").split("|")
+        moment, chat_id = (
+            urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode("ascii").split("|")
+        )
         if moment != "-infinity":
             moment = datetime.fromisoformat(moment).astimezone(UTC).isoformat()
         if is_canonical_uuid(chat_id):

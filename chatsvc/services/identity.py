@@ -21,7 +21,13 @@ from chatsvc.store import people
 from chatsvc.store.chats import list_item
 from chatsvc.store.people import Account, EmailChoice, Kind, PasswordRecord, StaffAccess
 from chatsvc.text.names import clean_email, clean_name, tidy_claims
-from chatsvc.wire import NewVisitor, StaffChatUpdatedEvent, SupportChatListItem, VisitorChange, VisitorProfile
+from chatsvc.wire import (
+    NewVisitor,
+    StaffChatUpdatedEvent,
+    SupportChatListItem,
+    VisitorChange,
+    VisitorProfile,
+)
 
 log = logging.getLogger(__name__)
 
@@ -39,16 +45,27 @@ class Caller(msgspec.Struct):
     kind: Kind
     email: str | None
     name: str | None
-    language: str | None  # of a user as the browser asked last, of staff as chosen on the account page
+    language: (
+        str | None
+    )  # of a user as the browser asked last, of staff as chosen on the account page
     chat_id: str | None
     access_id: str | None
     expires_at: float | None
 
     @classmethod
-    def of(cls, account: Account, expires_at: datetime | None, access_id: str | None = None) -> "Caller":
+    def of(
+        cls, account: Account, expires_at: datetime | None, access_id: str | None = None
+    ) -> "Caller":
         expires = None if expires_at is None else expires_at.timestamp()
         return cls(
-            account.id, account.kind, account.email, account.name, account.language, account.chat_id, access_id, expires
+            account.id,
+            account.kind,
+            account.email,
+            account.name,
+            account.language,
+            account.chat_id,
+            access_id,
+            expires,
         )
 
 
@@ -87,7 +104,11 @@ class IdentityService:
         if caller is None:
             caller = await self._verify(token)
             if remember:
-                self._remember(proof, caller, STAFF_REMEMBERED_S if caller.kind == "staff" else USER_REMEMBERED_S)
+                self._remember(
+                    proof,
+                    caller,
+                    STAFF_REMEMBERED_S if caller.kind == "staff" else USER_REMEMBERED_S,
+                )
         if caller.kind == "visitor" and not self._visitors:
             raise Forbidden("visitors are switched off here: an identity token is needed")
         return caller
@@ -108,7 +129,9 @@ class IdentityService:
 
     async def _verify(self, token: str) -> Caller:
         if token.startswith(tokens.STAFF_PREFIX):
-            access: StaffAccess | None = await self._db.read(people.token_access, tokens.hash_token(token))
+            access: StaffAccess | None = await self._db.read(
+                people.token_access, tokens.hash_token(token)
+            )
             if access is None:
                 raise Unauthorized
             if access.is_stale:
@@ -134,13 +157,21 @@ class IdentityService:
                 await self._db.write(people.note_claims, known.id, claims.issued_at)
             return known
         account, _ = await self._db.write(
-            _save_host, str(uuid7()), claims.sub, email, name, claims.issued_at, then=self._profile_changed
+            _save_host,
+            str(uuid7()),
+            claims.sub,
+            email,
+            name,
+            claims.issued_at,
+            then=self._profile_changed,
         )
         return account
 
     # ---- visitors ----
 
-    async def create_visitor(self, wanted: NewVisitor, language: str | None = None) -> tuple[str, str]:
+    async def create_visitor(
+        self, wanted: NewVisitor, language: str | None = None
+    ) -> tuple[str, str]:
         """A token for a new visitor, and the visitor's user id. Raises Forbidden where visitors are off."""
         if not self._visitors:
             raise Forbidden("visitors are switched off here: an identity token is needed")
@@ -157,7 +188,9 @@ class IdentityService:
             changes["name"] = clean_name(change.name)
         if change.email is not msgspec.UNSET:
             changes["email"] = clean_email(change.email)
-        account, _ = await self._db.write(_change_visitor, caller.user_id, changes, then=self._profile_changed)
+        account, _ = await self._db.write(
+            _change_visitor, caller.user_id, changes, then=self._profile_changed
+        )
         return VisitorProfile(account.id, account.name, account.email)
 
     # ---- what e-mails need to know of a user ----
@@ -170,7 +203,9 @@ class IdentityService:
 
     async def email_choice(self, token: str) -> EmailChoice:
         """What the user to whom a link for unsubscribing belongs has chosen. Raises NotFound."""
-        return await self._db.read(people.email_choice, tokens.read_unsubscribe(token, self._secret_key))
+        return await self._db.read(
+            people.email_choice, tokens.read_unsubscribe(token, self._secret_key)
+        )
 
     async def choose_email(self, token: str, *, opted_out: bool) -> EmailChoice:
         """Ends the e-mails to this user, or has them sent again. Raises NotFound."""
@@ -179,12 +214,16 @@ class IdentityService:
 
     # ---- staff ----
 
-    async def login(self, email: str, password: str, address: str, user_agent: str | None = None) -> str:
+    async def login(
+        self, email: str, password: str, address: str, user_agent: str | None = None
+    ) -> str:
         """The token for the session cookie of a new session. Raises Unauthorized, TooManyRequests."""
         record = await self.check_password(email, password, address)
         if needs_rehash(record.password_hash):
             renewed = await self._passwords.hash(password)
-            await self._db.write(people.replace_password_hash, record.user_id, record.password_hash, renewed)
+            await self._db.write(
+                people.replace_password_hash, record.user_id, record.password_hash, renewed
+            )
             record = record._replace(password_hash=renewed)
         token = tokens.new_secret()
         session = (str(uuid7()), record, tokens.hash_token(token), user_agent)
@@ -195,11 +234,19 @@ class IdentityService:
     async def check_password(self, email: str, password: str, address: str) -> PasswordRecord:
         """Whose password this is. Counts the try, for the address and for the account. Raises Unauthorized, TooManyRequests."""
         email = email.replace("\0", "").strip()
-        for limiter, key in ((self._tries_of_address, address), (self._tries_at_account, email.lower())):
+        for limiter, key in (
+            (self._tries_of_address, address),
+            (self._tries_at_account, email.lower()),
+        ):
             if wait_s := limiter.take(key):
-                raise TooManyRequests("too many tries to log in: wait a little", retry_after_s=wait_s)
+                raise TooManyRequests(
+                    "too many tries to log in: wait a little", retry_after_s=wait_s
+                )
         record: PasswordRecord | None = await self._db.read(people.password_of, email)
-        if not await self._passwords.matches(password, record and record.password_hash) or record is None:
+        if (
+            not await self._passwords.matches(password, record and record.password_hash)
+            or record is None
+        ):
             raise Unauthorized("e-mail or password is wrong")
         return record
 
@@ -217,9 +264,13 @@ class IdentityService:
         """Which of these sessions and staff tokens still give access."""
         return await self._db.read(people.valid_access_ids, access_ids)
 
-    def sign_identity_token(self, *, sub: str, email: str | None, name: str | None, ttl_s: int = 3600) -> str:
+    def sign_identity_token(
+        self, *, sub: str, email: str | None, name: str | None, ttl_s: int = 3600
+    ) -> str:
         """For the demo page: a token as a host application would sign it."""
-        return tokens.sign_identity(self._identity_secrets[0], sub=sub, email=email, name=name, ttl_s=ttl_s)
+        return tokens.sign_identity(
+            self._identity_secrets[0], sub=sub, email=email, name=name, ttl_s=ttl_s
+        )
 
     def close(self) -> None:
         self._passwords.close()
@@ -228,7 +279,9 @@ class IdentityService:
 
     def forget_user(self, user_id: str) -> None:
         """Drops what is remembered of a user's tokens."""
-        for proof in [proof for proof, (_, caller) in self._remembered.items() if caller.user_id == user_id]:
+        for proof in [
+            proof for proof, (_, caller) in self._remembered.items() if caller.user_id == user_id
+        ]:
             del self._remembered[proof]
 
     def forget_access(self, access_id: str | None) -> None:
@@ -239,7 +292,10 @@ class IdentityService:
 
     def _remember(self, proof: bytes, caller: Caller, for_s: float) -> None:
         until = self._now() + for_s
-        self._remembered[proof] = (until if caller.expires_at is None else min(until, caller.expires_at), caller)
+        self._remembered[proof] = (
+            until if caller.expires_at is None else min(until, caller.expires_at),
+            caller,
+        )
         if len(self._remembered) > REMEMBERED_MAX:
             del self._remembered[next(iter(self._remembered))]
 
@@ -252,7 +308,10 @@ class IdentityService:
         if now < until:
             return caller
         del self._remembered[proof]
-        if caller.expires_at is not None and now >= caller.expires_at + tokens.LEEWAY.total_seconds():
+        if (
+            caller.expires_at is not None
+            and now >= caller.expires_at + tokens.LEEWAY.total_seconds()
+        ):
             raise TokenExpired
         return None
 

@@ -32,7 +32,9 @@ log = logging.getLogger(__name__)
 SWEEP_INTERVAL_S = 60.0  # the rows are asked this often, whatever the alarm clock thinks
 LEASE_S = 300.0  # of a claim: longer than one e-mail may take (mailer.MAIL_LIMIT_S) and its end needs to be recorded
 HELD_PAUSE_S = 0.1  # something is due and another process is at it
-RECORD_PAUSE_S = 1.0  # between two tries to record an e-mail's end when the database does not answer
+RECORD_PAUSE_S = (
+    1.0  # between two tries to record an e-mail's end when the database does not answer
+)
 STOP_LIMIT_S = 8.0  # at stop: for the e-mail that is under way
 CUT_LIMIT_S = 2.0  # and for recording that it was cut off
 # Between tries: 1, 5, 15, 60, then every 240 minutes, with jitter so that what failed together does not come back together.
@@ -171,9 +173,15 @@ class NoticeService:
     async def _deliver(self, claim: Claim) -> bool:
         """Returns False if there was no mail server at all."""
         letter = Letter(
-            to=claim.to, user_id=claim.user_id, user_name=claim.user_name, language=claim.language, chat_id=claim.chat_id,
-            message_id=claim.message_id, messages=[UnreadMessage(*each) for each in claim.messages], notice_id=claim.notice_id,
-        )  # fmt: skip
+            to=claim.to,
+            user_id=claim.user_id,
+            user_name=claim.user_name,
+            language=claim.language,
+            chat_id=claim.chat_id,
+            message_id=claim.message_id,
+            messages=[UnreadMessage(*each) for each in claim.messages],
+            notice_id=claim.notice_id,
+        )
         try:
             await self._mailer.send(partial(self._letters.compose, letter, claim.now))
         except Exception as error:
@@ -184,7 +192,9 @@ class NoticeService:
 
     async def _not_sent(self, claim: Claim, error: Exception) -> None:
         if isinstance(error, Refused | LetterError):
-            await self._fail(claim, error, refused_address=isinstance(error, LetterError) or error.address)
+            await self._fail(
+                claim, error, refused_address=isinstance(error, LetterError) or error.address
+            )
         elif isinstance(error, Unusable):
             self._pause(error)
             await self._retry(claim, error, 0, may_be_out=False, counts=False)
@@ -192,7 +202,11 @@ class NoticeService:
             await self._fail(claim, error, refused_address=False)
         else:
             if not isinstance(error, NotNow):
-                log.error("notice %s: the e-mail could not be written or sent", claim.notice_id, exc_info=error)
+                log.error(
+                    "notice %s: the e-mail could not be written or sent",
+                    claim.notice_id,
+                    exc_info=error,
+                )
             pause_s = PAUSES_S[claim.attempts - 1] * random.uniform(*JITTER)  # noqa: S311
             log.info("notice %s is tried again in %.0f s: %s", claim.notice_id, pause_s, error)
             may_be_out = not isinstance(error, NotNow) or error.may_be_out
@@ -202,10 +216,14 @@ class NoticeService:
         log.warning("notice %s failed for good: %s", claim.notice_id, error)
         await self._record(claims.record_failed, claim, _reason(error), refused_address)
 
-    async def _retry(self, claim: Claim, error: Exception, pause_s: float, *, may_be_out: bool, counts: bool) -> None:
+    async def _retry(
+        self, claim: Claim, error: Exception, pause_s: float, *, may_be_out: bool, counts: bool
+    ) -> None:
         self._on_end("retried")
         stays = may_be_out or claim.may_be_out
-        await self._record(claims.record_retry, claim, _reason(error), pause_s, stays, counts, self._email_delay_s)
+        await self._record(
+            claims.record_retry, claim, _reason(error), pause_s, stays, counts, self._email_delay_s
+        )
 
     async def _record(self, fn: Callable[..., Step], *args: object) -> None:
         """The e-mail is out, or is not: without the row it would be sent again, so this waits for the database."""
@@ -223,7 +241,10 @@ class NoticeService:
         """Said once; the queue waits, and nothing in it is used up."""
         if self._trouble is None or self._trouble.headline != trouble.headline:
             log.warning(
-                "e-mail is paused: %s (%s); asked again every %.0f s", trouble.headline, trouble, SWEEP_INTERVAL_S
+                "e-mail is paused: %s (%s); asked again every %.0f s",
+                trouble.headline,
+                trouble,
+                SWEEP_INTERVAL_S,
             )
         self._trouble = trouble
 
@@ -259,7 +280,11 @@ class NoticeService:
 
 def _reason(error: Exception) -> str:
     """For the row, and so for staff."""
-    return str(error) if isinstance(error, DeliveryError | LetterError) else "an error of chatsvc; its log says more"
+    return (
+        str(error)
+        if isinstance(error, DeliveryError | LetterError)
+        else "an error of chatsvc; its log says more"
+    )
 
 
 def _send_now(session: Session, chat_id: str, notice_id: str) -> Changed:

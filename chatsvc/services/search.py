@@ -10,7 +10,9 @@ from chatsvc.store import search as rows
 from chatsvc.text.search_terms import tsquery
 from chatsvc.wire import MessageHit, SupportChatListItem
 
-SEARCHES_AT_ONCE = 1  # a search may keep a reader and a processor busy for half a second; the others are for users
+SEARCHES_AT_ONCE = (
+    1  # a search may keep a reader and a processor busy for half a second; the others are for users
+)
 STANDSTILL_S = 6.0  # a statement has 5 s
 
 
@@ -41,7 +43,9 @@ class SearchService:
         """Raises BadRequest for a cursor that is none."""
         position = _position(cursor)
         async with self._line:
-            return Messages(*await self._db.read(rows.find_messages, tsquery(words), position, limit))
+            return Messages(
+                *await self._db.read(rows.find_messages, tsquery(words), position, limit)
+            )
 
 
 def _position(cursor: str | None) -> str:

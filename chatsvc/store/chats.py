@@ -29,7 +29,9 @@ ITEM = f"""
     LEFT JOIN support_messages m ON m.chat_id = c.id AND m.seq = c.last_seq
 """
 
-_CHAT_OF_USER = Statement("chat_of_user", ("uuid",), "SELECT id FROM support_chats WHERE user_id = $1")
+_CHAT_OF_USER = Statement(
+    "chat_of_user", ("uuid",), "SELECT id FROM support_chats WHERE user_id = $1"
+)
 _CREATE_CHAT = Statement(
     "create_chat",
     ("uuid", "uuid"),
@@ -129,7 +131,9 @@ _UNARCHIVE = Statement(
     "UPDATE support_chats SET archived_at = NULL, updated_at = statement_timestamp() "
     "WHERE id = $1 AND archived_at IS NOT NULL RETURNING id",
 )
-_LOCK_CHAT = Statement("lock_chat", ("uuid",), "SELECT FROM support_chats WHERE id = $1 FOR NO KEY UPDATE")
+_LOCK_CHAT = Statement(
+    "lock_chat", ("uuid",), "SELECT FROM support_chats WHERE id = $1 FOR NO KEY UPDATE"
+)
 
 MAX_SEQ = 2**31 - 1
 
@@ -200,7 +204,9 @@ def chat_states(session: Session, chat_ids: Sequence[str]) -> dict[str, ChatStat
     """The same of many chats, by id, in one query. Those that do not exist are left out."""
     return {
         chat_id: ChatStateEvent(last_seq, unread, read_up_to, viewed_up_to or 0, archived)
-        for chat_id, last_seq, read_up_to, archived, unread, viewed_up_to in session.execute(_STATES, list(chat_ids))
+        for chat_id, last_seq, read_up_to, archived, unread, viewed_up_to in session.execute(
+            _STATES, list(chat_ids)
+        )
     }
 
 
@@ -208,7 +214,9 @@ def user_chat(session: Session, chat_id: str, limit: int) -> SupportChat:
     """The chat with its latest messages, as its user sees it. The messages are those up to `last_seq`, no later ones."""
     state = chat_state(session, chat_id)
     messages, has_more = latest_messages(session, chat_id, state.last_seq, limit)
-    return SupportChat(chat_id, messages, has_more, state.last_seq, state.unread_count, state.archived)
+    return SupportChat(
+        chat_id, messages, has_more, state.last_seq, state.unread_count, state.archived
+    )
 
 
 def admin_chat(session: Session, chat_id: str, limit: int) -> AdminSupportChat:
@@ -219,7 +227,15 @@ def admin_chat(session: Session, chat_id: str, limit: int) -> AdminSupportChat:
     user_id, email, name, archived, viewed_at, last_seq = rows[0]
     messages, has_more = latest_messages(session, chat_id, last_seq, limit)
     return AdminSupportChat(
-        chat_id, user_id, email, name, archived, format_optional_time(viewed_at), messages, has_more, last_seq
+        chat_id,
+        user_id,
+        email,
+        name,
+        archived,
+        format_optional_time(viewed_at),
+        messages,
+        has_more,
+        last_seq,
     )
 
 
@@ -286,5 +302,14 @@ def _changed(session: Session, chat_id: str, statement: Statement, *params: int)
 def to_item(row: tuple[Any, ...]) -> SupportChatListItem:
     chat_id, user_id, email, name, last_at, preview, sender, last_seq, unread, archived = row
     return SupportChatListItem(
-        chat_id, user_id, email, name, format_optional_time(last_at), preview, sender, last_seq, unread, archived
+        chat_id,
+        user_id,
+        email,
+        name,
+        format_optional_time(last_at),
+        preview,
+        sender,
+        last_seq,
+        unread,
+        archived,
     )

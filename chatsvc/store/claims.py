@@ -108,7 +108,11 @@ _MINE = Statement(
     ("uuid", "timestamptz"),
     "SELECT reason FROM support_notices WHERE id = $1 AND claimed_until = $2",
 )
-_ABSORB = Statement("notice_absorb", ("uuid",), "DELETE FROM support_notices WHERE chat_id = $1 AND state = 'pending'")
+_ABSORB = Statement(
+    "notice_absorb",
+    ("uuid",),
+    "DELETE FROM support_notices WHERE chat_id = $1 AND state = 'pending'",
+)
 _RELEASE = Statement(
     "notice_release",
     ("uuid", "float8", "int", "text"),
@@ -208,7 +212,9 @@ def claim_next(session: Session, terms: Terms) -> Step | None:
 def _decide(session: Session, chat_id: str, notice: _Open, terms: Terms) -> Step:
     reader = session.execute(_READER, chat_id)[0]
     user_id, to, name, language, opted_out, is_refused, is_archived, last_seq, told, now = reader
-    after, up_to = (told, last_seq) if notice.up_to_seq is None else (notice.first_seq - 1, notice.up_to_seq)
+    after, up_to = (
+        (told, last_seq) if notice.up_to_seq is None else (notice.first_seq - 1, notice.up_to_seq)
+    )
     unread = session.execute(_UNREAD, chat_id, after, up_to, CONTENT_MAX_CHARS, MESSAGES_MAX)
     said = notice.reason if notice.state == "claimed" else None
     why_not = said or _why_not(unread, is_archived, to, opted_out, is_refused)
@@ -217,23 +223,49 @@ def _decide(session: Session, chat_id: str, notice: _Open, terms: Terms) -> Step
     if notice.attempts >= terms.tries_max:
         return _end(session, chat_id, notice.id, "failed", GAVE_UP, last_seq)
     first_seq = min(notice.first_seq, unread[0][0])
-    won = session.execute(_CLAIM, notice.id, terms.lease_s, terms.message_id(notice.id), first_seq, up_to)
+    won = session.execute(
+        _CLAIM, notice.id, terms.lease_s, terms.message_id(notice.id), first_seq, up_to
+    )
     if not won:
         return Step()
     (until, attempts, message_id), may_be_out = won[0], notice.up_to_seq is not None
     return Step(
-        Claim(notice.id, chat_id, until, attempts, may_be_out, message_id, now, user_id, to, name, language, unread)
+        Claim(
+            notice.id,
+            chat_id,
+            until,
+            attempts,
+            may_be_out,
+            message_id,
+            now,
+            user_id,
+            to,
+            name,
+            language,
+            unread,
+        )
     )
 
 
-def _end(session: Session, chat_id: str, notice_id: str, state: str, reason: str, last_seq: int | None = None) -> Step:
+def _end(
+    session: Session,
+    chat_id: str,
+    notice_id: str,
+    state: str,
+    reason: str,
+    last_seq: int | None = None,
+) -> Step:
     session.execute(_END, notice_id, state, reason, last_seq)
     session.execute(FREE, chat_id)
     return Step(ended=state, chat=list_item(session, chat_id))
 
 
 def _why_not(
-    unread: list[tuple[Any, ...]], is_archived: bool, to: str | None, opted_out: bool, is_refused: bool | None
+    unread: list[tuple[Any, ...]],
+    is_archived: bool,
+    to: str | None,
+    opted_out: bool,
+    is_refused: bool | None,
 ) -> Reason | None:
     if not unread:
         return "read"
@@ -265,7 +297,13 @@ def record_failed(session: Session, claim: Claim, reason: str, refused_address: 
 
 
 def record_retry(
-    session: Session, claim: Claim, reason: str, pause_s: float, may_be_out: bool, counts: bool, email_delay_s: float
+    session: Session,
+    claim: Claim,
+    reason: str,
+    pause_s: float,
+    may_be_out: bool,
+    counts: bool,
+    email_delay_s: float,
 ) -> Step:
     """It is to be tried again after a pause, because of `reason`; `counts`: this try was one.
 

@@ -121,14 +121,17 @@ class Posted(NamedTuple):
 @takes_many_rows
 def insert_messages(session: Session, rows: Sequence[MessageRow]) -> Sequence[Posted | DomainError]:
     """Stores messages, `seq` in the order given. Raises, per row, NotFound for no such chat, Conflict for a client_id with other content."""
-    chats = {chat[0]: chat for chat in session.execute(_LOCK_CHATS, list({row.chat_id for row in rows}))}
+    chats = {
+        chat[0]: chat for chat in session.execute(_LOCK_CHATS, list({row.chat_id for row in rows}))
+    }
     first_of: dict[
         tuple[str, str], int
     ] = {}  # a client_id may come twice in one batch: the first is inserted, the other finds it
     todo = [
         n
         for n, row in enumerate(rows)
-        if row.chat_id in chats and (not row.client_id or first_of.setdefault((row.chat_id, row.client_id), n) == n)
+        if row.chat_id in chats
+        and (not row.client_id or first_of.setdefault((row.chat_id, row.client_id), n) == n)
     ]
     stored = dict(zip(todo, _insert(session, [rows[n] for n in todo]), strict=True))
     results: list[Posted | DomainError] = []
@@ -147,7 +150,9 @@ def _insert(session: Session, rows: list[MessageRow]) -> list[tuple[Any, ...]]:
     if not rows:
         return []
     columns = [list(column) for column in zip(*(row[:7] for row in rows), strict=True)]
-    return session.execute(_INSERT_MESSAGES, *columns, rows[0].email_delay_s, rows[0].email_min_interval_s)
+    return session.execute(
+        _INSERT_MESSAGES, *columns, rows[0].email_delay_s, rows[0].email_min_interval_s
+    )
 
 
 def _seen_again(record: tuple[Any, ...], row: MessageRow) -> tuple[Any, ...]:
@@ -159,9 +164,20 @@ class _ChatState:
     """A locked chat, as the messages of one batch change it one after the other."""
 
     def __init__(
-        self, chat_id: str, user_id: str, user_email: str | None, user_name: str | None, archived: bool, unread: bool
+        self,
+        chat_id: str,
+        user_id: str,
+        user_email: str | None,
+        user_name: str | None,
+        archived: bool,
+        unread: bool,
     ) -> None:
-        self.id, self.user_id, self.user_email, self.user_name = chat_id, user_id, user_email, user_name
+        self.id, self.user_id, self.user_email, self.user_name = (
+            chat_id,
+            user_id,
+            user_email,
+            user_name,
+        )
         self.archived, self.unread = archived, unread
 
     def take(self, message: SupportMessage, is_new: bool) -> SupportChatListItem:
@@ -184,8 +200,12 @@ class _ChatState:
 
 def _outcome(row: MessageRow, record: tuple[Any, ...], chat: _ChatState) -> Posted | DomainError:
     _, message_id, seq, created_at, read_at, known_content, known_sender, due_in_s = record
-    if known_content is not None and (known_content != row.content or known_sender != row.sender_type):
-        return Conflict(f"client_id {row.client_id!r} was already used in this chat for a message with other content")
+    if known_content is not None and (
+        known_content != row.content or known_sender != row.sender_type
+    ):
+        return Conflict(
+            f"client_id {row.client_id!r} was already used in this chat for a message with other content"
+        )
     message = SupportMessage(
         message_id,
         row.content,
@@ -195,7 +215,9 @@ def _outcome(row: MessageRow, record: tuple[Any, ...], chat: _ChatState) -> Post
         seq,
         row.client_id,
     )
-    is_new = message_id == row.id  # also when it is known under our own id: a commit whose answer was lost, run again
+    is_new = (
+        message_id == row.id
+    )  # also when it is known under our own id: a commit whose answer was lost, run again
     was_archived = chat.archived
     item = chat.take(message, is_new)
     return Posted(
@@ -255,13 +277,17 @@ def messages_before(session: Session, chat_id: str, seq: int, limit: int) -> Mes
     return MessagePage(*latest_messages(session, chat_id, seq - 1, limit), last_seq)
 
 
-def latest_messages(session: Session, chat_id: str, up_to_seq: int, limit: int) -> tuple[list[SupportMessage], bool]:
+def latest_messages(
+    session: Session, chat_id: str, up_to_seq: int, limit: int
+) -> tuple[list[SupportMessage], bool]:
     """The last `limit` messages up to `up_to_seq`, in order, and whether there are older ones."""
     rows = session.execute(_BEFORE, chat_id, up_to_seq + 1, limit)
     return [to_message(row) for row in reversed(rows[:limit])], len(rows) > limit
 
 
-def colleagues(session: Session, chat_id: str, seqs: tuple[int, int], staff_id: str) -> dict[int, str]:
+def colleagues(
+    session: Session, chat_id: str, seqs: tuple[int, int], staff_id: str
+) -> dict[int, str]:
     """Who of the staff wrote the messages from the first to the last of `seqs`, by seq; without those by `staff_id`."""
     return dict(session.execute(_COLLEAGUES, chat_id, *seqs, staff_id))
 
@@ -284,5 +310,11 @@ def _forward_page(rows: list[tuple[Any, ...]], limit: int, last_seq: int) -> Mes
 def to_message(row: tuple[Any, ...]) -> SupportMessage:
     message_id, content, sender_type, read_at, created_at, seq, client_id = row
     return SupportMessage(
-        message_id, content, sender_type, format_optional_time(read_at), format_time(created_at), seq, client_id
+        message_id,
+        content,
+        sender_type,
+        format_optional_time(read_at),
+        format_time(created_at),
+        seq,
+        client_id,
     )

@@ -75,7 +75,9 @@ _CANCEL = Statement(
     """,
 )
 _CLAIMED = Statement(
-    "notice_claimed", ("uuid",), "SELECT id FROM support_notices WHERE chat_id = $1 AND state = 'claimed'"
+    "notice_claimed",
+    ("uuid",),
+    "SELECT id FROM support_notices WHERE chat_id = $1 AND state = 'claimed'",
 )
 _BRING_FORWARD = Statement(
     "notice_bring_forward",
@@ -167,6 +169,8 @@ def notices_of(session: Session, chat_id: str, from_seq: int) -> list[Notice]:
     """Those about messages from `from_seq` on, oldest first, at most the newest SHOWN_MAX."""
     rows = session.execute(_OF_CHAT, chat_id, from_seq, SHOWN_MAX)
     return [
-        Notice(state, format_time(due_at), format_optional_time(sent_at), first_seq, up_to_seq, reason)
+        Notice(
+            state, format_time(due_at), format_optional_time(sent_at), first_seq, up_to_seq, reason
+        )
         for state, due_at, sent_at, first_seq, up_to_seq, reason in reversed(rows)
     ]

@@ -55,7 +55,13 @@ class PasswordRecord(NamedTuple):
 
 def _select_account() -> Any:
     return User.select(
-        User.id, User.kind, User.email, User.name, User.language, SupportChat.id.alias("chat_id"), User.claims_issued_at
+        User.id,
+        User.kind,
+        User.email,
+        User.name,
+        User.language,
+        SupportChat.id.alias("chat_id"),
+        User.claims_issued_at,
     ).join(SupportChat, JOIN.LEFT_OUTER, on=(SupportChat.user == User.id))
 
 
@@ -75,16 +81,28 @@ def host_account(session: Session, external_id: str) -> Account | None:
 
 
 def account_of(session: Session, user_id: str, kind: Kind) -> Account | None:
-    return _one_account(session, _select_account().where((User.id == user_id) & (User.kind == kind)))
+    return _one_account(
+        session, _select_account().where((User.id == user_id) & (User.kind == kind))
+    )
 
 
 def save_host_account(
-    session: Session, user_id: str, external_id: str, email: str | None, name: str | None, issued_at: datetime
+    session: Session,
+    user_id: str,
+    external_id: str,
+    email: str | None,
+    name: str | None,
+    issued_at: datetime,
 ) -> Account:
     """Creates the user, or takes over the claims of a token that is not older than the newest seen. A claim that is absent changes nothing."""
     newer = User.claims_issued_at.is_null() | (User.claims_issued_at <= EXCLUDED.claims_issued_at)
     query = User.insert(
-        id=user_id, kind="host", external_id=external_id, email=email, name=name, claims_issued_at=issued_at
+        id=user_id,
+        kind="host",
+        external_id=external_id,
+        email=email,
+        name=name,
+        claims_issued_at=issued_at,
     ).on_conflict(
         conflict_target=[User.external_id],
         update={
@@ -104,10 +122,14 @@ def save_host_account(
 def note_claims(session: Session, user_id: str, issued_at: datetime) -> None:
     """A token that says what is known already: from now on none issued before it changes anything."""
     older = User.claims_issued_at.is_null() | (User.claims_issued_at < issued_at)
-    User.update(claims_issued_at=issued_at).where((User.id == user_id) & older).execute(session.database)
+    User.update(claims_issued_at=issued_at).where((User.id == user_id) & older).execute(
+        session.database
+    )
 
 
-def create_visitor(session: Session, user_id: str, name: str | None, email: str | None, language: str | None) -> None:
+def create_visitor(
+    session: Session, user_id: str, name: str | None, email: str | None, language: str | None
+) -> None:
     query = User.insert(id=user_id, kind="visitor", name=name, email=email, language=language)
     query.on_conflict_ignore().execute(session.database)
 
@@ -146,13 +168,21 @@ def _staff_email(email: str) -> Any:
     return (User.kind == "staff") & (fn.lower(User.email) == email.lower())
 
 
-def save_staff(session: Session, user_id: str, email: str, name: str | None, password_hash: str) -> bool:
+def save_staff(
+    session: Session, user_id: str, email: str, name: str | None, password_hash: str
+) -> bool:
     """Creates a staff account or sets its password and name, which ends its sessions. Returns whether it was created."""
-    rows = list(User.select(User.id).where(_staff_email(email)).for_update().tuples().execute(session.database))
+    rows = list(
+        User.select(User.id)
+        .where(_staff_email(email))
+        .for_update()
+        .tuples()
+        .execute(session.database)
+    )
     if not rows:
-        User.insert(id=user_id, kind="staff", email=email, name=name, password_hash=password_hash).execute(
-            session.database
-        )
+        User.insert(
+            id=user_id, kind="staff", email=email, name=name, password_hash=password_hash
+        ).execute(session.database)
         return True
     changes: dict[str, Any] = {"password_hash": password_hash, "updated_at": NOW, "email": email}
     if name is not None:
@@ -163,7 +193,12 @@ def save_staff(session: Session, user_id: str, email: str, name: str | None, pas
 
 
 def password_of(session: Session, email: str) -> PasswordRecord | None:
-    rows = list(User.select(User.id, User.password_hash).where(_staff_email(email)).tuples().execute(session.database))
+    rows = list(
+        User.select(User.id, User.password_hash)
+        .where(_staff_email(email))
+        .tuples()
+        .execute(session.database)
+    )
     return PasswordRecord(str(rows[0][0]), rows[0][1]) if rows else None
 
 
@@ -174,11 +209,23 @@ def replace_password_hash(session: Session, user_id: str, old_hash: str, new_has
 
 
 def any_staff(session: Session) -> bool:
-    return bool(list(User.select(User.id).where(User.kind == "staff").limit(1).tuples().execute(session.database)))
+    return bool(
+        list(
+            User.select(User.id)
+            .where(User.kind == "staff")
+            .limit(1)
+            .tuples()
+            .execute(session.database)
+        )
+    )
 
 
 def create_session(
-    session: Session, session_id: str, proven: PasswordRecord, token_hash: str, user_agent: str | None = None
+    session: Session,
+    session_id: str,
+    proven: PasswordRecord,
+    token_hash: str,
+    user_agent: str | None = None,
 ) -> bool:
     """Stores a login and removes those that have expired. False: the password that was proven is no longer the account's."""
     delete_from(StaffSession).where(is_expired()).execute(session.database)
@@ -186,7 +233,9 @@ def create_session(
     # Locked: whoever changes the password meanwhile ends this session too.
     if not list(User.select(User.id).where(same).for_update().tuples().execute(session.database)):
         return False
-    new = StaffSession.insert(id=session_id, user=proven.user_id, token_hash=token_hash, user_agent=user_agent)
+    new = StaffSession.insert(
+        id=session_id, user=proven.user_id, token_hash=token_hash, user_agent=user_agent
+    )
     new.on_conflict_ignore().execute(session.database)
     return True
 
@@ -197,24 +246,32 @@ def delete_session(session: Session, session_id: str) -> None:
 
 def session_access(session: Session, token_hash: str) -> StaffAccess | None:
     """Who is logged in with this cookie, if the session has not expired."""
-    query = _access_query(StaffSession).where((StaffSession.token_hash == token_hash) & ~is_expired())
+    query = _access_query(StaffSession).where(
+        (StaffSession.token_hash == token_hash) & ~is_expired()
+    )
     rows = list(query.tuples().execute(session.database))
     if not rows:
         return None
     *user, session_id, created_at, last_seen_at = rows[0]
     account = _to_account((*user, None, None))
-    return StaffAccess(account, str(session_id), created_at + SESSION_ABSOLUTE, _is_stale(last_seen_at))
+    return StaffAccess(
+        account, str(session_id), created_at + SESSION_ABSOLUTE, _is_stale(last_seen_at)
+    )
 
 
 def touch_session(session: Session, session_id: str) -> None:
     """Notes that the session is in use."""
-    StaffSession.update(last_seen_at=NOW).where(StaffSession.id == session_id).execute(session.database)
+    StaffSession.update(last_seen_at=NOW).where(StaffSession.id == session_id).execute(
+        session.database
+    )
 
 
 def create_staff_token(session: Session, token_id: str, email: str, token_hash: str) -> None:
     """Raises NotFound if there is no such staff account."""
     user_id = _staff_id(session, email)
-    StaffToken.insert(id=token_id, user=user_id, token_hash=token_hash).on_conflict_ignore().execute(session.database)
+    StaffToken.insert(
+        id=token_id, user=user_id, token_hash=token_hash
+    ).on_conflict_ignore().execute(session.database)
 
 
 def token_access(session: Session, token_hash: str) -> StaffAccess | None:
@@ -224,7 +281,9 @@ def token_access(session: Session, token_hash: str) -> StaffAccess | None:
     if not rows:
         return None
     *user, token_id, _, last_used_at = rows[0]
-    return StaffAccess(_to_account((*user, None, None)), str(token_id), None, _is_stale(last_used_at))
+    return StaffAccess(
+        _to_account((*user, None, None)), str(token_id), None, _is_stale(last_used_at)
+    )
 
 
 def touch_token(session: Session, token_id: str) -> None:
@@ -247,9 +306,17 @@ def _staff_id(session: Session, email: str) -> str:
 
 def valid_access_ids(session: Session, access_ids: list[str]) -> set[str]:
     """Which of these session and token ids still give access."""
-    sessions = StaffSession.select(StaffSession.id).where(StaffSession.id.in_(access_ids) & ~is_expired())
-    tokens = StaffToken.select(StaffToken.id).where(StaffToken.id.in_(access_ids) & StaffToken.revoked_at.is_null())
-    return {str(row[0]) for query in (sessions, tokens) for row in query.tuples().execute(session.database)}
+    sessions = StaffSession.select(StaffSession.id).where(
+        StaffSession.id.in_(access_ids) & ~is_expired()
+    )
+    tokens = StaffToken.select(StaffToken.id).where(
+        StaffToken.id.in_(access_ids) & StaffToken.revoked_at.is_null()
+    )
+    return {
+        str(row[0])
+        for query in (sessions, tokens)
+        for row in query.tuples().execute(session.database)
+    }
 
 
 def _is_stale(last_seen_at: datetime | None) -> bool:
@@ -264,7 +331,14 @@ def delete_from(model: Any) -> Any:
 def _access_query(model: type[StaffSession] | type[StaffToken]) -> Any:
     last_seen = StaffSession.last_seen_at if model is StaffSession else StaffToken.last_used_at
     return model.select(
-        User.id, User.kind, User.email, User.name, User.language, model.id, model.created_at, last_seen
+        User.id,
+        User.kind,
+        User.email,
+        User.name,
+        User.language,
+        model.id,
+        model.created_at,
+        last_seen,
     ).join(User, on=((model.user == User.id) & (User.kind == "staff")))
 
 

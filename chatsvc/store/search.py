@@ -44,11 +44,15 @@ def _statements(table: str, text: str, condition: str) -> tuple[Statement, State
         WHERE is_last OR ({match}) ORDER BY id DESC LIMIT $3
     """
     types = ("text", "uuid", "int")
-    return Statement(f"search_{table}", types, by_index), Statement(f"search_newest_{table}", types, newest)
+    return Statement(f"search_{table}", types, by_index), Statement(
+        f"search_newest_{table}", types, newest
+    )
 
 
 _MESSAGES, _NEWEST_MESSAGES = _statements("support_messages", "content", "true")
-_PEOPLE, _NEWEST_PEOPLE = _statements("users", "coalesce(email, '') || ' ' || coalesce(name, '')", "kind <> 'staff'")
+_PEOPLE, _NEWEST_PEOPLE = _statements(
+    "users", "coalesce(email, '') || ' ' || coalesce(name, '')", "kind <> 'staff'"
+)
 _MESSAGE_HITS = Statement(
     "search_message_hits",
     ("uuid[]",),
@@ -63,19 +67,25 @@ _PEOPLE_HITS = Statement(
 )
 
 
-def find_messages(session: Session, query: str, before: str, limit: int) -> tuple[list[MessageHit], str | None]:
+def find_messages(
+    session: Session, query: str, before: str, limit: int
+) -> tuple[list[MessageHit], str | None]:
     """The newest messages with these words that are older than the message `before`, and where the next page starts."""
     page = _find(session, _MESSAGES, _NEWEST_MESSAGES, query, before, limit)
     return [_to_hit(row) for row in session.execute(_MESSAGE_HITS, page.ids)], page.following
 
 
-def find_people(session: Session, query: str, before: str, limit: int) -> tuple[list[SupportChatListItem], str | None]:
+def find_people(
+    session: Session, query: str, before: str, limit: int
+) -> tuple[list[SupportChatListItem], str | None]:
     """The chats of people with these words in e-mail address or name, who came last first."""
     page = _find(session, _PEOPLE, _NEWEST_PEOPLE, query, before, limit)
     return [to_item(row) for row in session.execute(_PEOPLE_HITS, page.ids)], page.following
 
 
-def _find(session: Session, by_index: Statement, newest: Statement, query: str, before: str, limit: int) -> Page:
+def _find(
+    session: Session, by_index: Statement, newest: Statement, query: str, before: str, limit: int
+) -> Page:
     rows = session.execute(by_index, query, before, limit + 1)
     if rows[0][1] <= RARE_MAX:
         ids = [row_id for row_id, _ in rows if row_id is not None]

@@ -46,13 +46,18 @@ def staff_account(session: Session, user_id: str) -> StaffAccount:
     """What the account page shows; sessions and tokens that were used last come first."""
     mine = User.select(User.email, User.name, User.language).where(User.id == user_id)
     [(email, name, language)] = list(mine.tuples().execute(session.database))
-    return StaffAccount(email, name, language, _sessions(session, user_id), _tokens(session, user_id))
+    return StaffAccount(
+        email, name, language, _sessions(session, user_id), _tokens(session, user_id)
+    )
 
 
 def _sessions(session: Session, user_id: str) -> list[OpenSession]:
     query = (
         StaffSession.select(
-            StaffSession.id, StaffSession.user_agent, StaffSession.created_at, StaffSession.last_seen_at
+            StaffSession.id,
+            StaffSession.user_agent,
+            StaffSession.created_at,
+            StaffSession.last_seen_at,
         )
         .where((StaffSession.user == user_id) & ~is_expired())
         .order_by(StaffSession.last_seen_at.desc(), StaffSession.id)
@@ -65,9 +70,13 @@ def _sessions(session: Session, user_id: str) -> list[OpenSession]:
 
 def _tokens(session: Session, user_id: str) -> list[ActiveToken]:
     query = (
-        StaffToken.select(StaffToken.id, StaffToken.name, StaffToken.created_at, StaffToken.last_used_at)
+        StaffToken.select(
+            StaffToken.id, StaffToken.name, StaffToken.created_at, StaffToken.last_used_at
+        )
         .where((StaffToken.user == user_id) & StaffToken.revoked_at.is_null())
-        .order_by(StaffToken.last_used_at.desc(nulls="LAST"), StaffToken.created_at.desc(), StaffToken.id)
+        .order_by(
+            StaffToken.last_used_at.desc(nulls="LAST"), StaffToken.created_at.desc(), StaffToken.id
+        )
     )
     return [
         ActiveToken(str(row_id), name, format_time(created_at), format_optional_time(last_used_at))
@@ -81,24 +90,37 @@ def set_name(session: Session, user_id: str, name: str | None) -> None:
 
 def set_language(session: Session, user_id: str, language: str | None) -> None:
     """None: as the browser asks."""
-    User.update(language=language, updated_at=NOW).where(User.id == user_id).execute(session.database)
+    User.update(language=language, updated_at=NOW).where(User.id == user_id).execute(
+        session.database
+    )
 
 
-def set_password(session: Session, user_id: str, old_hash: str, new_hash: str, new: NewSession) -> list[str] | None:
+def set_password(
+    session: Session, user_id: str, old_hash: str, new_hash: str, new: NewSession
+) -> list[str] | None:
     """Sets the password, ends all sessions and starts a new one. Returns the ids of those that ended, as far as they are known.
 
     None, and nothing is changed, if the password is no longer the one whose hash is `old_hash`.
     """
-    if list(StaffSession.select(StaffSession.id).where(StaffSession.id == new.id).tuples().execute(session.database)):
+    if list(
+        StaffSession.select(StaffSession.id)
+        .where(StaffSession.id == new.id)
+        .tuples()
+        .execute(session.database)
+    ):
         return []  # this very change, run again: it was committed before
     same = (User.id == user_id) & (User.password_hash == old_hash)
-    if not User.update(password_hash=new_hash, updated_at=NOW).where(same).execute(session.database):
+    if (
+        not User.update(password_hash=new_hash, updated_at=NOW)
+        .where(same)
+        .execute(session.database)
+    ):
         return None
     ended = delete_from(StaffSession).where(StaffSession.user == user_id).returning(StaffSession.id)
     ids = [str(row[0]) for row in ended.tuples().execute(session.database)]
-    StaffSession.insert(id=new.id, user=user_id, token_hash=new.token_hash, user_agent=new.user_agent).execute(
-        session.database
-    )
+    StaffSession.insert(
+        id=new.id, user=user_id, token_hash=new.token_hash, user_agent=new.user_agent
+    ).execute(session.database)
     return ids
 
 
@@ -108,13 +130,17 @@ def end_session(session: Session, user_id: str, session_id: str) -> bool:
     return bool(delete_from(StaffSession).where(mine).execute(session.database))
 
 
-def create_token(session: Session, token_id: str, user_id: str, name: str | None, token_hash: str) -> None:
-    StaffToken.insert(id=token_id, user=user_id, name=name, token_hash=token_hash).on_conflict_ignore().execute(
-        session.database
-    )
+def create_token(
+    session: Session, token_id: str, user_id: str, name: str | None, token_hash: str
+) -> None:
+    StaffToken.insert(
+        id=token_id, user=user_id, name=name, token_hash=token_hash
+    ).on_conflict_ignore().execute(session.database)
 
 
 def revoke_token(session: Session, user_id: str, token_id: str) -> bool:
     """Returns whether there was such a token of this user, not revoked before."""
-    mine = (StaffToken.id == token_id) & (StaffToken.user == user_id) & StaffToken.revoked_at.is_null()
+    mine = (
+        (StaffToken.id == token_id) & (StaffToken.user == user_id) & StaffToken.revoked_at.is_null()
+    )
     return bool(StaffToken.update(revoked_at=NOW).where(mine).execute(session.database))

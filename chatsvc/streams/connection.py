@@ -7,13 +7,13 @@ from typing import Protocol
 
 from chatsvc.streams.selector import Poller
 
-WRITE_BUFFER_BYTES = 256 * 1024  # what a slow reader can hold; without a bound one took 188 MB in 2 s
+WRITE_BUFFER_BYTES = (
+    256 * 1024
+)  # what a slow reader can hold; without a bound one took 188 MB in 2 s
 SEND_BUFFER_BYTES = (
     128 * 1024
 )  # left alone, the kernel takes 2.5 MB more for a slow reader over loopback, where a proxy is
-USER_TIMEOUT_MS = (
-    25_000  # a client behind a cut network is given up after this; the kernel's own limit is over 15 minutes
-)
+USER_TIMEOUT_MS = 25_000  # a client behind a cut network is given up after this; the kernel's own limit is over 15 minutes
 KEEPALIVE_S = 20  # finds a dead peer on a stream that carries nothing
 READ_BYTES = 4096
 LINGER_S = 5.0  # for the last event to go out before the socket is closed
@@ -52,7 +52,9 @@ class StreamConnection:
         self._socket = sock
         _set_options(self._socket)
         self._buffer = b""
-        self._taken: asyncio.Future[None] | None = None  # ends when the buffer is empty or the connection closed
+        self._taken: asyncio.Future[None] | None = (
+            None  # ends when the buffer is empty or the connection closed
+        )
         self._is_closing = False
         self._callback: Callable[[], None] | None = None
         self._loop = asyncio.get_running_loop()
@@ -133,7 +135,9 @@ class StreamConnection:
         self._settle()
         if self._callback is not None:
             self._loop.call_soon(self._callback)
-            self._callback = None  # it holds the subscriber, which holds this: the memory of both goes at once
+            self._callback = (
+                None  # it holds the subscriber, which holds this: the memory of both goes at once
+            )
 
     def _settle(self) -> None:
         if self._taken is not None and not self._taken.done():
@@ -142,7 +146,9 @@ class StreamConnection:
 
 
 def _set_options(sock: socket.socket) -> None:
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # a second frame does not wait for the first one's ACK
+    sock.setsockopt(
+        socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
+    )  # a second frame does not wait for the first one's ACK
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in (

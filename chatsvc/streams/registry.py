@@ -35,13 +35,17 @@ class Topic:
     """The subscribers of one topic. Events reach them in the order of publishing."""
 
     __slots__ = ("_backlog", "_task", "_told", "newest", "subscribers", "version")
-    _versions = itertools.count()  # of all topics: one that is made again has none that it had before
+    _versions = (
+        itertools.count()
+    )  # of all topics: one that is made again has none that it had before
 
     def __init__(self) -> None:
         self.subscribers: dict[Subscriber, None] = {}
         self.newest = 0  # the newest seq seen
         self.version = next(self._versions)  # another after each event without a seq
-        self._told: tuple[int, int] | None = None  # the state that was told last, as its hash, and the version after it
+        self._told: tuple[int, int] | None = (
+            None  # the state that was told last, as its hash, and the version after it
+        )
         self._backlog: deque[Event] | None = None  # only for a topic that has very many
         self._task: asyncio.Task[None] | None = None
 
@@ -107,11 +111,18 @@ class Streams:
         unsubscribe: Callable[[str], None] = lambda topic: None,
     ) -> None:
         self._sources = sources
-        self._per_user, self._per_staff, self._per_address, self._total = per_user, per_staff, per_address, total
+        self._per_user, self._per_staff, self._per_address, self._total = (
+            per_user,
+            per_staff,
+            per_address,
+            total,
+        )
         self._valid_access_ids = valid_access_ids
         self._on_close = on_close
         self._subscribe, self._unsubscribe = subscribe, unsubscribe
-        self.line = Line(OPENINGS_AT_ONCE, STANDSTILL_S)  # for what has to be asked before a stream is opened
+        self.line = Line(
+            OPENINGS_AT_ONCE, STANDSTILL_S
+        )  # for what has to be asked before a stream is opened
         self._gate = asyncio.Semaphore(REPLAYS_AT_ONCE)
         self._topics: dict[str, Topic] = {}
         self._of_owner: dict[str, list[Subscriber]] = {}  # oldest first
@@ -128,7 +139,10 @@ class Streams:
 
     async def start(self) -> None:
         self.poller = Poller()
-        self._tasks = [asyncio.create_task(self._heartbeats()), asyncio.create_task(self._revalidations())]
+        self._tasks = [
+            asyncio.create_task(self._heartbeats()),
+            asyncio.create_task(self._revalidations()),
+        ]
 
     async def stop(self) -> None:
         for subscriber in list(self._open):
@@ -143,9 +157,14 @@ class Streams:
     def admit(self, subscription: Subscription) -> None:
         """Raises Unavailable or TooManyRequests if one more stream cannot be opened; closes the owner's oldest if that makes room."""
         if self._draining or len(self._open) >= self._total:
-            raise Unavailable("no more streams can be opened here now", retry_after_s=random.randint(1, 5))  # noqa: S311
+            raise Unavailable(
+                "no more streams can be opened here now",
+                retry_after_s=random.randint(1, 5),  # noqa: S311
+            )
         if self._per_address and self._of_address.get(subscription.address, 0) >= self._per_address:
-            raise TooManyRequests("too many open streams from this address", retry_after_s=PING_INTERVAL_S)
+            raise TooManyRequests(
+                "too many open streams from this address", retry_after_s=PING_INTERVAL_S
+            )
         cap = self._per_staff if subscription.staff or subscription.access_id else self._per_user
         if cap:
             self._make_room(subscription.owner, cap)
@@ -167,7 +186,9 @@ class Streams:
         self._of_owner.setdefault(subscription.owner, []).append(subscriber)
         self._of_address[subscription.address] = self._of_address.get(subscription.address, 0) + 1
         connection.on_close(partial(self._forget, subscriber))
-        subscriber.start([heard for name in subscription.topics if (heard := self._subscribe(name)) is not None])
+        subscriber.start(
+            [heard for name in subscription.topics if (heard := self._subscribe(name)) is not None]
+        )
         return subscriber
 
     def close_access(self, access_id: str) -> None:

@@ -16,7 +16,9 @@ from chatsvc.wire import ChatStateEvent, StaffStateEvent
 log = logging.getLogger(__name__)
 
 ROUND_S = 5.0  # while events of other processes do not come: one query for all open chats
-PAUSE_S = 0.5  # at least, between two rounds: several processes that come back at once each ask for one
+PAUSE_S = (
+    0.5  # at least, between two rounds: several processes that come back at once each ask for one
+)
 
 
 class CatchUp:
@@ -35,7 +37,11 @@ class CatchUp:
     ) -> None:
         self.rounds = 0
         self._streams = streams
-        self._chat_states, self._staff_state, self._is_cut_off = chat_states, staff_state, is_cut_off
+        self._chat_states, self._staff_state, self._is_cut_off = (
+            chat_states,
+            staff_state,
+            is_cut_off,
+        )
         self._wanted = asyncio.Event()
 
     def missed(self) -> None:
@@ -48,7 +54,9 @@ class CatchUp:
         while True:
             if not overtaken:
                 with contextlib.suppress(TimeoutError):  # cut off: a round without being asked
-                    await asyncio.wait_for(self._wanted.wait(), ROUND_S if self._is_cut_off() else None)
+                    await asyncio.wait_for(
+                        self._wanted.wait(), ROUND_S if self._is_cut_off() else None
+                    )
             of_all = self._wanted.is_set() or not overtaken
             self._wanted.clear()
             try:

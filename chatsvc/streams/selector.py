@@ -52,5 +52,7 @@ class Poller:
                     key.data.writable()
                 if events & selectors.EVENT_READ:
                     key.data.readable()
-            except Exception:  # those behind it are told too, now and in all turns in which it comes first
+            except (
+                Exception
+            ):  # those behind it are told too, now and in all turns in which it comes first
                 log.exception("a stream's socket could not be served")

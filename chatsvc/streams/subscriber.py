@@ -27,9 +27,7 @@ REPLAY_MAX = 1000  # further back a fresh fetch is cheaper than a replay (docs/a
 REPLAY_PAGE = 100  # messages read at a time; at 10,000 characters each about 1 MB
 REPLAY_WRITE_LIMIT_S = 30.0  # a reader that takes no frame for this long is too slow
 RETRY_S = 1.0  # between two tries to read the log while the database does not answer
-REPLAYS_AT_ONCE = (
-    32  # reads of the log under way for all streams: a storm of reconnects waits in line, not in the database's queue
-)
+REPLAYS_AT_ONCE = 32  # reads of the log under way for all streams: a storm of reconnects waits in line, not in the database's queue
 
 CloseReason = Literal["shutdown", "slow", "expired", "revoked", "superseded"]
 RECONNECT = {"shutdown": True, "slow": True, "expired": True, "revoked": False, "superseded": False}
@@ -57,7 +55,9 @@ class Subscription(msgspec.Struct, frozen=True):
 
     @property
     def topics(self) -> list[str]:
-        return ([STAFF_TOPIC] if self.staff else []) + ([chat_topic(self.chat_id)] if self.chat_id else [])
+        return ([STAFF_TOPIC] if self.staff else []) + (
+            [chat_topic(self.chat_id)] if self.chat_id else []
+        )
 
 
 class Subscriber:
@@ -83,7 +83,11 @@ class Subscriber:
     )
 
     def __init__(
-        self, subscription: Subscription, connection: Connection, sources: Sources, gate: asyncio.Semaphore
+        self,
+        subscription: Subscription,
+        connection: Connection,
+        sources: Sources,
+        gate: asyncio.Semaphore,
     ) -> None:
         self.subscription = subscription
         self.last_tick = 0
@@ -95,7 +99,9 @@ class Subscriber:
         self._cursor = 0
         self._live = False
         self._noted = False
-        self._early: list[bytes] | None = []  # what arrived before `state` was written, which comes first
+        self._early: (
+            list[bytes] | None
+        ) = []  # what arrived before `state` was written, which comes first
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -172,7 +178,9 @@ class Subscriber:
         self._task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        if self._task is task:  # an event that came in the same turn of the loop may have sent it back to the log
+        if (
+            self._task is task
+        ):  # an event that came in the same turn of the loop may have sent it back to the log
             self._task = None
         if not task.cancelled() and task.exception() is not None:
             log.error("a stream failed", exc_info=task.exception())
@@ -214,7 +222,10 @@ class Subscriber:
             self._noted = False
             written, has_more, unsent = await self._replay(limit)
             limit = min(REPLAY_PAGE, 2 * written + 1)
-            if unsent is not None and not (await asyncio.wait([unsent], timeout=REPLAY_WRITE_LIMIT_S))[0]:
+            if (
+                unsent is not None
+                and not (await asyncio.wait([unsent], timeout=REPLAY_WRITE_LIMIT_S))[0]
+            ):
                 self.close("slow")
         self._live = True
 

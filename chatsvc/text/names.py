@@ -21,7 +21,9 @@ def clean_email(text: str | None) -> str | None:
     text = (text or "").strip()
     if text and not is_email(text):
         raise Unprocessable.field(
-            "email", f"{text[:64]!r} is no e-mail address; one like name@example.com would be", "not_email"
+            "email",
+            f"{text[:64]!r} is no e-mail address; one like name@example.com would be",
+            "not_email",
         )
     return text or None
 

@@ -7,10 +7,14 @@ import regex
 ELLIPSIS = "…"
 _LINE_ENDS = regex.compile(r"\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
 # What could turn the text around it (embeddings, overrides, isolates), and what is no text: control characters, half characters.
-_HARMFUL = regex.compile(r"[[\p{Cc}\p{Cs}\u202a-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb]--[\n]]", flags=regex.VERSION1)
+_HARMFUL = regex.compile(
+    r"[[\p{Cc}\p{Cs}\u202a-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb]--[\n]]", flags=regex.VERSION1
+)
 _UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp", "Zs")
 _GAPS = regex.compile(r"[ \t]*\n(?:[ \t]*\n){2,}")
-_CHARACTER = regex.compile(r"\X")  # what a reader takes for one: a family of emoji, a letter with its accents
+_CHARACTER = regex.compile(
+    r"\X"
+)  # what a reader takes for one: a family of emoji, a letter with its accents
 
 
 def harmless(text: str) -> str:

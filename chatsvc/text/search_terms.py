@@ -36,7 +36,9 @@ def tsquery(words: Sequence[str]) -> str:
 
 def excerpt(text: str, words: Sequence[str]) -> list[Piece]:
     """The part of a text around its first hit, with every hit in it marked."""
-    wanted = [word.lower() for word in words]  # the database has its own lower case, which may differ (Turkish İ)
+    wanted = [
+        word.lower() for word in words
+    ]  # the database has its own lower case, which may differ (Turkish İ)
     hits = (match.span() for match in _WORD.finditer(text) if _is_hit(match[0].lower(), wanted))
     first = next(hits, None)
     start = max(0, first[0] - BEFORE_HIT_CHARS) if first else 0

@@ -8,7 +8,9 @@ from babel import Locale, localedata
 FOLDER = Path(__file__).parents[1] / "languages"
 DEFAULT = "en"  # for whoever asks for none of ours; its file is the list of all keys
 
-Part = dict[str, str | dict[str, str]]  # by key; a text that depends on a number has its forms, "one" and "other"
+Part = dict[
+    str, str | dict[str, str]
+]  # by key; a text that depends on a number has its forms, "one" and "other"
 
 
 class Texts:
@@ -17,7 +19,9 @@ class Texts:
     def __init__(self, language: str, table: dict[str, Part]) -> None:
         self.language = language
         self._parts = table
-        self._table = {f"{part}.{key}": text for part, texts in table.items() for key, text in texts.items()}
+        self._table = {
+            f"{part}.{key}": text for part, texts in table.items() for key, text in texts.items()
+        }
 
     def __call__(self, key: str, *, n: int | None = None, **values: object) -> str:
         """Raises KeyError for a key or a placeholder that there is not. What is filled in is not escaped: templates do that."""
@@ -39,9 +43,14 @@ class Languages:
     """All languages there are; reads their files once, at start (blocking)."""
 
     def __init__(self, folder: Path = FOLDER) -> None:
-        found = {path.stem: msgspec.json.decode(path.read_bytes()) for path in sorted(folder.glob("*.json"))}
+        found = {
+            path.stem: msgspec.json.decode(path.read_bytes())
+            for path in sorted(folder.glob("*.json"))
+        }
         for language in found:
-            localedata.load(language)  # kept by babel: the first date must not read a file on the loop
+            localedata.load(
+                language
+            )  # kept by babel: the first date must not read a file on the loop
         self._texts = {language: Texts(language, table) for language, table in found.items()}
 
     @property
@@ -60,7 +69,10 @@ class Languages:
 
     def preferred(self, accept_language: str) -> str | None:
         """The best of ours for an Accept-Language header, None if it names none of ours. `de-AT` is served with `de`."""
-        wanted = sorted((_weighed(part) for part in accept_language[:1000].split(",")), key=lambda pair: -pair[1])
+        wanted = sorted(
+            (_weighed(part) for part in accept_language[:1000].split(",")),
+            key=lambda pair: -pair[1],
+        )
         offered = (tag.split("-")[0] for tag, weight in wanted if weight > 0)
         return next((language for language in offered if language in self._texts), None)
 

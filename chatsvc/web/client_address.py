@@ -43,7 +43,9 @@ def client_address(request: HTTPServerRequest, trusted: Networks) -> str:
 
 def is_local(request: HTTPServerRequest) -> bool:
     """A request from this machine that no proxy passed on."""
-    forwarded = any(name in FORWARDING or name.startswith("X-Forwarded-") for name in request.headers)
+    forwarded = any(
+        name in FORWARDING or name.startswith("X-Forwarded-") for name in request.headers
+    )
     return not forwarded and is_within(request.remote_ip or "", LOOPBACK)
 
 

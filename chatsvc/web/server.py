@@ -26,8 +26,14 @@ class WebServer(HTTPServer):
 
         Without patience also those whose client is slow: with its first request, with the rest of one, or to take an answer.
         """
-        streams = [connection.stream for connection in self._connections if not connection.stream.closed()]
-        idle = [stream for stream in streams if (_waits_for_next if patient else _waits_for_client)(stream)]
+        streams = [
+            connection.stream for connection in self._connections if not connection.stream.closed()
+        ]
+        idle = [
+            stream
+            for stream in streams
+            if (_waits_for_next if patient else _waits_for_client)(stream)
+        ]
         for stream in idle:
             stream.close()
         return len(streams) - len(idle)

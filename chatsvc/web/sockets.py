@@ -14,7 +14,9 @@ log = logging.getLogger(__name__)
 
 BACKLOG = 4096  # with Tornado's 128, 10,000 clients that come back at once need 66 s and time out
 ACCEPTS_AT_ONCE = 128  # then other work has its turn
-ACCEPT_PAUSE_S = 1.0  # without a free descriptor; whoever connects meanwhile waits in the kernel's queue
+ACCEPT_PAUSE_S = (
+    1.0  # without a free descriptor; whoever connects meanwhile waits in the kernel's queue
+)
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 FIRST_DESCRIPTOR = 3  # SD_LISTEN_FDS_START: what comes after standard input, output and error
 
@@ -38,7 +40,9 @@ def _advice(error: OSError) -> str:
         return "choose another port, or stop what uses it"
     if error.errno == errno.EACCES:
         return "choose a port from 1024 on, behind a proxy"
-    return "CHATSVC_HOST is an address of this machine, such as 127.0.0.1, or 0.0.0.0 for all of them"
+    return (
+        "CHATSVC_HOST is an address of this machine, such as 127.0.0.1, or 0.0.0.0 for all of them"
+    )
 
 
 def inherited(environ: MutableMapping[str, str]) -> list[socket.socket]:
@@ -47,14 +51,18 @@ def inherited(environ: MutableMapping[str, str]) -> list[socket.socket]:
     environ.pop("LISTEN_FDNAMES", None)
     if meant_for != str(os.getpid()):
         return []
-    return [_take(descriptor) for descriptor in range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + int(count))]
+    return [
+        _take(descriptor) for descriptor in range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + int(count))
+    ]
 
 
 def _take(descriptor: int) -> socket.socket:
     try:
         taken = socket.socket(fileno=descriptor)
     except OSError as error:
-        raise ListenError(f"systemd handed over descriptor {descriptor}: {error.strerror}") from None
+        raise ListenError(
+            f"systemd handed over descriptor {descriptor}: {error.strerror}"
+        ) from None
     is_tcp = taken.family in (socket.AF_INET, socket.AF_INET6) and taken.type == socket.SOCK_STREAM
     if not is_tcp or not taken.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
         taken.close()
@@ -73,7 +81,9 @@ class Acceptor:
     Without a free descriptor it pauses. Tornado's own asks again at once and logs a trace each time: 7 MB in 5 s.
     """
 
-    def __init__(self, listening: socket.socket, on_connection: Callable[[socket.socket, Any], None]) -> None:
+    def __init__(
+        self, listening: socket.socket, on_connection: Callable[[socket.socket, Any], None]
+    ) -> None:
         self._socket = listening
         self._on_connection = on_connection
         self._loop = asyncio.get_running_loop()

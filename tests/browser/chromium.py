@@ -22,5 +22,7 @@ PLAYWRIGHT = "playwright"
 
 def executable() -> str | None:
     """The Chromium that `make` found, else the one in PATH; None lets Playwright use its own."""
-    found = os.environ.get("CHROMIUM") or (FOUND.read_text().strip() if FOUND.exists() else shutil.which("chromium"))
+    found = os.environ.get("CHROMIUM") or (
+        FOUND.read_text().strip() if FOUND.exists() else shutil.which("chromium")
+    )
     return None if found == PLAYWRIGHT else found

@@ -53,13 +53,17 @@ def new_context(browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
         dialog.dismiss()
 
     def watch(page: Page) -> None:
-        page.on("pageerror", lambda error: wrong.append(f"{page.url}: {error.stack or error.message}"))
+        page.on(
+            "pageerror", lambda error: wrong.append(f"{page.url}: {error.stack or error.message}")
+        )
         page.on("dialog", opened)
 
     def make(**options: object) -> BrowserContext:
         context = browser.new_context(**options)  # type: ignore[arg-type]
         context.set_default_timeout(PATIENCE_MS)
-        context.expose_function("reportViolation", lambda report: wrong.append(f"content security policy: {report}"))
+        context.expose_function(
+            "reportViolation", lambda report: wrong.append(f"content security policy: {report}")
+        )
         context.add_init_script(WATCH_CSP)
         context.on("page", watch)
         contexts.append(context)
@@ -82,7 +86,9 @@ def staff_cookies(server: Server, browser: Browser) -> Any:
 
 
 @pytest.fixture
-def staff_page(server: Server, staff_cookies: Any, new_context: Callable[..., BrowserContext]) -> Page:
+def staff_page(
+    server: Server, staff_cookies: Any, new_context: Callable[..., BrowserContext]
+) -> Page:
     """Staff, logged in, on the list, which is live."""
     page = new_context(storage_state=staff_cookies).new_page()
     page.goto(f"{server.url}/dashboard")

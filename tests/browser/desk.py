@@ -39,16 +39,26 @@ def open_chat(page: Page, server: Server, chat_id: str, query: str = "") -> None
 
 
 def unread(server: Server, chat_id: str) -> bool:
-    return any(item["id"] == chat_id and item["unread"] for item in server.staff("GET", "/admin/chats?limit=200"))
+    return any(
+        item["id"] == chat_id and item["unread"]
+        for item in server.staff("GET", "/admin/chats?limit=200")
+    )
 
 
 @contextmanager
 def no_connection(page: Page) -> Iterator[None]:
     """Cuts the page's stream, and refuses new ones and fragments for a while."""
-    refused = ("**/admin/notifications/stream*", "**/dashboard/tabs", "**/dashboard/cards*", "**/messages?after=*")
+    refused = (
+        "**/admin/notifications/stream*",
+        "**/dashboard/tabs",
+        "**/dashboard/cards*",
+        "**/messages?after=*",
+    )
     for pattern in refused:
         page.route(pattern, lambda route: route.fulfill(status=503))
-    page.evaluate("window.dispatchEvent(new Event('pagehide')); window.dispatchEvent(new Event('focus'))")
+    page.evaluate(
+        "window.dispatchEvent(new Event('pagehide')); window.dispatchEvent(new Event('focus'))"
+    )
     yield
     for pattern in refused:
         page.unroute(pattern)

@@ -44,7 +44,9 @@ def host_page(
     body = PAGE.format(
         chat=server.url,
         head=head,
-        element=f"<support-chat{credentials} {attributes}></support-chat>" if element is None else element,
+        element=f"<support-chat{credentials} {attributes}></support-chat>"
+        if element is None
+        else element,
     )
     headers = {
         "Content-Type": "text/html; charset=utf-8",

@@ -50,13 +50,18 @@ class Server:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.stop()
 
     def start(self) -> None:
         with (self.folder / "server.log").open("ab") as log:
-            self._process = subprocess.Popen(self._arguments(), env=self._environment(), stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                self._arguments(), env=self._environment(), stdout=log, stderr=log
+            )
         deadline = time.monotonic() + START_LIMIT_S
         while not self._ready():
             assert self._process.poll() is None, (self.folder / "server.log").read_text()
@@ -85,8 +90,12 @@ class Server:
         page.get_by_role("button", name="Log in").click()
         expect(page.locator("body[data-live=yes]")).to_be_visible()
 
-    def token(self, sub: str, *, email: str | None = None, name: str | None = None, ttl_s: int = 3600) -> str:
-        return tokens.sign_identity(IDENTITY_SECRET.encode(), sub=sub, email=email, name=name, ttl_s=ttl_s)
+    def token(
+        self, sub: str, *, email: str | None = None, name: str | None = None, ttl_s: int = 3600
+    ) -> str:
+        return tokens.sign_identity(
+            IDENTITY_SECRET.encode(), sub=sub, email=email, name=name, ttl_s=ttl_s
+        )
 
     # ---- the API, as other programs use it ----
 
@@ -98,7 +107,12 @@ class Server:
         return self._call(self._staff_token, method, path, body)
 
     def say(self, token: str, content: str) -> Json:
-        return self.user(token, "POST", "/support_chat/messages", {"content": content, "client_id": str(uuid.uuid4())})
+        return self.user(
+            token,
+            "POST",
+            "/support_chat/messages",
+            {"content": content, "client_id": str(uuid.uuid4())},
+        )
 
     def chat_of(self, token: str) -> str:
         chat_id: str = self.user(token, "GET", "/support_chat")["id"]
@@ -106,7 +120,9 @@ class Server:
 
     def reply(self, token: str, content: str) -> Json:
         """Staff answer the user of this token."""
-        answer: Json = self.staff("POST", f"/admin/chats/{self.chat_of(token)}/messages", {"content": content})
+        answer: Json = self.staff(
+            "POST", f"/admin/chats/{self.chat_of(token)}/messages", {"content": content}
+        )
         return answer
 
     def stored(self, token: str) -> list[Json]:
@@ -154,7 +170,9 @@ class Server:
             "MESSAGE_RATE_ADDRESS": "0",
             "VISITOR_RATE_ADDRESS": "0",
         }
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("CHATSVC_")}
+        kept = {
+            name: value for name, value in os.environ.items() if not name.startswith("CHATSVC_")
+        }
         return kept | {f"CHATSVC_{name}": value for name, value in settings.items()}
 
     def _ready(self) -> bool:

@@ -102,7 +102,11 @@ def test_a_chat_is_live_both_ways(server: Server, staff_page: Page) -> None:
     expect(seen).to_have_count(0)
     server.user(token, "PATCH", "/support_chat/mark_read", {})
     expect(seen).to_have_count(1)
-    assert [message["content"] for message in server.stored(token)] == ["hello", "are you there?", "Yes."]
+    assert [message["content"] for message in server.stored(token)] == [
+        "hello",
+        "are you there?",
+        "Yes.",
+    ]
 
 
 def test_viewed_is_what_was_shown_to_somebody(server: Server, staff_page: Page) -> None:
@@ -112,12 +116,16 @@ def test_viewed_is_what_was_shown_to_somebody(server: Server, staff_page: Page) 
     assert unread(server, chat_id)
     open_chat(staff_page, server, chat_id)
     assert not unread(server, chat_id)
-    staff_page.evaluate("Object.defineProperty(document, 'visibilityState', {value: 'hidden', configurable: true})")
+    staff_page.evaluate(
+        "Object.defineProperty(document, 'visibilityState', {value: 'hidden', configurable: true})"
+    )
     server.say(token, "two")
     expect(bubbles(staff_page)).to_have_text(["one", "two"])
     assert unread(server, chat_id)
     with staff_page.expect_response("**/mark_viewed"):
-        staff_page.evaluate("delete document.visibilityState; document.dispatchEvent(new Event('visibilitychange'))")
+        staff_page.evaluate(
+            "delete document.visibilityState; document.dispatchEvent(new Event('visibilitychange'))"
+        )
     assert not unread(server, chat_id)
 
 
@@ -132,7 +140,9 @@ def test_archiving_and_restoring(server: Server, staff_page: Page) -> None:
     staff_page.get_by_role("link", name="Archived").click()
     card(staff_page, chat_id).locator("a").click()
     expect(staff_page.locator("body[data-live=yes]")).to_be_visible()
-    restore, archive = (staff_page.get_by_role("button", name=name) for name in ("Restore", "Archive"))
+    restore, archive = (
+        staff_page.get_by_role("button", name=name) for name in ("Restore", "Archive")
+    )
     restore.press("Enter")
     expect(archive).to_be_focused()
     server.staff("POST", f"/admin/chats/{chat_id}/archive")
@@ -142,7 +152,9 @@ def test_archiving_and_restoring(server: Server, staff_page: Page) -> None:
     expect(staff_page.get_by_role("button", name="Restore")).to_be_hidden()
 
 
-def test_a_reply_that_fails_stays_in_the_box_with_the_reason(server: Server, staff_page: Page) -> None:
+def test_a_reply_that_fails_stays_in_the_box_with_the_reason(
+    server: Server, staff_page: Page
+) -> None:
     token = server.token(person())
     server.say(token, "hello")
     open_chat(staff_page, server, server.chat_of(token))
@@ -184,13 +196,16 @@ def test_it_says_when_it_is_not_live_and_catches_up(server: Server, staff_page: 
     expect(staff_page.locator("#stale")).to_be_hidden()
 
 
-def test_times_are_in_the_readers_time_zone(server: Server, staff_cookies: Any, new_context: NewContext) -> None:
+def test_times_are_in_the_readers_time_zone(
+    server: Server, staff_cookies: Any, new_context: NewContext
+) -> None:
     token = server.token(person())
     sent = server.say(token, "what time is it?")
     page = new_context(timezone_id="Asia/Kolkata", storage_state=staff_cookies).new_page()
     open_chat(page, server, server.chat_of(token))
     local = page.evaluate(
-        "(at) => new Date(at).toLocaleTimeString('en', {hour: 'numeric', minute: '2-digit'})", sent["created_at"]
+        "(at) => new Date(at).toLocaleTimeString('en', {hour: 'numeric', minute: '2-digit'})",
+        sent["created_at"],
     )
     expect(page.locator(".message time")).to_have_text(local)
     offset = page.evaluate("new Date().getTimezoneOffset()")
@@ -229,10 +244,15 @@ def test_it_works_without_javascript(server: Server, new_context: NewContext) ->
     page.get_by_label("Reply").fill("An answer\nin two lines")
     page.get_by_role("button", name="Send", exact=True).click()
     expect(bubbles(page).last).to_have_text("An answer\nin two lines")
-    page.get_by_label("Reply").fill("界" * 10_000)  # 90,000 bytes if it were encoded as most forms are
+    page.get_by_label("Reply").fill(
+        "界" * 10_000
+    )  # 90,000 bytes if it were encoded as most forms are
     page.get_by_role("button", name="Send", exact=True).click()
     expect(bubbles(page)).to_have_count(50)
-    assert [message["content"] for message in server.stored(token)[-2:]] == ["An answer\nin two lines", "界" * 10_000]
+    assert [message["content"] for message in server.stored(token)[-2:]] == [
+        "An answer\nin two lines",
+        "界" * 10_000,
+    ]
     page.get_by_label("Reply").fill("x" * 10_001)
     page.get_by_role("button", name="Send", exact=True).click()
     expect(page.get_by_role("alert")).to_have_text("Too long: 10000 characters are allowed.")
@@ -251,7 +271,9 @@ def test_it_works_without_javascript(server: Server, new_context: NewContext) ->
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)
-def test_what_users_write_is_text_everywhere(server: Server, staff_page: Page, payload: str) -> None:
+def test_what_users_write_is_text_everywhere(
+    server: Server, staff_page: Page, payload: str
+) -> None:
     named = server.token(person(), name=payload)
     server.say(named, payload)
     chat_id = server.chat_of(named)
@@ -289,7 +311,12 @@ def test_all_pages_keep_the_content_security_policy(server: Server, staff_page: 
         response = staff_page.goto(server.url + path)
         assert response is not None
         policy = response.headers["content-security-policy"].split("; ")
-        assert {"default-src 'none'", "script-src 'self'", "style-src 'self'", "trusted-types 'none'"} <= set(policy)
+        assert {
+            "default-src 'none'",
+            "script-src 'self'",
+            "style-src 'self'",
+            "trusted-types 'none'",
+        } <= set(policy)
         if path.startswith("/demo"):
             staff_page.locator("support-chat .launcher").click()
             expect(staff_page.locator("support-chat textarea")).to_be_focused()

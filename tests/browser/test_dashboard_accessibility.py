@@ -25,7 +25,11 @@ def violations(page: Page) -> list[str]:
     found: list[dict[str, Any]] = page.evaluate(
         "async (rules) => (await axe.run(document, { runOnly: rules })).violations", RULES
     )
-    return [f"{one['id']}: {node['html']} {node['failureSummary']}" for one in found for node in one["nodes"]]
+    return [
+        f"{one['id']}: {node['html']} {node['failureSummary']}"
+        for one in found
+        for node in one["nodes"]
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +47,12 @@ def chat(server: Server) -> tuple[str, str]:
 
 @pytest.mark.parametrize(("scheme", "size"), [("light", "phone"), ("dark", "wide")])
 def test_no_page_and_no_state_has_a_violation(
-    scheme: str, size: str, server: Server, staff_cookies: Any, chat: tuple[str, str], new_context: NewContext
+    scheme: str,
+    size: str,
+    server: Server,
+    staff_cookies: Any,
+    chat: tuple[str, str],
+    new_context: NewContext,
 ) -> None:
     token, chat_id = chat
     options = {"color_scheme": scheme, "viewport": SIZES[size], "reduced_motion": "reduce"}
@@ -98,16 +107,22 @@ def test_it_fits_from_360_px_on_and_at_400_percent(
     server: Server, staff_cookies: Any, chat: tuple[str, str], new_context: NewContext
 ) -> None:
     """Nothing has to be scrolled sideways, nothing is cut off, and the reply stays within reach."""
-    context = new_context(storage_state=staff_cookies, viewport=ZOOMED, locale="de")  # the longer words
+    context = new_context(
+        storage_state=staff_cookies, viewport=ZOOMED, locale="de"
+    )  # the longer words
     page = context.new_page()
     pages = ("", "?archived=true", f"/chats/{chat[1]}", "/account", "/search?q=question")
     for width, height in ((320, 256), (360, 740), (768, 1024), (1099, 700), (1100, 700)):
         page.set_viewport_size({"width": width, "height": height})
         for path in pages:
             page.goto(f"{server.url}/dashboard{path}")
-            sideways = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+            sideways = page.evaluate(
+                "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+            )
             assert sideways == 0, (width, path)
-            wide = page.locator("a:visible, button:visible, input:visible, textarea:visible").evaluate_all(
+            wide = page.locator(
+                "a:visible, button:visible, input:visible, textarea:visible"
+            ).evaluate_all(
                 "(nodes) => nodes.filter((node) => node.getBoundingClientRect().right > innerWidth + 1 && !node.closest('.skip'))"
                 ".map((node) => node.outerHTML)"
             )

@@ -71,7 +71,9 @@ def _say(server: Server, content: str = "hello", *, name: str = "", email: str =
     return server.chat_of(token)
 
 
-def test_a_notification_is_asked_for_by_a_click_and_leads_to_the_chat(server: Server, context: BrowserContext) -> None:
+def test_a_notification_is_asked_for_by_a_click_and_leads_to_the_chat(
+    server: Server, context: BrowserContext
+) -> None:
     page = context.new_page()
     open_list(page, server)
     page.reload()
@@ -85,7 +87,11 @@ def test_a_notification_is_asked_for_by_a_click_and_leads_to_the_chat(server: Se
     set_visible(page, False)
     chat = _say(server, "x" * 300, email="eva@example.com")
     _until_called(page, ["asked", *TONES, "shown"])
-    assert page.evaluate("[shown[0].title, shown[0].body, shown[0].tag]") == ["eva@example.com", "x" * 200, chat]
+    assert page.evaluate("[shown[0].title, shown[0].body, shown[0].tag]") == [
+        "eva@example.com",
+        "x" * 200,
+        chat,
+    ]
     set_visible(page, True)
     page.evaluate("shown[0].onclick()")
     expect(page).to_have_url(f"{server.url}/dashboard/chats/{chat}")
@@ -122,7 +128,9 @@ def test_a_browser_that_refuses_is_explained(server: Server, context: BrowserCon
     expect(page.get_by_text("Your browser blocks notifications").last).to_be_visible()
 
 
-def test_once_per_browser_and_not_while_one_tab_is_looked_at(server: Server, context: BrowserContext) -> None:
+def test_once_per_browser_and_not_while_one_tab_is_looked_at(
+    server: Server, context: BrowserContext
+) -> None:
     tabs = [context.new_page() for _ in range(3)]
     for tab in tabs:
         open_list(tab, server)
@@ -150,7 +158,9 @@ def _until_claimed(tabs: list[Page], messages: int) -> None:
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)
-def test_a_notification_and_the_title_are_text(server: Server, context: BrowserContext, payload: str) -> None:
+def test_a_notification_and_the_title_are_text(
+    server: Server, context: BrowserContext, payload: str
+) -> None:
     page = context.new_page()
     page.add_init_script(
         "if (location.protocol === 'http:') localStorage.permission = 'granted', localStorage['dashboard:notifications'] = 'on'"

@@ -59,13 +59,17 @@ def test_the_keys_do_what_the_help_says(server: Server, wide_page: Page) -> None
     expect(page.locator("#chat h1")).to_have_text("Berta")
     keys.press("e")
     expect(card(page, berta)).to_have_count(0)
-    expect(card(page, cleo).locator("a")).to_be_focused()  # it took the place of the one that is gone
+    expect(
+        card(page, cleo).locator("a")
+    ).to_be_focused()  # it took the place of the one that is gone
     archived = [item["id"] for item in server.staff("GET", "/admin/chats?archived=true")]
     assert berta in archived
     assert anna not in archived and cleo not in archived
 
 
-def test_the_keys_keep_out_of_the_way_and_can_be_switched_off(server: Server, wide_page: Page) -> None:
+def test_the_keys_keep_out_of_the_way_and_can_be_switched_off(
+    server: Server, wide_page: Page
+) -> None:
     """Polish and German keyboards write with AltGr, which Windows reports as Ctrl and Alt; browsers have keys of their own."""
     page = wide_page
     _three_chats(server)
@@ -112,7 +116,10 @@ def test_what_sends_and_what_does_not(server: Server, staff_page: Page) -> None:
     high = box.bounding_box()
     assert low and high
     assert high["height"] > low["height"] + 40
-    for init in ("{isComposing: true}", "{keyCode: 229}"):  # an input method's Enter; Safari's way to say so
+    for init in (
+        "{isComposing: true}",
+        "{keyCode: 229}",
+    ):  # an input method's Enter; Safari's way to say so
         box.evaluate(
             f"(box) => box.dispatchEvent(new KeyboardEvent('keydown', {{ key: 'Enter', bubbles: true, ...{init} }}))"
         )
@@ -193,7 +200,9 @@ def test_without_a_mouse(server: Server, new_context: NewContext) -> None:
     def tab_to(name: str, limit: int = 40) -> None:
         for _ in range(limit):
             keys.press("Tab")
-            if name in page.evaluate("document.activeElement.innerText || document.activeElement.name || ''"):
+            if name in page.evaluate(
+                "document.activeElement.innerText || document.activeElement.name || ''"
+            ):
                 return
         raise AssertionError(f"{name} is not reached with Tab")
 

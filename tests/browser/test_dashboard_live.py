@@ -16,7 +16,9 @@ pytestmark = pytest.mark.browser
 RECOVERY_MS = 40_000  # the longest pause between two attempts to connect is 30 s
 
 
-def test_two_staff_and_a_user_at_once(server: Server, staff_cookies: Any, new_context: NewContext) -> None:
+def test_two_staff_and_a_user_at_once(
+    server: Server, staff_cookies: Any, new_context: NewContext
+) -> None:
     token = server.token(person(), email="ada@example.com")
     server.say(token, "before anybody looked")
     chat = server.chat_of(token)
@@ -30,7 +32,9 @@ def test_two_staff_and_a_user_at_once(server: Server, staff_cookies: Any, new_co
 
     card(at_desk, chat).locator("a").click()
     live(at_desk)
-    expect(card(on_phone, chat).locator(".mark")).to_have_count(0)  # one has opened it: viewed for both
+    expect(card(on_phone, chat).locator(".mark")).to_have_count(
+        0
+    )  # one has opened it: viewed for both
     write(user, "is anybody there?")
     expect(bubbles(at_desk)).to_have_text(["before anybody looked", "is anybody there?"])
     expect(card(on_phone, chat).locator(".preview")).to_have_text("is anybody there?")
@@ -75,7 +79,9 @@ def test_a_hidden_tab_keeps_it_unread_and_reading_in_one_clears_the_other(
         expect(page).to_have_title(re.compile(rf"^\({fewer}\) " if fewer else r"^[^(]"))
 
 
-def test_read_before_it_is_on_screen(server: Server, staff_cookies: Any, new_context: NewContext) -> None:
+def test_read_before_it_is_on_screen(
+    server: Server, staff_cookies: Any, new_context: NewContext
+) -> None:
     """The user read a reply while the page was still fetching it: the event came before its message, and "Seen" was lost."""
     token = server.token(person())
     server.say(token, "hello")
@@ -93,7 +99,9 @@ def test_read_before_it_is_on_screen(server: Server, staff_cookies: Any, new_con
     while not held:
         page.evaluate("new Promise(requestAnimationFrame)")
     server.user(token, "PATCH", "/support_chat/mark_read", {})
-    page.evaluate("new Promise((done) => setInterval(() => heard.includes('messages_read') && done(), 10))")
+    page.evaluate(
+        "new Promise((done) => setInterval(() => heard.includes('messages_read') && done(), 10))"
+    )
     expect(bubbles(page)).to_have_text(["hello"])
     for route, response in held:
         route.fulfill(response=response)
@@ -175,10 +183,14 @@ def test_older_messages_come_in_above_without_a_jump(server: Server, staff_page:
     expect(bubbles(staff_page)).to_have_count(70)
     after = marker.bounding_box()
     assert before and after
-    assert abs(before["y"] - after["y"]) < 50  # the link above is gone, and a label: nothing else has moved
+    assert (
+        abs(before["y"] - after["y"]) < 50
+    )  # the link above is gone, and a label: nothing else has moved
 
 
-def test_apart_from_the_end_nothing_jumps_and_one_can_read_on(server: Server, staff_page: Page) -> None:
+def test_apart_from_the_end_nothing_jumps_and_one_can_read_on(
+    server: Server, staff_page: Page
+) -> None:
     token, chat = _long_chat(server, 130)
     staff_page.goto(f"{server.url}/dashboard/chats/{chat}?before=41")
     live(staff_page)
@@ -187,9 +199,13 @@ def test_apart_from_the_end_nothing_jumps_and_one_can_read_on(server: Server, st
     expect(staff_page.locator("#jump")).to_have_text("1 new message ↓")
     expect(bubbles(staff_page)).to_have_count(40)
     for count in (90, 131):
-        staff_page.locator(".scroll").evaluate("(node) => { node.scrollTop = -100; node.scrollTop = 0; }")
+        staff_page.locator(".scroll").evaluate(
+            "(node) => { node.scrollTop = -100; node.scrollTop = 0; }"
+        )
         expect(bubbles(staff_page)).to_have_count(count)
-    expect(bubbles(staff_page)).to_have_text([*(f"message {number}" for number in range(1, 131)), "131st"])
+    expect(bubbles(staff_page)).to_have_text(
+        [*(f"message {number}" for number in range(1, 131)), "131st"]
+    )
     expect(staff_page.locator("#latest")).to_be_hidden()
     staff_page.goto(f"{server.url}/dashboard/chats/{chat}?before=41")
     live(staff_page)
@@ -228,12 +244,14 @@ def test_a_page_has_one_stream(server: Server, staff_cookies: Any, new_context: 
     card(page, server.chat_of(token)).locator("a").click()
     expect(page.locator("#chat h1")).to_be_visible()
     live(page)
-    assert page.evaluate("[...open_].map((source) => new URL(source.url).search.split('&')[0])") == [
-        f"?chat_id={server.chat_of(token)}"
-    ]
+    assert page.evaluate(
+        "[...open_].map((source) => new URL(source.url).search.split('&')[0])"
+    ) == [f"?chat_id={server.chat_of(token)}"]
 
 
-def test_the_server_dies_and_the_page_says_how_old_it_is(own_server: Server, new_context: NewContext) -> None:
+def test_the_server_dies_and_the_page_says_how_old_it_is(
+    own_server: Server, new_context: NewContext
+) -> None:
     server = own_server
     token = server.token(person(), email="ada@example.com")
     server.say(token, "one")
@@ -251,7 +269,9 @@ def test_the_server_dies_and_the_page_says_how_old_it_is(own_server: Server, new
     expect(banner).to_contain_text("Not live. What you see is 2 minutes old.")
     reply_box(page).fill("typed in the dark")
     page.get_by_role("button", name="Send", exact=True).click()
-    expect(page.get_by_role("alert")).to_have_text("The server does not answer. Your text is still here: try again.")
+    expect(page.get_by_role("alert")).to_have_text(
+        "The server does not answer. Your text is still here: try again."
+    )
     expect(reply_box(page)).to_have_value("typed in the dark")
     server.start()
     others = [server.token(person(), name=f"Person {number}") for number in range(3)]
@@ -262,11 +282,17 @@ def test_the_server_dies_and_the_page_says_how_old_it_is(own_server: Server, new
     expect(banner).to_be_hidden(timeout=RECOVERY_MS)
     expect(bubbles(page)).to_have_text([message["content"] for message in server.stored(token)])
     stored = [item["id"] for item in server.staff("GET", "/admin/chats")]
-    shown = page.locator(".card").evaluate_all("(cards) => cards.map((card) => card.id.slice('chat-'.length))")
+    shown = page.locator(".card").evaluate_all(
+        "(cards) => cards.map((card) => card.id.slice('chat-'.length))"
+    )
     assert shown == stored
     expect(page.locator(".tabs [aria-current] .count")).to_have_text(str(len(stored)))
     page.get_by_role("button", name="Send", exact=True).click()
     expect(bubbles(page)).to_have_text(["one", "two", "typed in the dark"])
     expect(reply_box(page)).to_have_value("")
-    assert [message["content"] for message in server.stored(token)] == ["one", "two", "typed in the dark"]
+    assert [message["content"] for message in server.stored(token)] == [
+        "one",
+        "two",
+        "typed in the dark",
+    ]
     assert page.evaluate("window.neverReloaded")

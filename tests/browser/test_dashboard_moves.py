@@ -47,7 +47,9 @@ def test_beside_the_list_chats_open_without_leaving_the_page(
         expect(heading).to_have_text(name)
         expect(page).to_have_url(f"{server.url}/dashboard/chats/{chat}")
         expect(page).to_have_title(re.compile(rf"{name} · Support$"))
-        expect(page.locator(".card [aria-current]")).to_have_attribute("href", f"/dashboard/chats/{chat}")
+        expect(page.locator(".card [aria-current]")).to_have_attribute(
+            "href", f"/dashboard/chats/{chat}"
+        )
         live(page)
     server.say(tokens[0], "to the one that is not open")
     expect(card(page, anna).locator(".mark")).to_be_visible()
@@ -99,7 +101,9 @@ def test_who_goes_back_and_forward_again_before_the_chat_has_come_stays(
     anna, berta = (server.token(person(), name=name) for name in ("Anna", "Berta"))
     for token in (anna, berta):
         server.say(token, "hello")
-    to_anna, to_berta = (f"{server.url}/dashboard/chats/{server.chat_of(token)}" for token in (anna, berta))
+    to_anna, to_berta = (
+        f"{server.url}/dashboard/chats/{server.chat_of(token)}" for token in (anna, berta)
+    )
     page = new_context(storage_state=staff_cookies, viewport=WIDE).new_page()
     open_chat(page, server, server.chat_of(anna))
     card(page, server.chat_of(berta)).locator("a").click()

@@ -59,7 +59,9 @@ def test_without_javascript_staff_search_decide_and_keep_their_account(
     page.get_by_label("Language").select_option("de")
     page.get_by_role("button", name="Save").last.click()
     expect(page.get_by_role("heading", name="Ihr Konto")).to_be_visible()
-    page.get_by_role("listitem").filter(has_text="Dieser Browser").get_by_role("button", name="Abmelden").click()
+    page.get_by_role("listitem").filter(has_text="Dieser Browser").get_by_role(
+        "button", name="Abmelden"
+    ).click()
     expect(page.get_by_label("Password")).to_be_visible()
     log_in(page, server, OTHER_PASSWORD)
     expect(page.get_by_role("link", name="Aktiv")).to_be_visible()

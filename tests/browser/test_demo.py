@@ -9,12 +9,16 @@ from .serving import Server
 pytestmark = pytest.mark.browser
 
 
-def test_the_switches_take_effect_at_once_and_survive_a_reload(server: Server, new_context: NewContext) -> None:
+def test_the_switches_take_effect_at_once_and_survive_a_reload(
+    server: Server, new_context: NewContext
+) -> None:
     page = new_context().new_page()
     page.goto(f"{server.url}/demo?as=visitor")
     open_chat(page)
     page.get_by_label("Language").select_option("Deutsch")
-    expect(page.locator("support-chat textarea")).to_have_attribute("placeholder", "Nachricht schreiben …")
+    expect(page.locator("support-chat textarea")).to_have_attribute(
+        "placeholder", "Nachricht schreiben …"
+    )
     page.get_by_label("Colours").select_option("dark")
     page.get_by_label("Brand colour").fill("#ffd700")
     for _ in range(2):
@@ -26,7 +30,9 @@ def test_the_switches_take_effect_at_once_and_survive_a_reload(server: Server, n
         page.reload()
 
 
-def test_each_user_has_a_chat_and_their_token_is_renewed(server: Server, new_context: NewContext) -> None:
+def test_each_user_has_a_chat_and_their_token_is_renewed(
+    server: Server, new_context: NewContext
+) -> None:
     page = new_context().new_page()
     page.goto(f"{server.url}/demo?as=kim")
     expect(page.get_by_text("Signed in as Kim Example")).to_be_visible()
@@ -37,7 +43,10 @@ def test_each_user_has_a_chat_and_their_token_is_renewed(server: Server, new_con
         fresh = page.evaluate("document.querySelector('support-chat').getToken()")
     assert renewed.value.ok
     assert (
-        server.user(page.locator("support-chat").get_attribute("token") or "", "GET", "/support_chat")["last_seq"] >= 1
+        server.user(
+            page.locator("support-chat").get_attribute("token") or "", "GET", "/support_chat"
+        )["last_seq"]
+        >= 1
     )
     assert server.user(fresh, "GET", "/support_chat")["last_seq"] >= 1
     page.get_by_label("You are").select_option("an anonymous visitor")

@@ -34,21 +34,33 @@ ORDINARY = [
     "שלום, האוהל במלאי",
     "👨‍👩‍👧‍👦" * 60,
     "x" * 10_000,
-    "one more", "and another",
-]  # fmt: skip
+    "one more",
+    "and another",
+]
 LETTERS = Letters(
     make_config(
-        Path("unused"), name="Müller & Söhne", public_url="https://chat.example.com",
+        Path("unused"),
+        name="Müller & Söhne",
+        public_url="https://chat.example.com",
         chat_page_url="https://www.example.com/help",
     ),
-    SECRET_KEY, load_templates(Assets()), Languages(),
-)  # fmt: skip
+    SECRET_KEY,
+    load_templates(Assets()),
+    Languages(),
+)
 
 
 def html_of(contents: list[str], name: str, language: str = "en") -> str:
     messages = [UnreadMessage(seq, text, WRITTEN) for seq, text in enumerate(contents, 1)]
     letter = Letter(
-        "alice@example.com", USER, name, language, USER, LETTERS.message_id("a-notice"), messages, "a-notice"
+        "alice@example.com",
+        USER,
+        name,
+        language,
+        USER,
+        LETTERS.message_id("a-notice"),
+        messages,
+        "a-notice",
     )
     body = LETTERS.compose(letter, WRITTEN).get_body(("html",))
     assert isinstance(body, EmailMessage)
@@ -74,7 +86,11 @@ def violations(page: Page, rules: list[str]) -> list[str]:
     found: list[dict[str, Any]] = page.evaluate(
         "async (rules) => (await axe.run({ runOnly: rules })).violations", rules
     )
-    return [f"{one['id']}: {node['html']} {node['failureSummary']}" for one in found for node in one["nodes"]]
+    return [
+        f"{one['id']}: {node['html']} {node['failureSummary']}"
+        for one in found
+        for node in one["nodes"]
+    ]
 
 
 def fits(page: Page) -> bool:
@@ -84,8 +100,12 @@ def fits(page: Page) -> bool:
 
 def canvas(page: Page) -> int:
     """How bright the ground is that text stands on, 0 to 255."""
-    page.evaluate("document.body.append(Object.assign(document.createElement('i'), { style: 'background: Canvas' }))")
-    color: str = page.locator("i").last.evaluate("(probe) => getComputedStyle(probe).backgroundColor")
+    page.evaluate(
+        "document.body.append(Object.assign(document.createElement('i'), { style: 'background: Canvas' }))"
+    )
+    color: str = page.locator("i").last.evaluate(
+        "(probe) => getComputedStyle(probe).backgroundColor"
+    )
     return int(color.removeprefix("rgb(").split(",")[0])
 
 
@@ -108,19 +128,28 @@ def test_no_payload_becomes_markup(new_context: NewContext) -> None:
     asked: list[str] = []
     for payload in PAYLOADS:
         asked += show(page, html_of([payload, "after it"], payload))
-        tags = page.evaluate("[...new Set([...document.body.querySelectorAll('*')].map((node) => node.localName))]")
+        tags = page.evaluate(
+            "[...new Set([...document.body.querySelectorAll('*')].map((node) => node.localName))]"
+        )
         assert set(tags) <= {"div", "p", "a", "br"}, payload
         assert "after it" in page.inner_text("body"), payload
         links = page.evaluate("[...document.links].map((link) => link.href)")
-        assert {urlsplit(link).hostname for link in links} == {"www.example.com", "chat.example.com"}, payload
+        assert {urlsplit(link).hostname for link in links} == {
+            "www.example.com",
+            "chat.example.com",
+        }, payload
     assert asked == []
 
 
-@pytest.mark.parametrize(("width", "scheme", "language"), [(320, "dark", "de"), (600, "light", "en")])
+@pytest.mark.parametrize(
+    ("width", "scheme", "language"), [(320, "dark", "de"), (600, "light", "en")]
+)
 def test_unsubscribing_is_one_click_and_so_is_its_undoing(
     width: int, scheme: str, language: str, server: Server, new_context: NewContext
 ) -> None:
-    page = new_context(viewport={"width": width, "height": 640}, color_scheme=scheme, locale=language).new_page()
+    page = new_context(
+        viewport={"width": width, "height": 640}, color_scheme=scheme, locale=language
+    ).new_page()
     page.goto(unsubscribe_url(server))
     heading, button = page.get_by_role("heading"), page.get_by_role("button")
     texts = Languages().texts(language)

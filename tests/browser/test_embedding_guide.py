@@ -19,10 +19,14 @@ pytestmark = pytest.mark.browser
 OTHER_ORIGIN, SAME_ORIGIN = re.findall(r"^Content-Security-Policy: (.*)$", guide.TEXT, re.MULTILINE)
 
 
-def visit(context: BrowserContext, server: Server, *, origin: str, policy: str, token: str) -> list[str]:
+def visit(
+    context: BrowserContext, server: Server, *, origin: str, policy: str, token: str
+) -> list[str]:
     """Opens the guide's page at `origin`; what it asks its own server for is gathered in the list."""
     (page_block,) = (block for block in guide.of("html") if "data-signed-in" in block.code)
-    page = f'<!doctype html><html lang="en"><title>A site</title><body>{page_block.code}</body></html>'
+    page = (
+        f'<!doctype html><html lang="en"><title>A site</title><body>{page_block.code}</body></html>'
+    )
     asked: list[str] = []
 
     def answer(route: Route) -> None:
@@ -30,7 +34,10 @@ def visit(context: BrowserContext, server: Server, *, origin: str, policy: str, 
         asked.append(path)
         if path == "/page":
             policy_here = policy.replace(guide.CHAT, server.url)
-            headers = {"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": policy_here}
+            headers = {
+                "Content-Type": "text/html; charset=utf-8",
+                "Content-Security-Policy": policy_here,
+            }
             route.fulfill(body=page.replace(guide.CHAT, server.url), headers=headers)
         elif path == "/support-chat.js":
             route.fulfill(body=guide.block("support-chat.js").code, content_type="text/javascript")
@@ -46,7 +53,9 @@ def visit(context: BrowserContext, server: Server, *, origin: str, policy: str, 
     return asked
 
 
-@pytest.mark.parametrize(("where", "policy"), [("other", OTHER_ORIGIN), ("same", SAME_ORIGIN)], ids=["other", "same"])
+@pytest.mark.parametrize(
+    ("where", "policy"), [("other", OTHER_ORIGIN), ("same", SAME_ORIGIN)], ids=["other", "same"]
+)
 def test_the_guides_page_chats_under_the_guides_policy(
     where: str, policy: str, server: Server, new_context: NewContext, tmp_path: Path
 ) -> None:
@@ -60,5 +69,7 @@ def test_the_guides_page_chats_under_the_guides_policy(
     open_chat(page)
     write(page, "Is the blue tent in stock?")
     expect(page.locator("support-chat .unsent")).to_have_count(0)
-    assert [message["content"] for message in server.stored(token)] == ["Is the blue tent in stock?"]
+    assert [message["content"] for message in server.stored(token)] == [
+        "Is the blue tent in stock?"
+    ]
     assert "/support-chat-token" in asked

@@ -30,8 +30,13 @@ def test_the_pure_modules() -> None:
 def test_no_module_hides_a_name_of_the_browsers_from_the_others(new_context: NewContext) -> None:
     """In one file they see each other's names: a class Event of one would be what another takes for the browser's."""
     page = new_context().new_page()
-    files = {path.relative_to(STATIC_DIR).as_posix(): path.read_bytes() for path in STATIC_DIR.rglob("*.js")}
+    files = {
+        path.relative_to(STATIC_DIR).as_posix(): path.read_bytes()
+        for path in STATIC_DIR.rglob("*.js")
+    }
     for entry in (LOADER, *ENTRIES):
         names = NAME.findall(bundle(files, entry).decode())
         assert len(names) > 10
-        assert set(page.evaluate("(names) => names.filter((name) => name in window)", names)) <= TAKEN
+        assert (
+            set(page.evaluate("(names) => names.filter((name) => name in window)", names)) <= TAKEN
+        )

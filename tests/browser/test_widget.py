@@ -3,13 +3,25 @@
 import pytest
 from playwright.sync_api import Request, Route, expect
 
-from .hosting import NewContext, box, host_page, messages, open_chat, panel, person, wait_until_stored, write
+from .hosting import (
+    NewContext,
+    box,
+    host_page,
+    messages,
+    open_chat,
+    panel,
+    person,
+    wait_until_stored,
+    write,
+)
 from .serving import HOST_PAGE, Server
 
 pytestmark = pytest.mark.browser
 
 
-def test_a_visitor_is_known_from_the_first_message_on(server: Server, new_context: NewContext) -> None:
+def test_a_visitor_is_known_from_the_first_message_on(
+    server: Server, new_context: NewContext
+) -> None:
     page = host_page(new_context(), server)
     open_chat(page)
     assert page.evaluate("Object.keys(localStorage)") == []
@@ -29,7 +41,9 @@ def test_messages_go_both_ways_live(server: Server, new_context: NewContext) -> 
     expect(messages(page)).to_have_text(["Is the tent in stock?"])
     server.reply(token, "Yes, two of them.")
     expect(messages(page)).to_have_text(["Is the tent in stock?", "Yes, two of them."])
-    expect(page.locator("support-chat .message.own .bubble")).to_have_text(["Is the tent in stock?"])
+    expect(page.locator("support-chat .message.own .bubble")).to_have_text(
+        ["Is the tent in stock?"]
+    )
     wait_until_stored(page, server, token, ["Is the tent in stock?", "Yes, two of them."])
 
 
@@ -50,22 +64,30 @@ def test_the_badge_counts_unread_and_opening_reads(server: Server, new_context: 
     assert all(message["read_at"] for message in server.stored(token))
 
 
-def test_an_open_panel_on_a_hidden_page_or_without_focus_reads_nothing(server: Server, new_context: NewContext) -> None:
+def test_an_open_panel_on_a_hidden_page_or_without_focus_reads_nothing(
+    server: Server, new_context: NewContext
+) -> None:
     token = server.token(person())
     page = host_page(new_context(), server, token=token)
     open_chat(page)
     page.evaluate("document.hasFocus = () => false")
     server.reply(token, "not read yet")
     expect(messages(page)).to_have_count(1)
-    page.evaluate("Object.defineProperty(document, 'visibilityState', {value: 'hidden', configurable: true})")
+    page.evaluate(
+        "Object.defineProperty(document, 'visibilityState', {value: 'hidden', configurable: true})"
+    )
     page.evaluate("document.hasFocus = () => true; window.dispatchEvent(new Event('focus'))")
     assert server.stored(token)[0]["read_at"] is None
     with page.expect_response("**/mark_read"):
-        page.evaluate("delete document.visibilityState; document.dispatchEvent(new Event('visibilitychange'))")
+        page.evaluate(
+            "delete document.visibilityState; document.dispatchEvent(new Event('visibilitychange'))"
+        )
     assert server.stored(token)[0]["read_at"]
 
 
-def test_enter_sends_shift_enter_does_not_and_composing_does_not(server: Server, new_context: NewContext) -> None:
+def test_enter_sends_shift_enter_does_not_and_composing_does_not(
+    server: Server, new_context: NewContext
+) -> None:
     token = server.token(person())
     page = host_page(new_context(), server, token=token)
     open_chat(page)
@@ -81,7 +103,9 @@ def test_enter_sends_shift_enter_does_not_and_composing_does_not(server: Server,
     wait_until_stored(page, server, token, ["first line\nsecond line"])
 
 
-def test_a_draft_survives_a_page_load_and_belongs_to_its_user(server: Server, new_context: NewContext) -> None:
+def test_a_draft_survives_a_page_load_and_belongs_to_its_user(
+    server: Server, new_context: NewContext
+) -> None:
     context = new_context()
     token = server.token(person())
     page = host_page(context, server, token=token)
@@ -90,7 +114,9 @@ def test_a_draft_survives_a_page_load_and_belongs_to_its_user(server: Server, ne
     page.reload()
     open_chat(page)
     expect(box(page)).to_have_value("half a tho")
-    page.evaluate("(token) => document.querySelector('support-chat').token = token", server.token(person()))
+    page.evaluate(
+        "(token) => document.querySelector('support-chat').token = token", server.token(person())
+    )
     expect(box(page)).to_have_value("")
 
 
@@ -167,7 +193,9 @@ def test_what_is_written_offline_is_sent_in_order_when_the_connection_is_back(
     expect(messages(page)).to_have_text(["one", "two", "three"])
 
 
-def test_an_answer_that_was_lost_does_not_double_the_message(server: Server, new_context: NewContext) -> None:
+def test_an_answer_that_was_lost_does_not_double_the_message(
+    server: Server, new_context: NewContext
+) -> None:
     context = new_context()
     token = server.token(person())
     lost: list[Request] = []
@@ -188,7 +216,9 @@ def test_an_answer_that_was_lost_does_not_double_the_message(server: Server, new
     expect(messages(page)).to_have_text(["only once"])
 
 
-def test_a_refused_message_stays_marked_and_retry_sends_it(server: Server, new_context: NewContext) -> None:
+def test_a_refused_message_stays_marked_and_retry_sends_it(
+    server: Server, new_context: NewContext
+) -> None:
     context = new_context()
     token = server.token(person())
     page = host_page(context, server, token=token)
@@ -196,7 +226,9 @@ def test_a_refused_message_stays_marked_and_retry_sends_it(server: Server, new_c
     refusal = '{"title": "Unprocessable", "detail": "not like this"}'
     headers = {"Access-Control-Allow-Origin": HOST_PAGE, "Content-Type": "application/problem+json"}
     page.route(
-        "**/support_chat/messages", lambda route: route.fulfill(status=422, body=refusal, headers=headers), times=1
+        "**/support_chat/messages",
+        lambda route: route.fulfill(status=422, body=refusal, headers=headers),
+        times=1,
     )
     write(page, "refused once")
     expect(page.locator("support-chat .failed")).to_contain_text("Not sent: not like this")
@@ -224,7 +256,9 @@ def test_a_message_is_sent_and_then_seen(server: Server, new_context: NewContext
     expect(page.locator("support-chat .message").filter(has_text="second")).to_contain_text("Seen")
 
 
-def test_text_is_never_markup_and_only_safe_addresses_are_links(server: Server, new_context: NewContext) -> None:
+def test_text_is_never_markup_and_only_safe_addresses_are_links(
+    server: Server, new_context: NewContext
+) -> None:
     token = server.token(person())
     nasty = [
         "<script>alert(1)</script>",
@@ -240,12 +274,16 @@ def test_text_is_never_markup_and_only_safe_addresses_are_links(server: Server, 
     open_chat(page)
     expect(messages(page)).to_have_count(6)
     assert messages(page).all_text_contents()[:5] == nasty
-    assert page.locator("support-chat .bubble *").evaluate_all("(nodes) => nodes.map((node) => node.localName)") == [
+    assert page.locator("support-chat .bubble *").evaluate_all(
+        "(nodes) => nodes.map((node) => node.localName)"
+    ) == [
         "a",
         "a",
     ]
     link = page.locator("support-chat .bubble a").first
     assert [link.get_attribute(name) for name in ("href", "target", "rel")] == [
-        "https://example.com/a?b=c", "_blank", "noopener noreferrer nofollow",
-    ]  # fmt: skip
+        "https://example.com/a?b=c",
+        "_blank",
+        "noopener noreferrer nofollow",
+    ]
     assert panel(page).evaluate("(panel) => panel.scrollWidth <= panel.clientWidth")

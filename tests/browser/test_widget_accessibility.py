@@ -7,7 +7,18 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from .hosting import NewContext, box, host_page, launcher, messages, open_chat, panel, person, set_visible, write
+from .hosting import (
+    NewContext,
+    box,
+    host_page,
+    launcher,
+    messages,
+    open_chat,
+    panel,
+    person,
+    set_visible,
+    write,
+)
 from .serving import ROOT, Server
 
 pytestmark = pytest.mark.browser
@@ -25,14 +36,22 @@ def violations(page: Page, rules: list[str] = RULES) -> list[str]:
     found: list[dict[str, Any]] = page.evaluate(
         "async (rules) => (await axe.run('support-chat', { runOnly: rules })).violations", rules
     )
-    return [f"{one['id']}: {node['html']} {node['failureSummary']}" for one in found for node in one["nodes"]]
+    return [
+        f"{one['id']}: {node['html']} {node['failureSummary']}"
+        for one in found
+        for node in one["nodes"]
+    ]
 
 
 @pytest.mark.parametrize(("theme", "language"), LOOKS)
-def test_no_state_has_a_violation(theme: str, language: str, server: Server, new_context: NewContext) -> None:
+def test_no_state_has_a_violation(
+    theme: str, language: str, server: Server, new_context: NewContext
+) -> None:
     """A visitor's way through all states: closed, unread, empty, written, asked, wrong, refused, offline, scrolled up."""
     context = new_context(reduced_motion="reduce", color_scheme=theme)
-    page = host_page(context, server, attributes=f'theme="{theme}" lang="{language}" accent="#0b57d0"')
+    page = host_page(
+        context, server, attributes=f'theme="{theme}" lang="{language}" accent="#0b57d0"'
+    )
     seen: dict[str, list[str]] = {}
 
     def check(state: str) -> None:
@@ -80,11 +99,15 @@ def test_no_state_has_a_violation(theme: str, language: str, server: Server, new
     assert len(seen) == 9
 
 
-@pytest.mark.parametrize("accent", ["#ffd700", "#777777", "#ff0000", "#000000", "#ffffff", "hsl(100 50% 60%)"])
+@pytest.mark.parametrize(
+    "accent", ["#ffd700", "#777777", "#ff0000", "#000000", "#ffffff", "hsl(100 50% 60%)"]
+)
 def test_any_brand_colour_is_readable(accent: str, server: Server, new_context: NewContext) -> None:
     token = server.token(person())
     server.say(token, "mine https://example.com")
-    page = host_page(new_context(reduced_motion="reduce"), server, token=token, attributes=f'accent="{accent}"')
+    page = host_page(
+        new_context(reduced_motion="reduce"), server, token=token, attributes=f'accent="{accent}"'
+    )
     open_chat(page)
     expect(messages(page)).to_have_count(1)
     assert violations(page, ["wcag2aa"]) == []
@@ -99,7 +122,9 @@ def test_axe_would_notice(server: Server, new_context: NewContext) -> None:
     assert {one.split(":")[0] for one in violations(page)} == {"label", "color-contrast"}
 
 
-def test_everything_is_done_with_the_keyboard_alone(server: Server, new_context: NewContext) -> None:
+def test_everything_is_done_with_the_keyboard_alone(
+    server: Server, new_context: NewContext
+) -> None:
     page = host_page(new_context(), server)
     keys = page.keyboard
 
@@ -132,7 +157,9 @@ def test_everything_is_done_with_the_keyboard_alone(server: Server, new_context:
         else:
             expect(page.get_by_role("list", name="Messages")).to_be_focused()
     keys.press("Space")
-    expect(page.get_by_role("button", name="Sound for new messages")).to_have_attribute("aria-pressed", "false")
+    expect(page.get_by_role("button", name="Sound for new messages")).to_have_attribute(
+        "aria-pressed", "false"
+    )
     keys.press("Escape")
     expect(panel(page)).to_be_hidden()
     expect(launcher(page)).to_be_focused()
@@ -165,7 +192,9 @@ CONVERSATION = """
 """
 
 
-def test_a_screen_reader_is_told_who_says_what_when(server: Server, new_context: NewContext) -> None:
+def test_a_screen_reader_is_told_who_says_what_when(
+    server: Server, new_context: NewContext
+) -> None:
     token = server.token(person())
     page = host_page(new_context(), server, token=token)
     open_chat(page)

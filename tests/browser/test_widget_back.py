@@ -44,7 +44,9 @@ def site() -> Iterator[ThreadingHTTPServer]:
 def keeping(browser: Browser) -> Iterator[BrowserContext]:
     """A browser with the cache, which Playwright switches off otherwise."""
     with_cache = browser.browser_type.launch(
-        executable_path=executable(), args=ARGUMENTS, ignore_default_args=["--disable-back-forward-cache"]
+        executable_path=executable(),
+        args=ARGUMENTS,
+        ignore_default_args=["--disable-back-forward-cache"],
     )
     yield with_cache.new_context()
     with_cache.close()
@@ -66,7 +68,9 @@ def test_a_page_from_the_back_forward_cache_is_live_again(
         open_chat(page)
         expect(page.locator("support-chat .dot.live")).to_be_visible()
         box(page).fill("half a tho")
-        page.evaluate("addEventListener('pageshow', (event) => { document.body.dataset.kept = event.persisted; })")
+        page.evaluate(
+            "addEventListener('pageshow', (event) => { document.body.dataset.kept = event.persisted; })"
+        )
         page.goto(f"{origin}/basket")
         # a page that nobody sees must not be the one that holds the stream
         assert page.evaluate("navigator.locks.query()") == {"held": [], "pending": []}

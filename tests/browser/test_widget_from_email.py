@@ -30,7 +30,9 @@ def test_the_address_in_an_email_opens_the_panel(server: Server, new_context: Ne
     assert page.url.endswith(CALL), "the page's address is the page's own"
 
 
-def test_a_link_in_the_page_opens_it_too_and_closed_is_closed(server: Server, new_context: NewContext) -> None:
+def test_a_link_in_the_page_opens_it_too_and_closed_is_closed(
+    server: Server, new_context: NewContext
+) -> None:
     page = host_page(new_context(), server)
     follow(page, "#delivery")
     expect(panel(page)).to_be_hidden()
@@ -53,7 +55,9 @@ def test_the_widgets_language_is_what_the_server_is_told(
     attributes: str, sent: str, server: Server, new_context: NewContext
 ) -> None:
     """What the page says comes first. A character too many would need a permission that no server gives, and nothing would be sent."""
-    page = host_page(new_context(locale="fr-CA"), server, token=server.token(person()), attributes=attributes)
+    page = host_page(
+        new_context(locale="fr-CA"), server, token=server.token(person()), attributes=attributes
+    )
     launcher(page).click()
     with page.expect_response(lambda answer: answer.request.method == "POST") as answered:
         write(page, "Guten Tag")

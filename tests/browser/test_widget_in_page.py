@@ -5,19 +5,35 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from .hosting import NewContext, box, host_page, launcher, messages, open_chat, panel, person, wait_until_stored, write
+from .hosting import (
+    NewContext,
+    box,
+    host_page,
+    launcher,
+    messages,
+    open_chat,
+    panel,
+    person,
+    wait_until_stored,
+    write,
+)
 from .serving import HOST_PAGE, Server
 
 pytestmark = pytest.mark.browser
 
 
-def test_a_visitor_who_does_not_open_it_costs_one_request(server: Server, new_context: NewContext) -> None:
+def test_a_visitor_who_does_not_open_it_costs_one_request(
+    server: Server, new_context: NewContext
+) -> None:
     context = new_context()
     asked: list[str] = []
     context.on("request", lambda request: asked.append(request.url))
     page = host_page(context, server, attributes='accent="rgb(255 215 0)"')
     page.wait_for_load_state("networkidle")
-    assert launcher(page).evaluate("(button) => getComputedStyle(button).backgroundColor") == "rgb(255, 215, 0)"
+    assert (
+        launcher(page).evaluate("(button) => getComputedStyle(button).backgroundColor")
+        == "rgb(255, 215, 0)"
+    )
     assert [url for url in asked if not url.startswith(HOST_PAGE)] == [f"{server.url}/widget.js"]
     assert page.evaluate("Object.keys(localStorage)") == []
     assert context.cookies() == []
@@ -49,14 +65,18 @@ def test_another_users_token_shows_another_chat(server: Server, new_context: New
     expect(messages(page)).to_have_text(["their question"])
 
 
-def test_another_user_by_get_token_gets_nothing_of_the_one_before(server: Server, new_context: NewContext) -> None:
+def test_another_user_by_get_token_gets_nothing_of_the_one_before(
+    server: Server, new_context: NewContext
+) -> None:
     """The token of the first function was kept for the second one; and while the second was asked, the first person's
     messages would have been sent with the second one's token."""
     mine, theirs = server.token(person()), server.token(person())
     server.say(mine, "my secret")
     server.say(theirs, "their question")
     page = host_page(new_context(), server)
-    page.evaluate("(token) => { document.querySelector('support-chat').getToken = async () => token; }", mine)
+    page.evaluate(
+        "(token) => { document.querySelector('support-chat').getToken = async () => token; }", mine
+    )
     open_chat(page)
     expect(messages(page)).to_have_text(["my secret"])
     page.evaluate(
@@ -72,7 +92,9 @@ def test_another_user_by_get_token_gets_nothing_of_the_one_before(server: Server
     assert [message["content"] for message in server.stored(theirs)] == ["their question"]
 
 
-def test_what_is_written_while_the_page_finds_out_who_it_is_stays(server: Server, new_context: NewContext) -> None:
+def test_what_is_written_while_the_page_finds_out_who_it_is_stays(
+    server: Server, new_context: NewContext
+) -> None:
     """The visitor's chat had ended, the user's had not begun: what was sent in between was gone."""
     token = server.token(person())
     page = host_page(new_context(), server)
@@ -108,7 +130,9 @@ def test_the_host_page_cannot_break_its_look_and_it_does_not_touch_the_host_page
 ) -> None:
     head = '<link rel="stylesheet" href="/hostile.css">'
     context = new_context()
-    hostile = "* { all: unset !important; opacity: 0.3 !important; letter-spacing: 9px !important; }"
+    hostile = (
+        "* { all: unset !important; opacity: 0.3 !important; letter-spacing: 9px !important; }"
+    )
     page = host_page(context, server, head=head)
     page.route("**/hostile.css", lambda route: route.fulfill(body=hostile, content_type="text/css"))
     before = page.evaluate("[Object.keys(window).length, document.head.childElementCount]")
@@ -131,18 +155,24 @@ def test_the_script_twice_and_no_element_at_all(server: Server, new_context: New
     expect(page.locator("support-chat")).to_have_count(1)
 
 
-def test_a_router_that_takes_the_element_away_and_puts_it_back(server: Server, new_context: NewContext) -> None:
+def test_a_router_that_takes_the_element_away_and_puts_it_back(
+    server: Server, new_context: NewContext
+) -> None:
     token = server.token(person())
     page = host_page(new_context(), server, token=token)
     open_chat(page)
-    page.evaluate("window.kept = document.querySelector('support-chat'); document.body.replaceChildren('another page')")
+    page.evaluate(
+        "window.kept = document.querySelector('support-chat'); document.body.replaceChildren('another page')"
+    )
     server.reply(token, "while it was away")
     page.evaluate("document.body.append(window.kept)")
     expect(messages(page)).to_have_text(["while it was away"])
     expect(page.locator("support-chat .dot.live")).to_be_visible()
 
 
-def test_a_router_that_replaces_the_whole_body_finds_the_chat_again(server: Server, new_context: NewContext) -> None:
+def test_a_router_that_replaces_the_whole_body_finds_the_chat_again(
+    server: Server, new_context: NewContext
+) -> None:
     """Client-side routers swap the body of the page; an element that the script has added would be gone."""
     auto = f'<script type="module" data-auto src="{server.url}/widget.js"></script>'
     page = host_page(new_context(), server, head=auto, element="")
@@ -159,7 +189,9 @@ def test_a_router_that_replaces_the_whole_body_finds_the_chat_again(server: Serv
     expect(messages(page)).to_have_text(["still here"])
 
 
-def test_without_a_server_the_host_page_notices_nothing(server: Server, new_context: NewContext) -> None:
+def test_without_a_server_the_host_page_notices_nothing(
+    server: Server, new_context: NewContext
+) -> None:
     context = new_context()
     context.route("**/static/**", lambda route: route.abort())
     page = host_page(context, server)
@@ -167,7 +199,9 @@ def test_without_a_server_the_host_page_notices_nothing(server: Server, new_cont
     expect(panel(page)).to_have_count(0)
     expect(page.locator("support-chat[open]")).to_have_count(0)
     context.unroute("**/static/**")
-    with page.expect_request("**/widget/element.js?*"):  # many browsers remember that the address before has failed
+    with page.expect_request(
+        "**/widget/element.js?*"
+    ):  # many browsers remember that the address before has failed
         open_chat(page)
 
 
@@ -192,24 +226,36 @@ def test_events_properties_and_methods(server: Server, new_context: NewContext) 
         assert event in heard
 
 
-def test_german_theme_and_a_brand_colour_with_readable_text(server: Server, new_context: NewContext) -> None:
+def test_german_theme_and_a_brand_colour_with_readable_text(
+    server: Server, new_context: NewContext
+) -> None:
     attributes = 'lang="de" theme="dark" accent="gold" heading="Hilfe" greeting="Moin!"'
-    page = host_page(new_context(locale="en-US"), server, token=server.token(person()), attributes=attributes)
+    page = host_page(
+        new_context(locale="en-US"), server, token=server.token(person()), attributes=attributes
+    )
     expect(launcher(page)).to_have_attribute("aria-label", "Support-Chat öffnen")
     open_chat(page)
     expect(box(page)).to_have_attribute("placeholder", "Nachricht schreiben …")
     expect(page.locator("support-chat .greeting")).to_have_text("Moin!")
     header = page.locator("support-chat header")
-    assert header.evaluate("(node) => [getComputedStyle(node).backgroundColor, getComputedStyle(node).color]") == [
-        "rgb(255, 215, 0)", "rgb(0, 0, 0)",
-    ]  # fmt: skip
-    assert panel(page).evaluate("(node) => getComputedStyle(node).backgroundColor") == "rgb(27, 29, 33)"
+    assert header.evaluate(
+        "(node) => [getComputedStyle(node).backgroundColor, getComputedStyle(node).color]"
+    ) == [
+        "rgb(255, 215, 0)",
+        "rgb(0, 0, 0)",
+    ]
+    assert (
+        panel(page).evaluate("(node) => getComputedStyle(node).backgroundColor")
+        == "rgb(27, 29, 33)"
+    )
     page.evaluate("document.querySelector('support-chat').lang = 'en'")
     expect(box(page)).to_have_attribute("placeholder", "Write a message…")
 
 
 @pytest.mark.parametrize("lang", ["en", "en_US", "de"])
-def test_times_are_written_as_in_the_readers_country(server: Server, new_context: NewContext, lang: str) -> None:
+def test_times_are_written_as_in_the_readers_country(
+    server: Server, new_context: NewContext, lang: str
+) -> None:
     """`en_US` is wrong for a language tag, and many pages have it: the chat works there all the same."""
     context = new_context(locale="en-GB")
     page = host_page(context, server, token=server.token(person()), attributes=f'lang="{lang}"')
@@ -219,7 +265,9 @@ def test_times_are_written_as_in_the_readers_country(server: Server, new_context
 
 
 def test_on_a_phone_it_fills_the_screen(server: Server, new_context: NewContext) -> None:
-    page = host_page(new_context(viewport={"width": 390, "height": 800}), server, token=server.token(person()))
+    page = host_page(
+        new_context(viewport={"width": 390, "height": 800}), server, token=server.token(person())
+    )
     open_chat(page)
     assert panel(page).bounding_box() == {"x": 0, "y": 0, "width": 390, "height": 800}
     size = box(page).evaluate("(node) => getComputedStyle(node).fontSize")

@@ -77,8 +77,14 @@ ALLOWED = {
 def assert_nothing_grew(page: Page) -> None:
     panel = page.locator("support-chat .panel")
     assert set(panel.evaluate(IN_PANEL)) <= ALLOWED
-    attributes = "(panel) => [...panel.querySelectorAll('*')].flatMap((node) => node.getAttributeNames())"
-    assert not [name for name in panel.evaluate(attributes) if name.startswith("on") or name in ("src", "srcdoc")]
+    attributes = (
+        "(panel) => [...panel.querySelectorAll('*')].flatMap((node) => node.getAttributeNames())"
+    )
+    assert not [
+        name
+        for name in panel.evaluate(attributes)
+        if name.startswith("on") or name in ("src", "srcdoc")
+    ]
     hrefs = panel.locator("a").evaluate_all("(links) => links.map((link) => link.protocol)")
     assert set(hrefs) <= {"https:"}
 
@@ -95,13 +101,17 @@ def test_forty_payloads_from_both_sides_stay_text(server: Server, new_context: N
         expect(messages(page)).to_have_count(40)
         assert messages(page).all_text_contents() == PAYLOADS
         assert (
-            page.locator("support-chat .bubble *").evaluate_all("(nodes) => nodes.map((node) => node.localName)")
+            page.locator("support-chat .bubble *").evaluate_all(
+                "(nodes) => nodes.map((node) => node.localName)"
+            )
             == ["a"] * LINKS
         )
         assert_nothing_grew(page)
 
 
-def test_forty_headings_greetings_and_titles_stay_text(server: Server, new_context: NewContext) -> None:
+def test_forty_headings_greetings_and_titles_stay_text(
+    server: Server, new_context: NewContext
+) -> None:
     token = server.token(person())
     server.reply(token, "unread")
     page = host_page(new_context(), server, token=token)
@@ -128,7 +138,9 @@ def test_forty_headings_greetings_and_titles_stay_text(server: Server, new_conte
     assert_nothing_grew(page)
 
 
-def test_forty_names_and_addresses_stay_text_on_the_dashboard(server: Server, staff_page: Page) -> None:
+def test_forty_names_and_addresses_stay_text_on_the_dashboard(
+    server: Server, staff_page: Page
+) -> None:
     """A host application's users may be called anything; staff see their list and their chats."""
     sender = person()
     tokens = [
@@ -145,7 +157,21 @@ def test_forty_names_and_addresses_stay_text_on_the_dashboard(server: Server, st
     inside = "(nodes) => [...new Set(nodes.map((node) => node.localName))]"
     found = set(staff_page.locator(".card *").evaluate_all(inside))
     assert (
-        found & {"script", "img", "svg", "iframe", "object", "embed", "style", "link", "meta", "base", "input"} == set()
+        found
+        & {
+            "script",
+            "img",
+            "svg",
+            "iframe",
+            "object",
+            "embed",
+            "style",
+            "link",
+            "meta",
+            "base",
+            "input",
+        }
+        == set()
     )
     for chat_id, payload in list(zip(ids, PAYLOADS, strict=True))[::4]:
         staff_page.goto(f"{server.url}/dashboard/chats/{chat_id}")

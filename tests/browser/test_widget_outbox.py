@@ -5,7 +5,17 @@ import json
 import pytest
 from playwright.sync_api import Page, Request, Route, expect
 
-from .hosting import NewContext, box, host_page, kept, messages, open_chat, person, wait_until_stored, write
+from .hosting import (
+    NewContext,
+    box,
+    host_page,
+    kept,
+    messages,
+    open_chat,
+    person,
+    wait_until_stored,
+    write,
+)
 from .serving import Server
 
 pytestmark = pytest.mark.browser
@@ -14,7 +24,9 @@ POSTS = "**/support_chat/messages"
 
 
 def refuse(page: Page) -> None:
-    page.context.route(POSTS, lambda route: route.abort() if route.request.method == "POST" else route.fallback())
+    page.context.route(
+        POSTS, lambda route: route.abort() if route.request.method == "POST" else route.fallback()
+    )
 
 
 def allow(page: Page) -> None:
@@ -33,7 +45,9 @@ def client_ids(page: Page) -> list[str]:
     return seen
 
 
-def test_unsent_messages_survive_a_reload_in_order_with_their_names(server: Server, new_context: NewContext) -> None:
+def test_unsent_messages_survive_a_reload_in_order_with_their_names(
+    server: Server, new_context: NewContext
+) -> None:
     token = server.token(person())
     page = host_page(new_context(), server, token=token)
     open_chat(page)
@@ -56,7 +70,9 @@ def test_unsent_messages_survive_a_reload_in_order_with_their_names(server: Serv
     wait_until_stored(page, server, token, ["one", "two", "three"])
 
 
-def test_a_message_whose_answer_was_lost_with_the_page_is_stored_once(server: Server, new_context: NewContext) -> None:
+def test_a_message_whose_answer_was_lost_with_the_page_is_stored_once(
+    server: Server, new_context: NewContext
+) -> None:
     token = server.token(person())
     page = host_page(new_context(), server, token=token)
     open_chat(page)
@@ -76,7 +92,9 @@ def test_a_message_whose_answer_was_lost_with_the_page_is_stored_once(server: Se
     expect(messages(page)).to_have_text(["only once"])
 
 
-def test_the_unsent_messages_of_one_user_are_not_sent_as_anothers(server: Server, new_context: NewContext) -> None:
+def test_the_unsent_messages_of_one_user_are_not_sent_as_anothers(
+    server: Server, new_context: NewContext
+) -> None:
     mine, theirs = server.token(person()), server.token(person())
     page = host_page(new_context(), server, token=mine)
     open_chat(page)
@@ -92,7 +110,9 @@ def test_the_unsent_messages_of_one_user_are_not_sent_as_anothers(server: Server
     wait_until_stored(page, server, mine, ["mine"])
 
 
-def test_a_strangers_first_message_survives_a_reload_without_a_server(server: Server, new_context: NewContext) -> None:
+def test_a_strangers_first_message_survives_a_reload_without_a_server(
+    server: Server, new_context: NewContext
+) -> None:
     page = host_page(new_context(), server)
     open_chat(page)
     page.context.route("**/visitors", lambda route: route.abort())
@@ -120,7 +140,9 @@ def test_a_refused_message_can_be_given_up(server: Server, new_context: NewConte
     wait_until_stored(page, server, token, [])
 
 
-def test_what_somebody_else_wrote_into_the_storage_does_no_harm(server: Server, new_context: NewContext) -> None:
+def test_what_somebody_else_wrote_into_the_storage_does_no_harm(
+    server: Server, new_context: NewContext
+) -> None:
     sub = person()
     page = host_page(new_context(), server, token=server.token(sub))
     for junk in (
@@ -131,7 +153,8 @@ def test_what_somebody_else_wrote_into_the_storage_does_no_harm(server: Server, 
         '[{"client_id": "a", "content": "b", "created_at": "never"}]',
     ):
         page.evaluate(
-            "([key, junk]) => localStorage.setItem(key, junk)", [f"support-chat:{server.url}/:outbox:{sub}", junk]
+            "([key, junk]) => localStorage.setItem(key, junk)",
+            [f"support-chat:{server.url}/:outbox:{sub}", junk],
         )
         page.reload()
         open_chat(page)
@@ -139,7 +162,9 @@ def test_what_somebody_else_wrote_into_the_storage_does_no_harm(server: Server, 
         expect(page.locator("support-chat .unsent")).to_have_count(0)
 
 
-def test_a_strangers_first_message_in_two_tabs_makes_one_visitor(server: Server, new_context: NewContext) -> None:
+def test_a_strangers_first_message_in_two_tabs_makes_one_visitor(
+    server: Server, new_context: NewContext
+) -> None:
     """Both tabs had it to send. When the server was back each made a visitor, and staff had the message twice."""
     context = new_context()
     context.route("**/visitors", lambda route: route.abort())
@@ -157,11 +182,15 @@ def test_a_strangers_first_message_in_two_tabs_makes_one_visitor(server: Server,
         for page in (first, second):
             page.evaluate("window.dispatchEvent(new Event('online'))")
     for page in (first, second):
-        page.evaluate("new Promise((resolve) => setTimeout(resolve))")  # what else there is to ask is asked
+        page.evaluate(
+            "new Promise((resolve) => setTimeout(resolve))"
+        )  # what else there is to ask is asked
     for route in asked:
         route.continue_()
     for page in (first, second):
         expect(page.locator("support-chat .unsent")).to_have_count(0)
     assert len(asked) == 1
     chats = server.staff("GET", "/admin/chats")
-    assert [chat["message_count"] for chat in chats if chat["last_message_preview"] == question] == [1]
+    assert [
+        chat["message_count"] for chat in chats if chat["last_message_preview"] == question
+    ] == [1]

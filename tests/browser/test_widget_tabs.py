@@ -5,7 +5,16 @@ import time
 import pytest
 from playwright.sync_api import BrowserContext, Page, Request, expect
 
-from .hosting import NewContext, host_page, launcher, messages, open_chat, person, set_visible, write
+from .hosting import (
+    NewContext,
+    host_page,
+    launcher,
+    messages,
+    open_chat,
+    person,
+    set_visible,
+    write,
+)
 from .serving import PLAIN_HOST_PAGE, Server
 
 pytestmark = pytest.mark.browser
@@ -38,7 +47,9 @@ def streams_of(context: BrowserContext) -> list[Page]:
     return pages
 
 
-def test_eight_tabs_have_one_stream_and_the_eighth_sends_at_once(server: Server, new_context: NewContext) -> None:
+def test_eight_tabs_have_one_stream_and_the_eighth_sends_at_once(
+    server: Server, new_context: NewContext
+) -> None:
     """Over HTTP/1.1 a browser opens six connections to a server; with a stream per tab the seventh tab would hang."""
     context, token = new_context(), server.token(person())
     streams = streams_of(context)
@@ -51,7 +62,8 @@ def test_eight_tabs_have_one_stream_and_the_eighth_sends_at_once(server: Server,
         write(pages[7], "from the eighth")
     assert sent.value.ok
     took_ms = pages[7].evaluate(
-        "(url) => performance.getEntriesByName(url).at(-1).duration", f"{server.url}/support_chat/messages"
+        "(url) => performance.getEntriesByName(url).at(-1).duration",
+        f"{server.url}/support_chat/messages",
     )
     assert took_ms < LIMIT_S * 1000
     server.reply(token, "to all")
@@ -92,7 +104,9 @@ def test_a_tab_whose_token_has_expired_leaves_the_lead_to_one_that_has_a_fresh_o
     expect(fresh.locator("support-chat .dot.live")).to_be_attached()
     stale.route(
         "**/support_chat/stream",
-        lambda route: route.fulfill(status=401, headers={"Access-Control-Allow-Origin": "*"}, body="{}"),
+        lambda route: route.fulfill(
+            status=401, headers={"Access-Control-Allow-Origin": "*"}, body="{}"
+        ),
     )
     with context.expect_event(
         "request", lambda request: request.url.endswith("/stream") and request.frame.page == fresh
@@ -125,7 +139,9 @@ def test_a_frozen_leader_loses_the_lead(server: Server, new_context: NewContext)
         expect(messages(page)).to_have_text(["news", "for both"])
 
 
-def test_reading_in_one_tab_clears_the_badge_in_the_other(server: Server, new_context: NewContext) -> None:
+def test_reading_in_one_tab_clears_the_badge_in_the_other(
+    server: Server, new_context: NewContext
+) -> None:
     context, token = new_context(), server.token(person())
     first, second = (host_page(context, server, token=token) for _ in range(2))
     server.reply(token, "unread")
@@ -136,7 +152,9 @@ def test_reading_in_one_tab_clears_the_badge_in_the_other(server: Server, new_co
     expect(first.locator("support-chat .badge")).to_be_hidden()
 
 
-def test_without_locks_every_tab_has_its_own_stream(server: Server, new_context: NewContext) -> None:
+def test_without_locks_every_tab_has_its_own_stream(
+    server: Server, new_context: NewContext
+) -> None:
     context, token = new_context(), server.token(person())
     streams = streams_of(context)
     pages = [host_page(context, server, token=token, origin=PLAIN_HOST_PAGE) for _ in range(2)]
@@ -149,7 +167,9 @@ def test_without_locks_every_tab_has_its_own_stream(server: Server, new_context:
     assert len(streams) == 2
 
 
-def test_a_visitors_first_message_makes_all_tabs_live(server: Server, new_context: NewContext) -> None:
+def test_a_visitors_first_message_makes_all_tabs_live(
+    server: Server, new_context: NewContext
+) -> None:
     context = new_context()
     first, second = (host_page(context, server) for _ in range(2))
     for page in (first, second):
@@ -171,7 +191,9 @@ def let_sounds_pass(pages: list[Page]) -> None:
         page.evaluate("new Promise((resolve) => setTimeout(resolve, 500))")
 
 
-def test_a_message_that_nobody_looks_at_sounds_in_one_tab(server: Server, new_context: NewContext) -> None:
+def test_a_message_that_nobody_looks_at_sounds_in_one_tab(
+    server: Server, new_context: NewContext
+) -> None:
     context, token = new_context(), server.token(person())
     context.add_init_script(STUB_SOUND)
     pages = [host_page(context, server, token=token) for _ in range(3)]
@@ -189,7 +211,9 @@ def test_a_message_that_nobody_looks_at_sounds_in_one_tab(server: Server, new_co
     assert sum(map(notes, pages)) == NOTES
 
 
-def test_the_sound_can_be_switched_off_and_stays_off(server: Server, new_context: NewContext) -> None:
+def test_the_sound_can_be_switched_off_and_stays_off(
+    server: Server, new_context: NewContext
+) -> None:
     context, token = new_context(), server.token(person())
     context.add_init_script(STUB_SOUND)
     page = host_page(context, server, token=token)
@@ -210,7 +234,9 @@ def test_the_sound_can_be_switched_off_and_stays_off(server: Server, new_context
     expect(page.locator("html")).to_have_attribute("data-notes", str(NOTES))
 
 
-def test_the_title_counts_while_nobody_looks_and_is_put_back(server: Server, new_context: NewContext) -> None:
+def test_the_title_counts_while_nobody_looks_and_is_put_back(
+    server: Server, new_context: NewContext
+) -> None:
     token = server.token(person())
     page = host_page(new_context(), server, token=token)
     set_visible(page, False)

@@ -14,12 +14,18 @@ def contact(page: Page) -> Locator:
 
 
 def email_of(server: Server, question: str) -> str | None:
-    (chat,) = [chat for chat in server.staff("GET", "/admin/chats") if chat["last_message_preview"] == question]
+    (chat,) = [
+        chat
+        for chat in server.staff("GET", "/admin/chats")
+        if chat["last_message_preview"] == question
+    ]
     email: str | None = chat["user_email"]
     return email
 
 
-def test_an_address_can_be_left_after_the_first_message(server: Server, new_context: NewContext) -> None:
+def test_an_address_can_be_left_after_the_first_message(
+    server: Server, new_context: NewContext
+) -> None:
     page = host_page(new_context(), server)
     open_chat(page)
     expect(contact(page)).to_be_hidden()
@@ -30,7 +36,9 @@ def test_an_address_can_be_left_after_the_first_message(server: Server, new_cont
     contact(page).fill("nobody")
     contact(page).press("Enter")
     error = page.locator("support-chat .contact").get_by_role("alert")
-    expect(error).to_have_text("This is not an e-mail address. It should look like name@example.com.")
+    expect(error).to_have_text(
+        "This is not an e-mail address. It should look like name@example.com."
+    )
     expect(contact(page)).to_be_focused()
     expect(contact(page)).to_have_attribute("aria-invalid", "true")
     page.context.route("**/visitors/me", lambda route: route.abort(), times=1)
@@ -46,7 +54,9 @@ def test_an_address_can_be_left_after_the_first_message(server: Server, new_cont
     expect(contact(page)).to_be_hidden()
 
 
-def test_nobody_has_to_leave_an_address_and_nobody_is_asked_twice(server: Server, new_context: NewContext) -> None:
+def test_nobody_has_to_leave_an_address_and_nobody_is_asked_twice(
+    server: Server, new_context: NewContext
+) -> None:
     page = host_page(new_context(), server)
     open_chat(page)
     question = person()
@@ -61,7 +71,9 @@ def test_nobody_has_to_leave_an_address_and_nobody_is_asked_twice(server: Server
     expect(contact(page)).to_be_hidden()
 
 
-def test_a_user_of_the_host_application_is_not_asked(server: Server, new_context: NewContext) -> None:
+def test_a_user_of_the_host_application_is_not_asked(
+    server: Server, new_context: NewContext
+) -> None:
     page = host_page(new_context(), server, token=server.token(person()))
     open_chat(page)
     write(page, "I am known")
@@ -69,7 +81,9 @@ def test_a_user_of_the_host_application_is_not_asked(server: Server, new_context
     expect(contact(page)).to_be_hidden()
 
 
-def test_signing_in_forgets_the_visitor_and_starts_the_users_own_chat(server: Server, new_context: NewContext) -> None:
+def test_signing_in_forgets_the_visitor_and_starts_the_users_own_chat(
+    server: Server, new_context: NewContext
+) -> None:
     context = new_context()
     page = host_page(context, server)
     open_chat(page)
@@ -89,7 +103,9 @@ def test_signing_in_forgets_the_visitor_and_starts_the_users_own_chat(server: Se
     expect(messages(page)).to_have_count(0)
 
 
-def test_the_panel_is_fetched_when_somebody_comes_near_the_button(server: Server, new_context: NewContext) -> None:
+def test_the_panel_is_fetched_when_somebody_comes_near_the_button(
+    server: Server, new_context: NewContext
+) -> None:
     page = host_page(new_context(), server)
     with page.expect_response("**/widget/element.js") as fetched:
         launcher(page).hover()

@@ -64,7 +64,10 @@ def event(n: int, topic: str = "chat:1") -> Event:
 
 
 async def start(
-    pair: Pair, deliver: Callable[[Event], None], *topics: str, missed: Callable[[], None] = lambda: None
+    pair: Pair,
+    deliver: Callable[[Event], None],
+    *topics: str,
+    missed: Callable[[], None] = lambda: None,
 ) -> None:
     """Both; what is published `here` on these topics from now on is delivered `there`."""
     for bus in dict.fromkeys([pair.there, pair.here]):
@@ -92,12 +95,17 @@ async def test_events_are_delivered_on_the_loop_in_the_order_of_publishing(pair:
         pair.here.publish(one)
     await until(lambda: len(delivered) == len(published))
     for topic in TOPICS:
-        assert [one for one in delivered if one.topic == topic] == [one for one in published if one.topic == topic]
+        assert [one for one in delivered if one.topic == topic] == [
+            one for one in published if one.topic == topic
+        ]
 
 
 async def test_what_is_delivered_is_what_was_published(pair: Pair) -> None:
     delivered: list[Event] = []
-    published = [Event("staff", b"data: {}\n\n"), Event("chat:\u00e4", bytes(range(256)) * 400, 2**31 - 1)]
+    published = [
+        Event("staff", b"data: {}\n\n"),
+        Event("chat:\u00e4", bytes(range(256)) * 400, 2**31 - 1),
+    ]
     await start(pair, delivered.append, *(one.topic for one in published))
     for one in published:
         pair.here.publish(one)
@@ -162,7 +170,9 @@ async def test_an_event_published_while_one_is_delivered_arrives_too(pair: Pair)
     assert sorted(seq or 0 for seq in delivered) == [1, 2]
 
 
-async def test_only_what_is_subscribed_to_is_delivered_and_nothing_after_the_end_of_that(pair: Pair) -> None:
+async def test_only_what_is_subscribed_to_is_delivered_and_nothing_after_the_end_of_that(
+    pair: Pair,
+) -> None:
     delivered: list[Event] = []
     await start(pair, delivered.append, "chat:1")
     for topic in TOPICS:
@@ -194,7 +204,9 @@ async def test_that_something_may_not_have_been_published_is_told_to_all(pair: P
     told: list[Bus] = []
     for bus in dict.fromkeys([pair.there, pair.here]):
         await bus.start(lambda event: None, partial(told.append, bus))
-    await until(lambda: pair.here is pair.there or len(told) == 3)  # who comes up tells himself and those who are there
+    await until(
+        lambda: pair.here is pair.there or len(told) == 3
+    )  # who comes up tells himself and those who are there
     told.clear()
     pair.here.publish_missed()
     await until(lambda: set(told) == {pair.here, pair.there})
@@ -216,14 +228,21 @@ async def test_after_a_disturbance_it_is_live_again_by_itself_and_what_was_lost_
     delivered: list[int] = []
     told: list[int] = []  # how many were published when `missed` was called
     published = 0
-    await start(pair, lambda one: delivered.append(one.seq or 0), *TOPICS, missed=lambda: told.append(published))
+    await start(
+        pair,
+        lambda one: delivered.append(one.seq or 0),
+        *TOPICS,
+        missed=lambda: told.append(published),
+    )
     await asyncio.to_thread(pair.disturb)
     is_live = False
     while not is_live and published < 2000:
         published += 1
         pair.here.publish(event(published))
         await asyncio.sleep(0.005)
-        is_live = published in delivered and pair.here.trouble is None and pair.there.trouble is None
+        is_live = (
+            published in delivered and pair.here.trouble is None and pair.there.trouble is None
+        )
     assert is_live and delivered == sorted(set(delivered))
     lost = set(range(1, published + 1)) - set(delivered)
     assert not lost or max(told) >= max(lost)

@@ -73,7 +73,10 @@ async def arrives(one: Process, other: Process, n: int) -> None:
 
 
 async def test_cut_connections_are_opened_again_and_everybody_is_told_what_may_be_lost(
-    process: Callable[..., Process], redis_server: RedisServer, expected_log: list[str], impatient: None
+    process: Callable[..., Process],
+    redis_server: RedisServer,
+    expected_log: list[str],
+    impatient: None,
 ) -> None:
     expected_log.append(AWAY)
     here, there = await process().start(), await process().start("chat:1")
@@ -89,7 +92,10 @@ async def test_cut_connections_are_opened_again_and_everybody_is_told_what_may_b
 
 
 async def test_a_publisher_that_was_cut_off_alone_tells_the_others(
-    process: Callable[..., Process], redis_server: RedisServer, expected_log: list[str], impatient: None
+    process: Callable[..., Process],
+    redis_server: RedisServer,
+    expected_log: list[str],
+    impatient: None,
 ) -> None:
     """Their own connections are fine, so nothing else would: a message published meanwhile, the last one of its chat, would be seen by nobody."""
     expected_log.append(AWAY)
@@ -114,9 +120,12 @@ async def clients(redis_server: RedisServer) -> list[str]:
 
 
 async def test_a_redis_that_is_silent_is_away_and_publishing_goes_on_without_it(
-    process: Callable[..., Process], redis_server: RedisServer, expected_log: list[str], impatient: None,
+    process: Callable[..., Process],
+    redis_server: RedisServer,
+    expected_log: list[str],
+    impatient: None,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     """Its connections stay open and take what is sent, for a while: only that it does not answer shows it."""
     expected_log.append(AWAY)
     monkeypatch.setattr(redis_nodes, "OUTBOX_MAX_BYTES", 100_000)
@@ -131,7 +140,12 @@ async def test_a_redis_that_is_silent_is_away_and_publishing_goes_on_without_it(
         assert len(here.delivered) == 1000, "in the same process it arrives all the same"
         assert here.bus._nodes is not None
         assert (
-            sum(box._bytes for node in here.bus._nodes._nodes for box in (node.publications, node.questions)) < 102_000
+            sum(
+                box._bytes
+                for node in here.bus._nodes._nodes
+                for box in (node.publications, node.questions)
+            )
+            < 102_000
         )
         await asyncio.wait_for(waiting, 2)
         await until(lambda: here.bus.trouble and there.bus.trouble, limit_s=2)
@@ -142,9 +156,14 @@ async def test_a_redis_that_is_silent_is_away_and_publishing_goes_on_without_it(
 
 
 async def test_without_a_redis_it_starts_all_the_same_and_is_live_when_there_is_one(
-    process: Callable[..., Process], redis_server: RedisServer, expected_log: list[str], impatient: None
+    process: Callable[..., Process],
+    redis_server: RedisServer,
+    expected_log: list[str],
+    impatient: None,
 ) -> None:
-    expected_log.append(f"{AWAY}: Error 111 connecting to {redis_server.url.removeprefix('redis://')}")
+    expected_log.append(
+        f"{AWAY}: Error 111 connecting to {redis_server.url.removeprefix('redis://')}"
+    )
     redis_server.kill()
     try:
         here = await process().start()
@@ -158,7 +177,10 @@ async def test_without_a_redis_it_starts_all_the_same_and_is_live_when_there_is_
 
 
 async def test_a_password_that_is_wrong_is_named_and_never_told(
-    process: Callable[..., Process], redis_server: RedisServer, expected_log: list[str], impatient: None
+    process: Callable[..., Process],
+    redis_server: RedisServer,
+    expected_log: list[str],
+    impatient: None,
 ) -> None:
     expected_log.append(f"{AWAY}: invalid username-password pair")
     one = await process(redis_server.url.replace("redis://", "redis://somebody:hunter2@")).start()
@@ -183,8 +205,13 @@ async def test_a_process_that_dies_is_missed_and_one_that_says_good_bye_is_not(
     assert survivor.missed == told + 2
 
 
-async def test_installations_that_share_a_redis_do_not_hear_each_other(process: Callable[..., Process]) -> None:
-    ours, theirs = await process(namespace="ours").start("staff"), await process(namespace="theirs").start("staff")
+async def test_installations_that_share_a_redis_do_not_hear_each_other(
+    process: Callable[..., Process],
+) -> None:
+    ours, theirs = (
+        await process(namespace="ours").start("staff"),
+        await process(namespace="theirs").start("staff"),
+    )
     other = await process(namespace="ours").start("staff")
     theirs.bus.publish(Event("staff", b"data: theirs\n\n"))
     other.bus.publish(Event("staff", b"data: ours\n\n"))
@@ -198,7 +225,13 @@ async def test_what_is_none_of_ours_is_passed_over(
 ) -> None:
     expected_log.append("what came on the bus for chat:1 is none of ours")
     here, there = await process().start(), await process().start("chat:1")
-    for payload in (b"", b"hello", b"\x93\x01\x02\x03", b"\x93\xc4\x01a\xc4\x01b\x00", b"\x93\xc4\x01a\xc4\x01b\xa1c"):
+    for payload in (
+        b"",
+        b"hello",
+        b"\x93\x01\x02\x03",
+        b"\x93\xc4\x01a\xc4\x01b\x00",
+        b"\x93\xc4\x01a\xc4\x01b\xa1c",
+    ):
         await asyncio.to_thread(redis_server.command, "PUBLISH", "chatsvc:test:chat:1", payload)
     await arrives(here, there, 1)
     assert there.delivered == [event(1)]
@@ -228,19 +261,29 @@ async def test_only_the_answer_to_the_last_command_says_that_a_channel_is_heard(
 
 
 async def test_a_slot_that_moves_to_another_node_takes_its_channels_along(
-    process: Callable[..., Process], redis_cluster: RedisCluster, expected_log: list[str], impatient: None
+    process: Callable[..., Process],
+    redis_cluster: RedisCluster,
+    expected_log: list[str],
+    impatient: None,
 ) -> None:
     expected_log.append(AWAY)
-    here, there = await process(redis_cluster.url).start(), await process(redis_cluster.url).start("chat:1")
+    here, there = (
+        await process(redis_cluster.url).start(),
+        await process(redis_cluster.url).start("chat:1"),
+    )
     await arrives(here, there, 1)
     before = there.missed
     await asyncio.to_thread(redis_cluster.move, "chatsvc:test:chat:1")
     here.bus.publish(event(2))
-    await until(lambda: there.missed > before and here.bus.trouble is None and there.bus.trouble is None)
+    await until(
+        lambda: there.missed > before and here.bus.trouble is None and there.bus.trouble is None
+    )
     await arrives(here, there, 3)
 
 
-async def test_rediss_is_tls_and_trusts_whom_it_is_told_to(tmp_path: Path, certificate: Certificate) -> None:
+async def test_rediss_is_tls_and_trusts_whom_it_is_told_to(
+    tmp_path: Path, certificate: Certificate
+) -> None:
     port, file, key = free_port(), str(certificate.file), str(certificate.key)
     files = ("--tls-cert-file", file, "--tls-key-file", key, "--tls-ca-cert-file", file)
     server = RedisServer(tmp_path, "--tls-port", str(port), "--tls-auth-clients", "no", *files)
@@ -254,7 +297,9 @@ async def test_rediss_is_tls_and_trusts_whom_it_is_told_to(tmp_path: Path, certi
 
 
 async def bus_finding(data_dir: Path, url: str) -> Finding:
-    (finding,) = await asyncio.to_thread(lambda: list(bus.check(make_config(data_dir, bus_url=url))))
+    (finding,) = await asyncio.to_thread(
+        lambda: list(bus.check(make_config(data_dir, bus_url=url)))
+    )
     return finding
 
 

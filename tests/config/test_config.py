@@ -16,7 +16,10 @@ from chatsvc.config.options import Option
 KEY = "k" * 32
 OTHER_KEY = "ö" * 16
 VALUES: dict[str, tuple[str, Any]] = {
-    "DATABASE_URL": ("postgresql://u:p@db.example:5433/chat", "postgresql://u:p@db.example:5433/chat"),
+    "DATABASE_URL": (
+        "postgresql://u:p@db.example:5433/chat",
+        "postgresql://u:p@db.example:5433/chat",
+    ),
     "BUS_URL": (
         "rediss://u:p@bus.example:6380?ssl_ca_certs=ca.pem",
         "rediss://u:p@bus.example:6380?ssl_ca_certs=ca.pem",
@@ -33,7 +36,10 @@ VALUES: dict[str, tuple[str, Any]] = {
         ("https://a.example", "http://localhost:3000", "http://[::1]"),
     ),
     "VISITORS": ("No", False),
-    "CHAT_PAGE_URL": ("https://www.example.com/help?from=mail", "https://www.example.com/help?from=mail"),
+    "CHAT_PAGE_URL": (
+        "https://www.example.com/help?from=mail",
+        "https://www.example.com/help?from=mail",
+    ),
     "SMTP_URL": ("smtps://me:p%40ss@mail.example:465", "smtps://me:p%40ss@mail.example:465"),
     "MAIL_FROM": ("Ärzte <help@example.com>", "Ärzte <help@example.com>"),
     "EMAIL_DELAY_S": ("0", 0),
@@ -45,7 +51,10 @@ VALUES: dict[str, tuple[str, Any]] = {
     "STREAMS_PER_USER": ("3", 3),
     "STREAMS_PER_STAFF": ("4", 4),
     "STREAMS_PER_ADDRESS": ("100000", 100_000),
-    "TRUSTED_PROXIES": ("127.0.0.1, 10.0.0.0/8,2001:DB8::/32", ("127.0.0.1", "10.0.0.0/8", "2001:db8::/32")),
+    "TRUSTED_PROXIES": (
+        "127.0.0.1, 10.0.0.0/8,2001:DB8::/32",
+        ("127.0.0.1", "10.0.0.0/8", "2001:db8::/32"),
+    ),
     "LOG_FORMAT": ("json", "json"),
     "DEMO": ("TRUE", True),
 }
@@ -120,7 +129,11 @@ def test_derived_defaults_follow_what_they_derive_from() -> None:
 @pytest.mark.parametrize("ending", ["", "\n", "\r\n"])
 def test_every_option_by_every_door(option: Option, ending: str, tmp_path: Path) -> None:
     text, value = VALUES[option.name]
-    file, credentials, capitals = tmp_path / "value", tmp_path / "credentials", tmp_path / "capitals"
+    file, credentials, capitals = (
+        tmp_path / "value",
+        tmp_path / "credentials",
+        tmp_path / "capitals",
+    )
     credentials.mkdir()
     capitals.mkdir()
     for path in (file, credentials / option.field, capitals / option.name):
@@ -173,7 +186,11 @@ def test_an_option_given_twice_is_refused(option: Option, tmp_path: Path) -> Non
         ("NAME", "x" * 61, "a name of at most 60 characters"),
         ("ALLOWED_ORIGINS", "*", f"{ORIGINS} (number 1 of 1 is not that)"),
         ("ALLOWED_ORIGINS", "null", f"{ORIGINS} (number 1 of 1 is not that)"),
-        ("ALLOWED_ORIGINS", "https://a.example,https://B.example", f"{ORIGINS} (number 2 of 2 is not that)"),
+        (
+            "ALLOWED_ORIGINS",
+            "https://a.example,https://B.example",
+            f"{ORIGINS} (number 2 of 2 is not that)",
+        ),
         ("ALLOWED_ORIGINS", "https://a.example/", f"{ORIGINS} (number 1 of 1 is not that)"),
         ("ALLOWED_ORIGINS", "https://u@a.example", f"{ORIGINS} (number 1 of 1 is not that)"),
         ("ALLOWED_ORIGINS", "https://*.example", f"{ORIGINS} (number 1 of 1 is not that)"),
@@ -205,16 +222,26 @@ def test_an_option_given_twice_is_refused(option: Option, tmp_path: Path) -> Non
     ],
 )
 def test_a_wrong_value_is_named_shown_and_set_right(name: str, given: str, right: str) -> None:
-    assert problems({f"CHATSVC_{name}": given}) == [f"CHATSVC_{name}: '{given}' given; right would be {right}"]
+    assert problems({f"CHATSVC_{name}": given}) == [
+        f"CHATSVC_{name}: '{given}' given; right would be {right}"
+    ]
 
 
 @pytest.mark.parametrize(
     ("name", "given", "right"),
     [
         ("DATABASE_URL", "mysql://u:hunter2@db/chat", DATABASE),
-        ("BUS_URL", "http://u:hunter2@bus", f"{BUS}; special characters in the password percent-encoded"),
+        (
+            "BUS_URL",
+            "http://u:hunter2@bus",
+            f"{BUS}; special characters in the password percent-encoded",
+        ),
         ("BUS_URL", "redis://", f"{BUS}; special characters in the password percent-encoded"),
-        ("BUS_URL", "redis://u:hunter2@bus/1", f"{BUS}, without a database: channels belong to none"),
+        (
+            "BUS_URL",
+            "redis://u:hunter2@bus/1",
+            f"{BUS}, without a database: channels belong to none",
+        ),
         (
             "BUS_URL",
             "redis://u:hunter2@bus?protocol=3",
@@ -226,7 +253,11 @@ def test_a_wrong_value_is_named_shown_and_set_right(name: str, given: str, right
             "postgresql://u:hunter2%zz@db/chat",
             f"{DATABASE}, with special characters in the password percent-encoded",
         ),
-        ("DATABASE_URL", "postgresql://u:hunter2@db:99999/chat", f"{DATABASE}, with a port from 1 to 65535"),
+        (
+            "DATABASE_URL",
+            "postgresql://u:hunter2@db:99999/chat",
+            f"{DATABASE}, with a port from 1 to 65535",
+        ),
         ("SECRET_KEY", "hunter2", SECRET),
         ("IDENTITY_SECRETS", f"{KEY},hunter2", f"{SECRET} (number 2 of 2 is not that)"),
         ("SMTP_URL", "mail.example:hunter2", SMTP),
@@ -263,7 +294,9 @@ def test_a_long_wrong_value_is_cut() -> None:
 
 @by_option
 @pytest.mark.parametrize("character", ["\n", "\r", "\t", "\x1b", "\u2028", "\udc80"])
-def test_control_characters_are_refused_and_stay_out_of_the_message(option: Option, character: str) -> None:
+def test_control_characters_are_refused_and_stay_out_of_the_message(
+    option: Option, character: str
+) -> None:
     (line,) = problems({f"CHATSVC_{option.name}": f"a{character}b"})
     assert ONE_LINE in line
     assert character not in line
@@ -285,7 +318,14 @@ def test_a_file_that_gives_nothing_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_unknown_name_is_refused_with_the_nearest_known_one_and_without_its_value() -> None:
-    assert problems({"CHATSVC_SECRETKEY": "hunter2", "CHATSVC_SMTP_URL_FIEL": "/x", "CHATSVC_": "y", "OTHER": "z"}) == [
+    assert problems(
+        {
+            "CHATSVC_SECRETKEY": "hunter2",
+            "CHATSVC_SMTP_URL_FIEL": "/x",
+            "CHATSVC_": "y",
+            "OTHER": "z",
+        }
+    ) == [
         "CHATSVC_: there is no such option; README.md lists those that there are",
         "CHATSVC_SECRETKEY: there is no such option; did you mean CHATSVC_SECRET_KEY?",
         "CHATSVC_SMTP_URL_FIEL: there is no such option; did you mean CHATSVC_SMTP_URL_FILE?",
@@ -295,7 +335,10 @@ def test_an_unknown_name_is_refused_with_the_nearest_known_one_and_without_its_v
 def test_all_problems_are_told_at_once_and_none_follows_from_another() -> None:
     environ = {f"CHATSVC_{name}": "\x00" for name in VALUES} | {"CHATSVC_NAMES": "x"}
     lines = problems(environ)
-    assert [line.split(":")[0] for line in lines] == ["CHATSVC_NAMES", *(option.variable for option in OPTIONS)]
+    assert [line.split(":")[0] for line in lines] == [
+        "CHATSVC_NAMES",
+        *(option.variable for option in OPTIONS),
+    ]
 
 
 @given(st.from_regex(r"[a-zA-Z0-9@:/?#%&=. -]{12,60}", fullmatch=True))
@@ -331,14 +374,19 @@ def test_the_secret_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None
 
 def test_processes_that_start_together_agree_on_the_secret(tmp_path: Path) -> None:
     with multiprocessing.get_context("spawn").Pool(4) as pool:
-        found = pool.map(load_or_create_secret, [tmp_path / str(n // 4) for n in range(80)], chunksize=1)
+        found = pool.map(
+            load_or_create_secret, [tmp_path / str(n // 4) for n in range(80)], chunksize=1
+        )
     assert [len(set(found[n : n + 4])) for n in range(0, 80, 4)] == [1] * 20
 
 
 def test_a_folder_that_cannot_be_used_is_told_in_one_line(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("")
-    with pytest.raises(ConfigError, match=r"^CHATSVC_DATA_DIR: .* given, where .* fails with .*; right would be .*$"):
+    with pytest.raises(
+        ConfigError,
+        match=r"^CHATSVC_DATA_DIR: .* given, where .* fails with .*; right would be .*$",
+    ):
         load_or_create_secret(file / "var")
 
 

@@ -24,7 +24,9 @@ def cast(io_loop: IOLoop, service: Service) -> Cast:
     async def meet() -> Cast:
         alice, bob = service.user_token("alice", name="Alice"), service.user_token("bob")
         visitor, staff = await service.visitor_token(), await service.staff_token()
-        return Cast(alice, bob, visitor, staff, await service.chat_id(alice), await service.chat_id(bob))
+        return Cast(
+            alice, bob, visitor, staff, await service.chat_id(alice), await service.chat_id(bob)
+        )
 
     cast: Cast = io_loop.run_sync(meet)
     return cast

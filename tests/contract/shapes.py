@@ -8,12 +8,28 @@ from uuid import UUID
 MESSAGE = {"id", "content", "sender_type", "read_at", "created_at", "seq", "client_id"}
 CHAT = {"id", "messages", "has_more", "last_seq", "unread_count", "archived"}
 LIST_ITEM = {
-    "id", "user_id", "user_email", "user_name", "last_message_at", "last_message_preview", "last_message_sender",
-    "message_count", "unread", "archived",
-}  # fmt: skip
+    "id",
+    "user_id",
+    "user_email",
+    "user_name",
+    "last_message_at",
+    "last_message_preview",
+    "last_message_sender",
+    "message_count",
+    "unread",
+    "archived",
+}
 ADMIN_CHAT = {
-    "id", "user_id", "user_email", "user_name", "archived", "admin_viewed_at", "messages", "has_more", "last_seq",
-}  # fmt: skip
+    "id",
+    "user_id",
+    "user_email",
+    "user_name",
+    "archived",
+    "admin_viewed_at",
+    "messages",
+    "has_more",
+    "last_seq",
+}
 PAGE = {"messages", "has_more", "last_seq"}
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
@@ -57,7 +73,11 @@ def check_chat(chat: dict[str, Any]) -> None:
 def check_list_item(item: dict[str, Any]) -> None:
     assert set(item) == LIST_ITEM
     assert is_id(item["id"]) and is_id(item["user_id"])
-    assert type(item["unread"]) is bool and type(item["archived"]) is bool and type(item["message_count"]) is int
+    assert (
+        type(item["unread"]) is bool
+        and type(item["archived"]) is bool
+        and type(item["message_count"]) is int
+    )
     assert item["last_message_at"] is None or is_time(item["last_message_at"])
     assert item["last_message_sender"] in ("user", "admin", None)
     has_message = item["last_message_at"] is not None

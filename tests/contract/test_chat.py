@@ -14,14 +14,37 @@ from tests.support.service import Service
 MESSAGES = "/support_chat/messages"
 
 WRONG_QUERIES = [
-    "after=1&before=2", "after=1&since=2026-01-29T10:30:00Z", "before=1&since=2026-01-29T10:30:00Z",
-    "after=1&before=2&since=2026-01-29T10:30:00Z", "after=&before=1",
-    "after=-1", "after=1.0", "after=one", "after=01", "after=", "after=1e3", "after=%D9%A1", "after=" + "9" * 5000,
-    "before=-1", "before=x", "before=",
-    "since=yesterday", "since=2026-01-29", "since=2026-01-29T10:30:00", "since=", "since=1769682600",
-    "since=0001-01-01T00:00:00%2B23:59", "since=2026-13-29T10:30:00Z",
-    "limit=0", "limit=201", "limit=-1", "limit=ten", "limit=", "limit=1.5", "after=%ff",
-]  # fmt: skip
+    "after=1&before=2",
+    "after=1&since=2026-01-29T10:30:00Z",
+    "before=1&since=2026-01-29T10:30:00Z",
+    "after=1&before=2&since=2026-01-29T10:30:00Z",
+    "after=&before=1",
+    "after=-1",
+    "after=1.0",
+    "after=one",
+    "after=01",
+    "after=",
+    "after=1e3",
+    "after=%D9%A1",
+    "after=" + "9" * 5000,
+    "before=-1",
+    "before=x",
+    "before=",
+    "since=yesterday",
+    "since=2026-01-29",
+    "since=2026-01-29T10:30:00",
+    "since=",
+    "since=1769682600",
+    "since=0001-01-01T00:00:00%2B23:59",
+    "since=2026-13-29T10:30:00Z",
+    "limit=0",
+    "limit=201",
+    "limit=-1",
+    "limit=ten",
+    "limit=",
+    "limit=1.5",
+    "after=%ff",
+]
 
 
 def seqs(page: dict[str, list[dict[str, int]]]) -> list[int]:
@@ -33,7 +56,13 @@ async def test_a_first_request_creates_the_chat_and_the_second_finds_it(service:
     first = await service.get("/support_chat", alice)
     assert first.status == 200 and first.headers["Content-Type"] == "application/json"
     check_chat(first.json)
-    expected = {"messages": [], "has_more": False, "last_seq": 0, "unread_count": 0, "archived": False}
+    expected = {
+        "messages": [],
+        "has_more": False,
+        "last_seq": 0,
+        "unread_count": 0,
+        "archived": False,
+    }
     assert first.json == {"id": first.json["id"], **expected}
     assert (await service.get("/support_chat", alice)).json == first.json
 
@@ -45,7 +74,9 @@ async def test_fifty_first_requests_at_once_create_one_chat(service: Service) ->
     assert {answer.status for answer in answers} == {200}
     assert len({answer.json["id"] for answer in answers}) == 1
     assert execute(service.database_url, "SELECT count(*) FROM support_chats") == [(1,)]
-    assert execute(service.database_url, "SELECT count(*) FROM users WHERE external_id = 'alice'") == [(1,)]
+    assert execute(
+        service.database_url, "SELECT count(*) FROM users WHERE external_id = 'alice'"
+    ) == [(1,)]
 
 
 async def test_each_user_and_visitor_has_a_chat_of_his_own(service: Service, cast: Cast) -> None:
@@ -65,7 +96,9 @@ async def test_it_is_for_users_alone(service: Service, cast: Cast, path: str) ->
     assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
-@pytest.mark.parametrize(("count", "first", "has_more"), [(50, 1, False), (51, 2, True), (120, 71, True)])
+@pytest.mark.parametrize(
+    ("count", "first", "has_more"), [(50, 1, False), (51, 2, True), (120, 71, True)]
+)
 async def test_the_latest_fifty_come_with_the_chat(
     service: Service, cast: Cast, count: int, first: int, has_more: bool
 ) -> None:
@@ -73,7 +106,9 @@ async def test_the_latest_fifty_come_with_the_chat(
     chat = (await service.get("/support_chat", cast.alice)).json
     check_chat(chat)
     assert seqs(chat) == list(range(first, count + 1))
-    assert chat["has_more"] is has_more and chat["last_seq"] == count and chat["unread_count"] == count
+    assert (
+        chat["has_more"] is has_more and chat["last_seq"] == count and chat["unread_count"] == count
+    )
 
 
 async def test_after_gives_strictly_later_ones_oldest_first(service: Service, cast: Cast) -> None:
@@ -96,7 +131,9 @@ async def test_after_gives_strictly_later_ones_oldest_first(service: Service, ca
     for query, (expected, has_more) in table.items():
         page = (await service.get(f"{MESSAGES}?{query}", cast.alice)).json
         check_page(page)
-        assert (seqs(page), page["has_more"], page["last_seq"]) == (list(expected), has_more, 60), query
+        assert (seqs(page), page["has_more"], page["last_seq"]) == (list(expected), has_more, 60), (
+            query
+        )
 
 
 async def test_before_gives_the_page_of_older_ones_in_order(service: Service, cast: Cast) -> None:
@@ -115,7 +152,9 @@ async def test_before_gives_the_page_of_older_ones_in_order(service: Service, ca
     for query, (expected, has_more) in table.items():
         page = (await service.get(f"{MESSAGES}?{query}", cast.alice)).json
         check_page(page)
-        assert (seqs(page), page["has_more"], page["last_seq"]) == (list(expected), has_more, 60), query
+        assert (seqs(page), page["has_more"], page["last_seq"]) == (list(expected), has_more, 60), (
+            query
+        )
 
 
 async def test_since_gives_strictly_later_ones(service: Service, cast: Cast) -> None:
@@ -134,7 +173,9 @@ async def test_since_gives_strictly_later_ones(service: Service, cast: Cast) -> 
         assert (seqs(page), page["has_more"]) == (list(expected), has_more), moment
 
 
-async def test_created_at_of_each_message_is_a_cursor_as_good_as_its_seq(service: Service, cast: Cast) -> None:
+async def test_created_at_of_each_message_is_a_cursor_as_good_as_its_seq(
+    service: Service, cast: Cast
+) -> None:
     """Messages sent at the same moment: their times still tell them apart."""
     await asyncio.gather(*(service.send(cast.alice, f"m{n}") for n in range(30)))
     messages = (await service.get("/support_chat", cast.alice)).json["messages"]
@@ -145,7 +186,10 @@ async def test_created_at_of_each_message_is_a_cursor_as_good_as_its_seq(service
 
 async def test_a_query_of_the_wrong_form_is_a_bad_request(service: Service, cast: Cast) -> None:
     for query in WRONG_QUERIES:
-        for path, token in ((MESSAGES, cast.alice), (f"/admin/chats/{cast.chat_id}/messages", cast.staff)):
+        for path, token in (
+            (MESSAGES, cast.alice),
+            (f"/admin/chats/{cast.chat_id}/messages", cast.staff),
+        ):
             answer = await service.get(f"{path}?{query}", token)
             assert answer.status == 400, (path, query, answer.status)
             check_problem(answer, 400)

@@ -28,7 +28,9 @@ def moment(message: dict[str, Any]) -> datetime:
     return datetime.fromisoformat(message["created_at"])
 
 
-async def answer(service: Service, cast: Cast, content: str = "answer", client_id: str | None = None) -> Any:
+async def answer(
+    service: Service, cast: Cast, content: str = "answer", client_id: str | None = None
+) -> Any:
     return await service.send(cast.staff, content, client_id, chat_id=cast.chat_id)
 
 
@@ -37,12 +39,16 @@ async def mark_read(service: Service, cast: Cast, up_to: int | None = None) -> N
     await service.request("PATCH", "/support_chat/mark_read", token=cast.alice, body=body)
 
 
-async def test_a_staff_message_makes_a_notice_due_after_the_configured_delay(service: Service, cast: Cast) -> None:
+async def test_a_staff_message_makes_a_notice_due_after_the_configured_delay(
+    service: Service, cast: Cast
+) -> None:
     await service.send(cast.alice, "a user's message makes none")
     assert notices(service) == []
     message = await answer(service, cast)
     due_at = moment(message) + timedelta(seconds=DELAY_S)
-    assert notices(service) == [{"state": "pending", "first_seq": 2, "due_at": due_at, "reason": None}]
+    assert notices(service) == [
+        {"state": "pending", "first_seq": 2, "due_at": due_at, "reason": None}
+    ]
 
 
 async def test_further_ones_join_it(service: Service, cast: Cast) -> None:
@@ -61,38 +67,52 @@ async def test_each_chat_has_its_own(service: Service, cast: Cast) -> None:
     assert [notice["state"] for notice in notices(service)] == ["cancelled", "pending"]
 
 
-async def test_reading_cancels_it_and_the_next_message_makes_another(service: Service, cast: Cast) -> None:
+async def test_reading_cancels_it_and_the_next_message_makes_another(
+    service: Service, cast: Cast
+) -> None:
     await answer(service, cast)
     await mark_read(service, cast)
-    assert [(notice["state"], notice["reason"]) for notice in notices(service)] == [("cancelled", "read")]
+    assert [(notice["state"], notice["reason"]) for notice in notices(service)] == [
+        ("cancelled", "read")
+    ]
     message = await answer(service, cast)
     last = notices(service)[1]
     assert (last["state"], last["first_seq"]) == ("pending", 2)
     assert last["due_at"] == moment(message) + timedelta(seconds=DELAY_S)
 
 
-async def test_reading_a_part_moves_it_to_what_is_still_unread(service: Service, cast: Cast) -> None:
+async def test_reading_a_part_moves_it_to_what_is_still_unread(
+    service: Service, cast: Cast
+) -> None:
     await answer(service, cast, "one")
     await service.send(cast.alice, "two")
     third = await answer(service, cast, "three")
     await answer(service, cast, "four")
     await mark_read(service, cast, 1)
     due_at = moment(third) + timedelta(seconds=DELAY_S)
-    assert notices(service) == [{"state": "pending", "first_seq": 3, "due_at": due_at, "reason": None}]
+    assert notices(service) == [
+        {"state": "pending", "first_seq": 3, "due_at": due_at, "reason": None}
+    ]
     await mark_read(service, cast, 1)
     assert notices(service)[0]["due_at"] == due_at
     await mark_read(service, cast, 4)
     assert notices(service)[0]["state"] == "cancelled"
 
 
-async def test_archiving_cancels_it_and_restoring_does_not_bring_it_back(service: Service, cast: Cast) -> None:
+async def test_archiving_cancels_it_and_restoring_does_not_bring_it_back(
+    service: Service, cast: Cast
+) -> None:
     await answer(service, cast)
     for action in ("archive", "unarchive"):
         await service.post(f"/admin/chats/{cast.chat_id}/{action}", cast.staff)
-        assert [(notice["state"], notice["reason"]) for notice in notices(service)] == [("cancelled", "archived")]
+        assert [(notice["state"], notice["reason"]) for notice in notices(service)] == [
+            ("cancelled", "archived")
+        ]
 
 
-async def test_the_next_one_waits_for_the_interval_since_the_last_email(service: Service, cast: Cast) -> None:
+async def test_the_next_one_waits_for_the_interval_since_the_last_email(
+    service: Service, cast: Cast
+) -> None:
     """The default interval is an hour. What was sent long ago changes nothing."""
     await answer(service, cast)
     for age_s in (600, 7200):
@@ -112,7 +132,9 @@ async def test_the_next_one_waits_for_the_interval_since_the_last_email(service:
         assert due_at == max(by_delay, sent_at + timedelta(seconds=3600)), age_s
 
 
-async def test_the_clock_is_told_in_how_many_seconds_a_notice_is_due(service: Service, cast: Cast) -> None:
+async def test_the_clock_is_told_in_how_many_seconds_a_notice_is_due(
+    service: Service, cast: Cast
+) -> None:
     """One that joins a pending notice arms nothing: its clock runs already."""
     armed: list[float] = []
     service.app.chats._arm = armed.append

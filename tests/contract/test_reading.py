@@ -35,7 +35,9 @@ async def test_up_to_marks_staff_messages_up_to_there(service: Service, cast: Ca
     assert (await service.get("/support_chat", cast.alice)).json["unread_count"] == 2
 
 
-async def test_without_up_to_all_that_is_stored_is_read_and_own_messages_never(service: Service, cast: Cast) -> None:
+async def test_without_up_to_all_that_is_stored_is_read_and_own_messages_never(
+    service: Service, cast: Cast
+) -> None:
     await conversation(service, cast)
     for body in (None, {}, {"up_to": None}):
         assert (await mark(service, cast.alice, body)).json == {"unread_count": 0, "read_up_to": 4}
@@ -48,7 +50,10 @@ async def test_repeating_it_changes_nothing(service: Service, cast: Cast) -> Non
     before = (await service.get("/support_chat", cast.alice)).json
     stream = await service.stream(cast.alice)
     await stream.next("state")
-    assert (await mark(service, cast.alice, {"up_to": 3})).json == {"unread_count": 1, "read_up_to": 3}
+    assert (await mark(service, cast.alice, {"up_to": 3})).json == {
+        "unread_count": 1,
+        "read_up_to": 3,
+    }
     assert (await service.get("/support_chat", cast.alice)).json == before
     last = await service.send(cast.alice, "nothing before this")
     assert (await stream.next()).data == {"type": "new_message", "message": last}
@@ -58,9 +63,18 @@ async def test_repeating_it_changes_nothing(service: Service, cast: Cast) -> Non
 async def test_it_never_goes_back_nor_beyond_what_is_there(service: Service, cast: Cast) -> None:
     await conversation(service, cast)
     assert (await mark(service, cast.alice, {"up_to": 3})).json["read_up_to"] == 3
-    assert (await mark(service, cast.alice, {"up_to": 1})).json == {"unread_count": 1, "read_up_to": 3}
-    assert (await mark(service, cast.alice, {"up_to": 0})).json == {"unread_count": 1, "read_up_to": 3}
-    assert (await mark(service, cast.alice, {"up_to": 2**53 - 1})).json == {"unread_count": 0, "read_up_to": 4}
+    assert (await mark(service, cast.alice, {"up_to": 1})).json == {
+        "unread_count": 1,
+        "read_up_to": 3,
+    }
+    assert (await mark(service, cast.alice, {"up_to": 0})).json == {
+        "unread_count": 1,
+        "read_up_to": 3,
+    }
+    assert (await mark(service, cast.alice, {"up_to": 2**53 - 1})).json == {
+        "unread_count": 0,
+        "read_up_to": 4,
+    }
     await service.send(cast.staff, "later", chat_id=cast.chat_id)
     assert (await service.get("/support_chat", cast.alice)).json["unread_count"] == 1
     assert await read_seqs(service, cast) == [1, 2, 3, 4]
@@ -68,14 +82,22 @@ async def test_it_never_goes_back_nor_beyond_what_is_there(service: Service, cas
 
 async def test_an_empty_chat_has_nothing_to_read(service: Service, cast: Cast) -> None:
     assert (await mark(service, cast.alice)).json == {"unread_count": 0, "read_up_to": 0}
-    assert (await mark(service, service.user_token("newcomer"))).json == {"unread_count": 0, "read_up_to": 0}
+    assert (await mark(service, service.user_token("newcomer"))).json == {
+        "unread_count": 0,
+        "read_up_to": 0,
+    }
 
 
 async def test_many_marks_at_once_end_with_the_highest(service: Service, cast: Cast) -> None:
     await conversation(service, cast, 10)
-    answers = await asyncio.gather(*(mark(service, cast.alice, {"up_to": n % 8}) for n in range(40)))
+    answers = await asyncio.gather(
+        *(mark(service, cast.alice, {"up_to": n % 8}) for n in range(40))
+    )
     assert {answer.status for answer in answers} == {200}
-    assert (await mark(service, cast.alice, {"up_to": 0})).json == {"unread_count": 3, "read_up_to": 7}
+    assert (await mark(service, cast.alice, {"up_to": 0})).json == {
+        "unread_count": 3,
+        "read_up_to": 7,
+    }
 
 
 async def test_the_event_says_how_far_and_when(service: Service, cast: Cast) -> None:
@@ -87,7 +109,11 @@ async def test_the_event_says_how_far_and_when(service: Service, cast: Cast) -> 
     await mark(service, cast.alice, {"up_to": 2})
     event = await stream.next()
     read_at = (await service.get("/support_chat", cast.alice)).json["messages"][0]["read_at"]
-    assert event.id is None and event.data == {"type": "messages_read", "read_up_to": 2, "read_at": read_at}
+    assert event.id is None and event.data == {
+        "type": "messages_read",
+        "read_up_to": 2,
+        "read_at": read_at,
+    }
     assert (await beside.next()).data == event.data
     stream.close()
     beside.close()
@@ -105,8 +131,14 @@ async def test_what_another_user_does_marks_nothing_here(service: Service, cast:
 async def test_a_body_that_is_not_acceptable_is_refused(service: Service, cast: Cast) -> None:
     await conversation(service, cast)
     for body, status in (
-        ({"up_to": -1}, 422), ({"up_to": 2**53}, 422), ({"up_to": "2"}, 422), ({"up_to": 1.5}, 422),
-        ({"up_to": True}, 422), ({"seq": 1}, 422), ([], 400), (7, 400),
-    ):  # fmt: skip
+        ({"up_to": -1}, 422),
+        ({"up_to": 2**53}, 422),
+        ({"up_to": "2"}, 422),
+        ({"up_to": 1.5}, 422),
+        ({"up_to": True}, 422),
+        ({"seq": 1}, 422),
+        ([], 400),
+        (7, 400),
+    ):
         check_problem(await mark(service, cast.alice, body), status)
     assert await read_seqs(service, cast) == []

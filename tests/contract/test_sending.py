@@ -18,7 +18,10 @@ PATH = "/support_chat/messages"
 
 def paths(cast: Cast) -> list[tuple[str, str, str]]:
     """Where a user and where staff send to alice's chat: path, token, sender_type."""
-    return [(PATH, cast.alice, "user"), (f"/admin/chats/{cast.chat_id}/messages", cast.staff, "admin")]
+    return [
+        (PATH, cast.alice, "user"),
+        (f"/admin/chats/{cast.chat_id}/messages", cast.staff, "admin"),
+    ]
 
 
 async def test_a_message_is_answered_as_it_is_stored(service: Service, cast: Cast) -> None:
@@ -40,7 +43,9 @@ async def test_a_client_id_is_not_needed(service: Service, cast: Cast) -> None:
         assert first.json["client_id"] is None and first.json["id"] != second.json["id"]
 
 
-async def test_sending_again_gives_the_stored_one_and_other_content_is_a_conflict(service: Service, cast: Cast) -> None:
+async def test_sending_again_gives_the_stored_one_and_other_content_is_a_conflict(
+    service: Service, cast: Cast
+) -> None:
     for path, token, sender_type in paths(cast):
         body = {"content": "once", "client_id": sender_type}
         first, again = await service.post(path, token, body), await service.post(path, token, body)
@@ -61,10 +66,14 @@ async def test_the_stored_one_comes_with_what_happened_since(service: Service, c
 
 async def test_a_client_id_counts_within_its_chat(service: Service, cast: Cast) -> None:
     for token in (cast.alice, cast.bob, cast.visitor):
-        assert (await service.post(PATH, token, {"content": token, "client_id": "same"})).status == 201
+        assert (
+            await service.post(PATH, token, {"content": token, "client_id": "same"})
+        ).status == 201
 
 
-async def test_users_and_staff_do_not_get_each_others_message_for_a_client_id(service: Service, cast: Cast) -> None:
+async def test_users_and_staff_do_not_get_each_others_message_for_a_client_id(
+    service: Service, cast: Cast
+) -> None:
     """The same client_id and content from the other side is not the same message."""
     for path, token, sender_type in paths(cast):
         answer = await service.post(path, token, {"content": "hi", "client_id": "same"})
@@ -82,7 +91,10 @@ async def test_fifty_equal_posts_at_once_are_one_message(service: Service, cast:
 
 async def test_of_fifty_contents_with_one_client_id_one_wins(service: Service, cast: Cast) -> None:
     answers = await asyncio.gather(
-        *(service.post(PATH, cast.alice, {"content": f"m{n}", "client_id": "same"}) for n in range(50))
+        *(
+            service.post(PATH, cast.alice, {"content": f"m{n}", "client_id": "same"})
+            for n in range(50)
+        )
     )
     assert Counter(answer.status for answer in answers) == {201: 1, 409: 49}
 
@@ -92,7 +104,9 @@ async def test_both_sides_at_once_are_numbered_without_holes(service: Service, c
     answers = await asyncio.gather(*sends)
     assert sorted(answer.json["seq"] for answer in answers) == list(range(1, 81))
     by_seq = sorted((answer.json["seq"], answer.json["created_at"]) for answer in answers)
-    assert [created_at for _, created_at in by_seq] == sorted({created_at for _, created_at in by_seq})
+    assert [created_at for _, created_at in by_seq] == sorted(
+        {created_at for _, created_at in by_seq}
+    )
 
 
 async def test_times_rise_with_the_numbers_though_the_databases_clock_was_set_back(
@@ -110,7 +124,10 @@ async def test_times_rise_with_the_numbers_though_the_databases_clock_was_set_ba
     for path, token, _ in paths(cast):
         await service.post(path, token, {"content": "one by one"})
     held = await HeldWriter(service.app.db).begin()
-    sends = [asyncio.ensure_future(service.post(path, token, {"content": "x"})) for path, token, _ in paths(cast) * 5]
+    sends = [
+        asyncio.ensure_future(service.post(path, token, {"content": "x"}))
+        for path, token, _ in paths(cast) * 5
+    ]
     await until(lambda: service.app.db.in_flight == len(sends) + 1)
     await held.release()
     await asyncio.gather(*sends)
@@ -123,9 +140,18 @@ async def test_times_rise_with_the_numbers_though_the_databases_clock_was_set_ba
 
 async def test_any_text_comes_back_as_it_was_sent(service: Service, cast: Cast) -> None:
     texts = [
-        "<script>alert(1)</script>", '"\\\'', "a\r\nb\rc\nd", "a\u2028b\u2029c\x85d", "👩‍👩‍👧‍👦 é é", "\u202eright to left",
-        "{{7*7}} %s %(x)s {0}", "x" * 10_000, "😀" * 10_000, "a\x01\x1f\x7f", " \t x",
-    ]  # fmt: skip
+        "<script>alert(1)</script>",
+        "\"\\'",
+        "a\r\nb\rc\nd",
+        "a\u2028b\u2029c\x85d",
+        "👩‍👩‍👧‍👦 é é",
+        "\u202eright to left",
+        "{{7*7}} %s %(x)s {0}",
+        "x" * 10_000,
+        "😀" * 10_000,
+        "a\x01\x1f\x7f",
+        " \t x",
+    ]
     for n, text in enumerate(texts, 1):
         raw = json.dumps({"content": text}, ensure_ascii=False).encode()
         head = {"Content-Type": "application/json"}
@@ -136,19 +162,37 @@ async def test_any_text_comes_back_as_it_was_sent(service: Service, cast: Cast) 
 
 
 REFUSED: list[tuple[bytes, int]] = [
-    (b"{", 400), (b"[]", 400), (b'"text"', 400), (b"null", 400), (b"", 400), (b'{"content": NaN}', 400),
-    (b'{"content": "a", "content": "b"}', 400), (b'{"content": "\xff"}', 400), (b"[" * 60_000, 400),
-    (b"{}", 422), (b'{"content": null}', 422), (b'{"content": 1}', 422), (b'{"content": ""}', 422),
-    (b'{"content": " \\n\\t"}', 422), (b'{"content": "\\u200b \\u2066"}', 422), (b'{"content": "a\\u0000b"}', 422),
-    (b'{"content": "%s"}' % (b"x" * 10_001), 422), (b'{"content": "a", "client_id": ""}', 422),
-    (b'{"content": "a", "client_id": "%s"}' % (b"c" * 65), 422), (b'{"content": "a", "client_id": 1}', 422),
-    (b'{"content": "a", "client_id": "\\u0000"}', 422), (b'{"content": "a", "seq": 1}', 422),
-    (b'{"content": "a", "sender_type": "admin"}', 422), (b'{"content": "a", "chat_id": "x"}', 422),
+    (b"{", 400),
+    (b"[]", 400),
+    (b'"text"', 400),
+    (b"null", 400),
+    (b"", 400),
+    (b'{"content": NaN}', 400),
+    (b'{"content": "a", "content": "b"}', 400),
+    (b'{"content": "\xff"}', 400),
+    (b"[" * 60_000, 400),
+    (b"{}", 422),
+    (b'{"content": null}', 422),
+    (b'{"content": 1}', 422),
+    (b'{"content": ""}', 422),
+    (b'{"content": " \\n\\t"}', 422),
+    (b'{"content": "\\u200b \\u2066"}', 422),
+    (b'{"content": "a\\u0000b"}', 422),
+    (b'{"content": "%s"}' % (b"x" * 10_001), 422),
+    (b'{"content": "a", "client_id": ""}', 422),
+    (b'{"content": "a", "client_id": "%s"}' % (b"c" * 65), 422),
+    (b'{"content": "a", "client_id": 1}', 422),
+    (b'{"content": "a", "client_id": "\\u0000"}', 422),
+    (b'{"content": "a", "seq": 1}', 422),
+    (b'{"content": "a", "sender_type": "admin"}', 422),
+    (b'{"content": "a", "chat_id": "x"}', 422),
     (b'{"content": "%s"}' % (b"x" * 70_000), 413),
-]  # fmt: skip
+]
 
 
-async def test_a_body_that_is_not_acceptable_is_refused_and_nothing_is_stored(service: Service, cast: Cast) -> None:
+async def test_a_body_that_is_not_acceptable_is_refused_and_nothing_is_stored(
+    service: Service, cast: Cast
+) -> None:
     for path, token, _ in paths(cast):
         for body, status in REFUSED:
             answer = await service.request(
@@ -157,7 +201,9 @@ async def test_a_body_that_is_not_acceptable_is_refused_and_nothing_is_stored(se
             assert answer.status == status, (body[:60], answer.status, answer.text[:200])
             problem = check_problem(answer, status)
             if status == 422 and body:
-                assert problem["errors"] and {"field", "detail"} == set(problem["errors"][0]), body[:60]
+                assert problem["errors"] and {"field", "detail"} == set(problem["errors"][0]), body[
+                    :60
+                ]
         answer = await service.request("POST", path, token=token, raw=b'{"content": "a"}')
         check_problem(answer, 415)
     assert (await service.get("/support_chat", cast.alice)).json["last_seq"] == 0
@@ -179,7 +225,17 @@ async def test_strangers_send_nothing(service: Service, cast: Cast) -> None:
 
 
 @pytest.mark.parametrize(
-    "chat_id", ["0190f3a0-0000-7000-8000-000000000000", "1", "x" * 5000, "00000000-0000-0000-0000-00000000000G"]
+    "chat_id",
+    [
+        "0190f3a0-0000-7000-8000-000000000000",
+        "1",
+        "x" * 5000,
+        "00000000-0000-0000-0000-00000000000G",
+    ],
 )
-async def test_a_chat_that_does_not_exist_is_not_found(service: Service, cast: Cast, chat_id: str) -> None:
-    check_problem(await service.post(f"/admin/chats/{chat_id}/messages", cast.staff, {"content": "x"}), 404)
+async def test_a_chat_that_does_not_exist_is_not_found(
+    service: Service, cast: Cast, chat_id: str
+) -> None:
+    check_problem(
+        await service.post(f"/admin/chats/{chat_id}/messages", cast.staff, {"content": "x"}), 404
+    )

@@ -29,19 +29,32 @@ async def admin_chat(service: Service, cast: Cast) -> dict[str, Any]:
 
 
 async def test_a_chat_as_staff_see_it(service: Service, cast: Cast) -> None:
-    sent = [await service.send(cast.alice, "hi"), await service.send(cast.staff, "hello", chat_id=cast.chat_id)]
+    sent = [
+        await service.send(cast.alice, "hi"),
+        await service.send(cast.staff, "hello", chat_id=cast.chat_id),
+    ]
     chat = await admin_chat(service, cast)
     assert chat["messages"] == sent and chat["has_more"] is False and chat["last_seq"] == 2
-    assert (chat["id"], chat["user_email"], chat["user_name"]) == (cast.chat_id, "alice@example.com", "Alice")
+    assert (chat["id"], chat["user_email"], chat["user_name"]) == (
+        cast.chat_id,
+        "alice@example.com",
+        "Alice",
+    )
     assert chat["archived"] is False and chat["admin_viewed_at"] is None
 
 
-async def test_its_latest_fifty_messages_and_the_rest_page_by_page(service: Service, cast: Cast) -> None:
+async def test_its_latest_fifty_messages_and_the_rest_page_by_page(
+    service: Service, cast: Cast
+) -> None:
     seed_messages(service.database_url, cast.chat_id, 60)
     chat = await admin_chat(service, cast)
     assert [message["seq"] for message in chat["messages"]] == list(range(11, 61))
     assert chat["has_more"] is True and chat["last_seq"] == 60
-    for query, seqs in (("before=11", range(1, 11)), ("after=58", range(59, 61)), ("after=0&limit=3", range(1, 4))):
+    for query, seqs in (
+        ("before=11", range(1, 11)),
+        ("after=58", range(59, 61)),
+        ("after=0&limit=3", range(1, 4)),
+    ):
         page = (await service.get(f"/admin/chats/{cast.chat_id}/messages?{query}", cast.staff)).json
         check_page(page)
         assert [message["seq"] for message in page["messages"]] == list(seqs)
@@ -59,7 +72,10 @@ async def test_reading_a_chat_changes_nothing(service: Service, cast: Cast) -> N
 
 async def test_viewed_moves_to_the_message_that_was_shown(service: Service, cast: Cast) -> None:
     """A message that arrives while a page is being rendered stays unread."""
-    shown, arrived = await service.send(cast.alice, "shown"), await service.send(cast.alice, "arrived")
+    shown, arrived = (
+        await service.send(cast.alice, "shown"),
+        await service.send(cast.alice, "arrived"),
+    )
     answer = await act(service, cast, "mark_viewed", {"up_to": 1})
     check_list_item(answer.json)
     assert answer.status == 200 and answer.json["unread"] is True
@@ -68,7 +84,9 @@ async def test_viewed_moves_to_the_message_that_was_shown(service: Service, cast
     assert (await admin_chat(service, cast))["admin_viewed_at"] == arrived["created_at"]
 
 
-async def test_viewed_never_moves_back_nor_beyond_what_is_there(service: Service, cast: Cast) -> None:
+async def test_viewed_never_moves_back_nor_beyond_what_is_there(
+    service: Service, cast: Cast
+) -> None:
     await service.send(cast.alice, "one")
     two = await service.send(cast.alice, "two")
     for body in ({"up_to": 2}, {"up_to": 1}, {"up_to": 0}, {"up_to": 2**53 - 1}, {}, None):
@@ -88,7 +106,9 @@ async def test_without_up_to_all_that_is_stored_is_viewed(service: Service, cast
     assert (await admin_chat(service, cast))["admin_viewed_at"] == last["created_at"]
 
 
-async def test_a_staff_message_neither_makes_a_chat_unread_nor_reads_it(service: Service, cast: Cast) -> None:
+async def test_a_staff_message_neither_makes_a_chat_unread_nor_reads_it(
+    service: Service, cast: Cast
+) -> None:
     await service.send(cast.staff, "welcome", chat_id=cast.chat_id)
     item = await item_of(service, cast)
     assert item and item["unread"] is False
@@ -151,7 +171,9 @@ async def test_a_user_message_brings_an_archived_chat_back(service: Service, cas
     staff_stream.close()
 
 
-async def test_a_staff_message_leaves_an_archived_chat_archived(service: Service, cast: Cast) -> None:
+async def test_a_staff_message_leaves_an_archived_chat_archived(
+    service: Service, cast: Cast
+) -> None:
     await service.send(cast.alice, "hi")
     await act(service, cast, "archive")
     await service.send(cast.staff, "for the record", chat_id=cast.chat_id)
@@ -159,18 +181,24 @@ async def test_a_staff_message_leaves_an_archived_chat_archived(service: Service
     assert item and item["last_message_preview"] == "for the record"
 
 
-async def test_a_retry_of_an_old_message_does_not_bring_it_back(service: Service, cast: Cast) -> None:
+async def test_a_retry_of_an_old_message_does_not_bring_it_back(
+    service: Service, cast: Cast
+) -> None:
     await service.send(cast.alice, "hi", "c1")
     archived = (await act(service, cast, "archive")).json
     await service.send(cast.alice, "hi", "c1")
     assert await item_of(service, cast, archived=True) == archived
 
 
-async def test_a_user_who_writes_while_staff_archive_ends_with_an_active_chat(service: Service, cast: Cast) -> None:
+async def test_a_user_who_writes_while_staff_archive_ends_with_an_active_chat(
+    service: Service, cast: Cast
+) -> None:
     """Whatever comes first: the message is stored after the archiving and brings the chat back, or the archiving
     came after it and covers it. What may not be is a message that is later than the archiving in an archived chat."""
     for n in range(10):
-        _, message = await asyncio.gather(act(service, cast, "archive"), service.send(cast.alice, f"m{n}"))
+        _, message = await asyncio.gather(
+            act(service, cast, "archive"), service.send(cast.alice, f"m{n}")
+        )
         sql = "SELECT archived_at IS NULL OR archived_at > last_message_at FROM support_chats WHERE id = %s"
         assert execute(service.database_url, sql, cast.chat_id) == [(True,)]
         await service.send(cast.alice, "and again")
@@ -183,10 +211,15 @@ async def test_users_and_strangers_do_none_of_it(service: Service, cast: Cast) -
     before = await item_of(service, cast)
     chat = f"/admin/chats/{cast.chat_id}"
     requests = [
-        ("GET", "/admin/chats"), ("GET", chat), ("GET", f"{chat}/messages"), ("POST", f"{chat}/mark_viewed"),
-        ("POST", f"{chat}/archive"), ("POST", f"{chat}/unarchive"), ("GET", f"{chat}/stream"),
+        ("GET", "/admin/chats"),
+        ("GET", chat),
+        ("GET", f"{chat}/messages"),
+        ("POST", f"{chat}/mark_viewed"),
+        ("POST", f"{chat}/archive"),
+        ("POST", f"{chat}/unarchive"),
+        ("GET", f"{chat}/stream"),
         ("GET", "/admin/notifications/stream"),
-    ]  # fmt: skip
+    ]
     for method, path in requests:
         for token, status in ((None, 401), (cast.alice, 403), (cast.bob, 403), (cast.visitor, 403)):
             answer = await service.request(method, path, token=token)
@@ -196,20 +229,36 @@ async def test_users_and_strangers_do_none_of_it(service: Service, cast: Cast) -
 
 
 async def test_a_chat_that_does_not_exist_is_not_found(service: Service, cast: Cast) -> None:
-    for chat_id in (str(uuid4()), cast.chat_id.upper(), f"urn:uuid:{cast.chat_id}", "x", "%00", "9" * 5000):
+    for chat_id in (
+        str(uuid4()),
+        cast.chat_id.upper(),
+        f"urn:uuid:{cast.chat_id}",
+        "x",
+        "%00",
+        "9" * 5000,
+    ):
         chat = f"/admin/chats/{chat_id}"
         for method, path in (
-            ("GET", chat), ("GET", f"{chat}/messages"), ("POST", f"{chat}/mark_viewed"), ("POST", f"{chat}/archive"),
-            ("POST", f"{chat}/unarchive"), ("GET", f"{chat}/stream"),
+            ("GET", chat),
+            ("GET", f"{chat}/messages"),
+            ("POST", f"{chat}/mark_viewed"),
+            ("POST", f"{chat}/archive"),
+            ("POST", f"{chat}/unarchive"),
+            ("GET", f"{chat}/stream"),
             ("GET", f"/admin/notifications/stream?chat_id={chat_id}"),
-        ):  # fmt: skip
+        ):
             answer = await service.request(method, path, token=cast.staff)
             assert answer.status == 404, (method, path[:100], answer.status)
 
 
 async def test_a_body_that_is_not_acceptable_is_refused(service: Service, cast: Cast) -> None:
     for action, body, status in (
-        ("mark_viewed", {"up_to": -1}, 422), ("mark_viewed", {"up_to": "1"}, 422), ("mark_viewed", {"x": 1}, 422),
-        ("mark_viewed", [], 400), ("archive", {"x": 1}, 422), ("archive", [], 400), ("unarchive", {"x": 1}, 422),
-    ):  # fmt: skip
+        ("mark_viewed", {"up_to": -1}, 422),
+        ("mark_viewed", {"up_to": "1"}, 422),
+        ("mark_viewed", {"x": 1}, 422),
+        ("mark_viewed", [], 400),
+        ("archive", {"x": 1}, 422),
+        ("archive", [], 400),
+        ("unarchive", {"x": 1}, 422),
+    ):
         check_problem(await act(service, cast, action, body), status)

@@ -46,8 +46,14 @@ async def people(service: Service, count: int) -> dict[str, str]:
 async def test_an_item_says_what_the_list_shows(service: Service, cast: Cast) -> None:
     sent = await service.send(cast.alice, "x" * 99 + "äöü" * 50)
     item: dict[str, Any] = (await get(service, cast.staff)).json[0]
-    assert item["id"] == cast.chat_id and (item["user_email"], item["user_name"]) == ("alice@example.com", "Alice")
-    assert item["last_message_at"] == sent["created_at"] and item["last_message_preview"] == "x" * 99 + "ä"
+    assert item["id"] == cast.chat_id and (item["user_email"], item["user_name"]) == (
+        "alice@example.com",
+        "Alice",
+    )
+    assert (
+        item["last_message_at"] == sent["created_at"]
+        and item["last_message_preview"] == "x" * 99 + "ä"
+    )
     assert item["last_message_sender"] == "user" and item["message_count"] == 1
     assert item["unread"] is True and item["archived"] is False
     reply = await service.send(cast.staff, "yes", chat_id=cast.chat_id)
@@ -73,7 +79,9 @@ async def test_latest_first_and_chats_without_messages_last(service: Service, ca
     assert set(listed[3:]) == {ids[1], cast.chat_id, cast.bobs_chat_id}
 
 
-async def test_pages_hold_each_chat_once_in_the_order_of_the_list(service: Service, cast: Cast) -> None:
+async def test_pages_hold_each_chat_once_in_the_order_of_the_list(
+    service: Service, cast: Cast
+) -> None:
     """Half of the chats have no message: the pages go on where the messages end."""
     tokens = await people(service, 9)
     for chat_id in list(tokens)[:5]:
@@ -120,19 +128,34 @@ async def test_archived_chats_are_a_list_of_their_own(service: Service, cast: Ca
         await service.post(f"/admin/chats/{chat_id}/archive", cast.staff)
     archived = [item["id"] for item in (await get(service, cast.staff, "?archived=true")).json]
     assert archived == list(tokens)[::-1]
-    assert {item["archived"] for item in (await get(service, cast.staff, "?archived=true")).json} == {True}
-    assert await pages(service, cast.staff, "?archived=true&limit=3") == [archived[:3], archived[3:]]
+    assert {
+        item["archived"] for item in (await get(service, cast.staff, "?archived=true")).json
+    } == {True}
+    assert await pages(service, cast.staff, "?archived=true&limit=3") == [
+        archived[:3],
+        archived[3:],
+    ]
     active = [item["id"] for item in (await get(service, cast.staff, "?archived=false")).json]
     assert set(active) == {cast.chat_id, cast.bobs_chat_id}
 
 
 async def test_a_query_of_the_wrong_form_is_a_bad_request(service: Service, cast: Cast) -> None:
     for query in (
-        "archived=yes", "archived=", "archived=TRUE", "limit=0", "limit=201", "limit=x", "limit=", "cursor=",
-        "cursor=x", "cursor=%00", "cursor=%C3%A4", "cursor=" + "A" * 4000,
+        "archived=yes",
+        "archived=",
+        "archived=TRUE",
+        "limit=0",
+        "limit=201",
+        "limit=x",
+        "limit=",
+        "cursor=",
+        "cursor=x",
+        "cursor=%00",
+        "cursor=%C3%A4",
+        "cursor=" + "A" * 4000,
         "cursor=MjAyNnww",  # 2026|0
         "cursor=bm9ufDAxYTIwMzZmLTk5NDktNzE1My05ZjQ0LTBkOTJkMmRhMzllNg",  # non|<uuid>
-    ):  # fmt: skip
+    ):
         answer = await service.get(f"/admin/chats?{query}", cast.staff)
         assert answer.status == 400, query
         check_problem(answer, 400)

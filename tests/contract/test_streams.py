@@ -54,7 +54,9 @@ async def test_the_answer_has_these_headers(service: Service, cast: Cast) -> Non
         stream.close()
 
 
-async def test_the_first_bytes_come_before_the_database_has_answered(service: Service, cast: Cast) -> None:
+async def test_the_first_bytes_come_before_the_database_has_answered(
+    service: Service, cast: Cast
+) -> None:
     """A proxy that holds them back shows itself; a slow database is not taken for one."""
     never = asyncio.Event()
 
@@ -80,17 +82,33 @@ async def test_state_is_the_first_event_of_every_connection(service: Service, ca
     await service.request("PATCH", "/support_chat/mark_read", token=cast.alice, body={"up_to": 2})
     await service.post(f"/admin/chats/{cast.chat_id}/archive", cast.staff)
     await service.send(cast.bob, "unread by staff")
-    chat = {"type": "state", "last_seq": 3, "unread_count": 1, "read_up_to": 2, "viewed_up_to": 0, "archived": True}
-    expected = [[chat], [chat], [{"type": "state", "unread_chats": 1}], [{"type": "state", "unread_chats": 1}, chat]]
+    chat = {
+        "type": "state",
+        "last_seq": 3,
+        "unread_count": 1,
+        "read_up_to": 2,
+        "viewed_up_to": 0,
+        "archived": True,
+    }
+    expected = [
+        [chat],
+        [chat],
+        [{"type": "state", "unread_chats": 1}],
+        [{"type": "state", "unread_chats": 1}, chat],
+    ]
     for (token, path), states in zip(all_paths(cast), expected, strict=True):
         for cursor in (None, 3):
             stream = await service.stream(token, path, cursor)
             events = [await stream.next() for _ in states]
-            assert [event.data for event in events] == states and {event.id for event in events} == {None}
+            assert [event.data for event in events] == states and {
+                event.id for event in events
+            } == {None}
             stream.close()
 
 
-async def test_every_event_has_its_fields_and_only_messages_have_an_id(service: Service, cast: Cast) -> None:
+async def test_every_event_has_its_fields_and_only_messages_have_an_id(
+    service: Service, cast: Cast
+) -> None:
     chat = f"/admin/chats/{cast.chat_id}"
     opened = [(cast.alice, USER_STREAM), (cast.staff, f"{chat}/stream"), (cast.staff, STAFF_STREAM)]
     async with streaming(service, *opened) as (users, chats, staffs):
@@ -115,7 +133,9 @@ async def test_every_event_has_its_fields_and_only_messages_have_an_id(service: 
             ]
         told = {"chat_id": cast.chat_id, "user_email": "alice@example.com", "user_name": "Alice"}
         seen: list[Event] = []
-        while not (seen and seen[-1].type == "chat_updated" and seen[-1].data["chat"]["message_count"] == 3):
+        while not (
+            seen and seen[-1].type == "chat_updated" and seen[-1].data["chat"]["message_count"] == 3
+        ):
             seen.append(await staffs.next())
         assert {event.id for event in seen} == {None}
         assert [event.data for event in seen if event.type == "new_user_message"] == [
@@ -124,19 +144,28 @@ async def test_every_event_has_its_fields_and_only_messages_have_an_id(service: 
         ]
         updates = [event.data["chat"] for event in seen if event.type == "chat_updated"]
         assert [(chat["message_count"], chat["unread"], chat["archived"]) for chat in updates] == [
-            (1, True, False), (1, False, False), (2, False, False),
+            (1, True, False),
+            (1, False, False),
+            (2, False, False),
             (2, False, False),  # read: no e-mail will come
-            (2, False, True), (3, True, False),
-        ]  # fmt: skip
+            (2, False, True),
+            (3, True, False),
+        ]
         assert updates[-1] == (await service.get("/admin/chats", cast.staff)).json[0]
 
 
-async def test_resuming_by_header_and_by_query_gives_what_was_missed_in_order(service: Service, cast: Cast) -> None:
+async def test_resuming_by_header_and_by_query_gives_what_was_missed_in_order(
+    service: Service, cast: Cast
+) -> None:
     sent = [await service.send(cast.alice, f"m{n}") for n in range(5)]
     for opened in (
         (cast.alice, USER_STREAM, 2),
         (cast.alice, f"{USER_STREAM}?last_event_id=2"),
-        (cast.alice, f"{USER_STREAM}?last_event_id=4", 2),  # EventSource repeats the query as it was at first
+        (
+            cast.alice,
+            f"{USER_STREAM}?last_event_id=4",
+            2,
+        ),  # EventSource repeats the query as it was at first
         (cast.alice, f"{USER_STREAM}?last_event_id=nonsense", 2),
         (cast.staff, f"/admin/chats/{cast.chat_id}/stream", 2),
         (cast.staff, f"{STAFF_STREAM}?chat_id={cast.chat_id}", 2),
@@ -154,9 +183,14 @@ async def test_after_what_was_missed_come_the_live_ones(service: Service, cast: 
         assert await stream.messages_up_to(4) == sent[1:]
 
 
-async def test_cursor_0_is_the_beginning_and_the_newest_is_nothing(service: Service, cast: Cast) -> None:
+async def test_cursor_0_is_the_beginning_and_the_newest_is_nothing(
+    service: Service, cast: Cast
+) -> None:
     sent = [await service.send(cast.alice, f"m{n}") for n in range(3)]
-    async with streaming(service, (cast.alice, USER_STREAM, 0), (cast.alice, USER_STREAM, 3)) as (all_, new):
+    async with streaming(service, (cast.alice, USER_STREAM, 0), (cast.alice, USER_STREAM, 3)) as (
+        all_,
+        new,
+    ):
         sent.append(await service.send(cast.alice, "live"))
         assert await all_.messages_up_to(4) == sent
         assert await new.messages_up_to(4) == sent[3:]
@@ -164,14 +198,20 @@ async def test_cursor_0_is_the_beginning_and_the_newest_is_nothing(service: Serv
 
 async def test_without_a_cursor_it_starts_with_what_is_new(service: Service, cast: Cast) -> None:
     await service.send(cast.alice, "old")
-    opened = [(cast.alice, USER_STREAM), (cast.alice, f"{USER_STREAM}?last_event_id="), (cast.alice, USER_STREAM, "")]
+    opened = [
+        (cast.alice, USER_STREAM),
+        (cast.alice, f"{USER_STREAM}?last_event_id="),
+        (cast.alice, USER_STREAM, ""),
+    ]
     async with streaming(service, *opened) as streams:
         new = await service.send(cast.alice, "new")
         for stream in streams:
             assert (await stream.next()).data == {"type": "new_message", "message": new}
 
 
-async def test_a_message_between_the_first_fetch_and_the_stream_arrives(service: Service, cast: Cast) -> None:
+async def test_a_message_between_the_first_fetch_and_the_stream_arrives(
+    service: Service, cast: Cast
+) -> None:
     chat = (await service.get("/support_chat", cast.alice)).json
     between = await service.send(cast.staff, "between", chat_id=cast.chat_id)
     async with streaming(service, (cast.alice, USER_STREAM, chat["last_seq"])) as (stream,):
@@ -202,9 +242,14 @@ async def test_an_unusable_cursor_is_answered_with_reset(service: Service, cast:
             assert (await stream.next()).data["message"] == new
 
 
-async def test_a_thousand_back_are_replayed_and_one_more_is_a_reset(service: Service, cast: Cast) -> None:
+async def test_a_thousand_back_are_replayed_and_one_more_is_a_reset(
+    service: Service, cast: Cast
+) -> None:
     seed_messages(service.database_url, cast.chat_id, 1001)
-    async with streaming(service, (cast.alice, USER_STREAM, 1), (cast.alice, USER_STREAM, 0)) as (near, far):
+    async with streaming(service, (cast.alice, USER_STREAM, 1), (cast.alice, USER_STREAM, 0)) as (
+        near,
+        far,
+    ):
         assert (await far.next()).data == {"type": "reset"}
         messages = await near.messages_up_to(1001)
         assert [message["seq"] for message in messages] == list(range(2, 1002))
@@ -219,7 +264,10 @@ async def test_two_streams_of_staff_and_each_gets_its_own(service: Service, cast
     async with streaming(service, *opened) as (combined, plain):
         assert (await combined.next()).data["last_seq"] == 0
         sent = await service.send(cast.alice, "hi")
-        assert {(await combined.next()).type, (await combined.next()).type} == {"new_message", "new_user_message"}
+        assert {(await combined.next()).type, (await combined.next()).type} == {
+            "new_message",
+            "new_user_message",
+        }
         assert (await plain.next()).data["message"] == sent
         await service.send(cast.bob, "me too")
         for stream in (combined, plain):
@@ -243,8 +291,13 @@ async def test_events_of_a_foreign_chat_never_arrive(service: Service, cast: Cas
         await service.request("PATCH", "/support_chat/mark_read", token=cast.alice)
         for action in ("mark_viewed", "archive", "unarchive"):
             await service.post(f"{chat}/{action}", cast.staff)
-        own, visitors = await service.send(cast.bob, "bob's"), await service.send(cast.visitor, "the visitor's")
-        assert (await bob.next()).data["message"] == own == (await beside_bob.next()).data["message"]
+        own, visitors = (
+            await service.send(cast.bob, "bob's"),
+            await service.send(cast.visitor, "the visitor's"),
+        )
+        assert (
+            (await bob.next()).data["message"] == own == (await beside_bob.next()).data["message"]
+        )
         assert (await visitor.next()).data["message"] == visitors
 
 
@@ -252,11 +305,19 @@ async def test_users_do_not_open_streams_of_staff_nor_anybody_one_without_creden
     service: Service, cast: Cast
 ) -> None:
     for token, path, status in (
-        (None, USER_STREAM, 401), ("nonsense", USER_STREAM, 401), (cast.staff, USER_STREAM, 403),
-        *((token, path, status) for _, path in all_paths(cast)[1:] for token, status in ((None, 401), (cast.bob, 403))),
-    ):  # fmt: skip
+        (None, USER_STREAM, 401),
+        ("nonsense", USER_STREAM, 401),
+        (cast.staff, USER_STREAM, 403),
+        *(
+            (token, path, status)
+            for _, path in all_paths(cast)[1:]
+            for token, status in ((None, 401), (cast.bob, 403))
+        ),
+    ):
         stream = await service.stream(token, path)
-        assert stream.status == status and stream.headers["content-type"] == "application/problem+json"
+        assert (
+            stream.status == status and stream.headers["content-type"] == "application/problem+json"
+        )
         stream.close()
     assert len(service.app.streams) == 0
 

@@ -19,10 +19,21 @@ async def change(service: Service, token: str | None, body: Any) -> Answer:
 
 
 async def test_a_visitor_gets_a_token_that_is_good_for_400_days(service: Service) -> None:
-    for body in ({}, None, {"name": "Vera", "email": "vera@example.com"}, {"name": None, "email": None}):
+    for body in (
+        {},
+        None,
+        {"name": "Vera", "email": "vera@example.com"},
+        {"name": None, "email": None},
+    ):
         answer = await service.post("/visitors", None, body)
-        assert answer.status == 201 and set(answer.json) == {"token", "user_id"} and is_id(answer.json["user_id"])
-        claims = jwt.decode(answer.json["token"].removeprefix("cv_"), options={"verify_signature": False})
+        assert (
+            answer.status == 201
+            and set(answer.json) == {"token", "user_id"}
+            and is_id(answer.json["user_id"])
+        )
+        claims = jwt.decode(
+            answer.json["token"].removeprefix("cv_"), options={"verify_signature": False}
+        )
         assert abs(claims["exp"] - time.time() - 400 * DAY_S) < 60
         assert (await service.get("/support_chat", answer.json["token"])).status == 200
 
@@ -34,7 +45,9 @@ async def test_name_and_email_are_seen_by_staff(service: Service, cast: Cast) ->
     assert (item["user_name"], item["user_email"]) == ("Vera", "vera@example.com")
 
 
-async def test_a_name_that_turns_the_text_around_it_or_shows_nothing_is_none(service: Service, cast: Cast) -> None:
+async def test_a_name_that_turns_the_text_around_it_or_shows_nothing_is_none(
+    service: Service, cast: Cast
+) -> None:
     """It stood in the page's title and in notifications, and a chat without a visible name could not be told from an error."""
     for name, shown in (
         ("\u202egnp\u2066 Vera", "gnp Vera"),
@@ -47,9 +60,14 @@ async def test_a_name_that_turns_the_text_around_it_or_shows_nothing_is_none(ser
         assert (await service.get("/admin/chats", cast.staff)).json[0]["user_name"] == shown
 
 
-async def test_a_visitor_changes_what_is_given_and_keeps_the_rest(service: Service, cast: Cast) -> None:
+async def test_a_visitor_changes_what_is_given_and_keeps_the_rest(
+    service: Service, cast: Cast
+) -> None:
     created = (await service.post("/visitors", None, {"name": "Vera"})).json
-    token, profile = created["token"], {"user_id": created["user_id"], "name": "Vera", "email": None}
+    token, profile = (
+        created["token"],
+        {"user_id": created["user_id"], "name": "Vera", "email": None},
+    )
     for body, now in (
         ({"email": "vera@example.com"}, {"name": "Vera", "email": "vera@example.com"}),
         ({"name": "V."}, {"name": "V.", "email": "vera@example.com"}),
@@ -82,16 +100,29 @@ async def test_users_of_a_host_application_and_staff_cannot(service: Service, ca
 
 async def test_what_is_no_email_is_refused(service: Service, cast: Cast) -> None:
     refused: list[dict[str, Any]] = [
-        {"email": "nobody"}, {"email": "a@x.org, b@y.org"}, {"email": "a@x.org\r\nBcc: b@y.org"}, {"email": "a@b@c"},
-        {"email": "x" * 250 + "@example.com"}, {"email": 1}, {"name": "x" * 256}, {"name": "a\0b"}, {"name": []},
-        {"user_id": "x"}, {"kind": "staff"},
-    ]  # fmt: skip
+        {"email": "nobody"},
+        {"email": "a@x.org, b@y.org"},
+        {"email": "a@x.org\r\nBcc: b@y.org"},
+        {"email": "a@b@c"},
+        {"email": "x" * 250 + "@example.com"},
+        {"email": 1},
+        {"name": "x" * 256},
+        {"name": "a\0b"},
+        {"name": []},
+        {"user_id": "x"},
+        {"kind": "staff"},
+    ]
     for body in refused:
-        for answer in (await service.post("/visitors", None, body), await change(service, cast.visitor, body)):
+        for answer in (
+            await service.post("/visitors", None, body),
+            await change(service, cast.visitor, body),
+        ):
             assert check_problem(answer, 422)["errors"], body
 
 
-def test_where_visitors_are_off_there_are_none(io_loop: IOLoop, make_service: ServiceFactory) -> None:
+def test_where_visitors_are_off_there_are_none(
+    io_loop: IOLoop, make_service: ServiceFactory
+) -> None:
     """Switching them off refuses the tokens that were given out before, too."""
     open_to_all, closed = make_service(), make_service(visitors=False)
 

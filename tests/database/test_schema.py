@@ -24,7 +24,12 @@ from tests.support.postgres import Cluster, execute, with_database
 from tests.support.process import ROOT, ServerProcess
 from tests.support.service import Service, make_config
 
-TYPES = {UUIDField: "uuid", TextField: "text", IntegerField: "integer", DateTimeTZField: "timestamp with time zone"}
+TYPES = {
+    UUIDField: "uuid",
+    TextField: "text",
+    IntegerField: "integer",
+    DateTimeTZField: "timestamp with time zone",
+}
 
 
 @pytest.fixture
@@ -39,7 +44,9 @@ def empty_url(cluster: Cluster) -> Iterator[str]:
 
 
 def column_type(field: Any) -> str:
-    return column_type(field.rel_field) if isinstance(field, ForeignKeyField) else TYPES[type(field)]
+    return (
+        column_type(field.rel_field) if isinstance(field, ForeignKeyField) else TYPES[type(field)]
+    )
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
@@ -55,10 +62,13 @@ def test_models_say_what_the_migrations_make(model: Any, database_url: str) -> N
         field.column_name: (column_type(field), field.null) for field in fields
     }
     plain = [
-        ([field.column_name], field.unique) for field in fields if field.index or field.unique or field.primary_key
+        ([field.column_name], field.unique)
+        for field in fields
+        if field.index or field.unique or field.primary_key
     ]
     several = [
-        ([model._meta.fields[name].column_name for name in names], unique) for names, unique in model._meta.indexes
+        ([model._meta.fields[name].column_name for name in names], unique)
+        for names, unique in model._meta.indexes
     ]
     in_models = {(*names, unique or names == ["id"]) for names, unique in plain + several}
     indexes = execute(
@@ -83,7 +93,12 @@ def test_foreign_keys_are_those_of_the_models(database_url: str) -> None:
         """,
     )
     expected = {
-        (model._meta.table_name, field.column_name, field.rel_model._meta.table_name, field.on_delete == "CASCADE")
+        (
+            model._meta.table_name,
+            field.column_name,
+            field.rel_model._meta.table_name,
+            field.on_delete == "CASCADE",
+        )
         for model in MODELS
         for field in model._meta.sorted_fields
         if isinstance(field, ForeignKeyField)
@@ -96,7 +111,9 @@ def test_foreign_keys_are_those_of_the_models(database_url: str) -> None:
 
 async def test_migrating_again_changes_nothing(empty_url: str) -> None:
     first = migrate(empty_url)
-    assert first == sorted(path.stem for path in (ROOT / "chatsvc" / "database" / "migrations").glob("0*.py"))
+    assert first == sorted(
+        path.stem for path in (ROOT / "chatsvc" / "database" / "migrations").glob("0*.py")
+    )
     assert migrate(empty_url) == []
     database = Database(empty_url)
     await database.start()
@@ -107,9 +124,14 @@ async def test_migrating_again_changes_nothing(empty_url: str) -> None:
 
 
 def test_two_processes_at_once_migrate_once(empty_url: str) -> None:
-    program = "import sys; from chatsvc.database.schema import migrate; print(len(migrate(sys.argv[1])))"
+    program = (
+        "import sys; from chatsvc.database.schema import migrate; print(len(migrate(sys.argv[1])))"
+    )
     command = [sys.executable, "-c", program, empty_url]
-    both = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(3)]
+    both = [
+        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(3)
+    ]
     ends = [process.communicate(timeout=60) for process in both]
     assert [process.returncode for process in both] == [0, 0, 0], ends
     applied = sorted(int(out) for out, _ in ends)
@@ -122,7 +144,9 @@ SELECT (jsonb_populate_record(m, '{"id": 9999, "name": "9999_next"}')).* FROM sc
 """
 
 
-def test_a_schema_that_is_newer_than_the_program_is_refused(database_url: str, tmp_path: Path) -> None:
+def test_a_schema_that_is_newer_than_the_program_is_refused(
+    database_url: str, tmp_path: Path
+) -> None:
     execute(database_url, NEWER)
     with pytest.raises(SchemaError, match=r"newer than this program.*9999_next"):
         migrate(database_url)
@@ -138,7 +162,8 @@ def test_a_schema_that_is_newer_than_the_program_is_refused(database_url: str, t
 
 
 @pytest.fixture(
-    params=["embedded", *installed_versions()], ids=lambda found: getattr(found, "parent", Path(str(found))).name
+    params=["embedded", *installed_versions()],
+    ids=lambda found: getattr(found, "parent", Path(str(found))).name,
 )
 def any_cluster(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[Cluster]:
     if request.param == "embedded":
@@ -161,7 +186,11 @@ def test_the_main_job_works_on_it(any_cluster: Cluster, io_loop: IOLoop, tmp_pat
 
 async def main_job(service: Service) -> None:
     """Every statement of the store once."""
-    alice, staff, visitor = service.user_token(), await service.staff_token(), await service.visitor_token(name="V")
+    alice, staff, visitor = (
+        service.user_token(),
+        await service.staff_token(),
+        await service.visitor_token(name="V"),
+    )
     stream = await service.stream(alice)
     await stream.next("state")
     sent = [await service.send(alice, "hello", "c1")]
@@ -169,7 +198,9 @@ async def main_job(service: Service) -> None:
     sent.append(await service.send(staff, "hi", chat_id=chat_id))
     assert await service.send(alice, "hello", "c1") == sent[0]
     assert await stream.messages_up_to(2) == sent
-    marked = await service.request("PATCH", "/support_chat/mark_read", token=alice, body={"up_to": 2})
+    marked = await service.request(
+        "PATCH", "/support_chat/mark_read", token=alice, body={"up_to": 2}
+    )
     assert marked.json == {"unread_count": 0, "read_up_to": 2}
     for action in ("mark_viewed", "archive", "unarchive"):
         assert (await service.post(f"/admin/chats/{chat_id}/{action}", staff)).status == 200
@@ -179,7 +210,9 @@ async def main_job(service: Service) -> None:
     await service.send(visitor, "me too")
     await service.request("PATCH", "/visitors/me", token=visitor, body={"email": "v@example.com"})
     first = await service.get("/admin/chats?limit=1", staff)
-    assert [item["user_email"] for item in first.json] == ["v@example.com"] and "Link" in first.headers
+    assert [item["user_email"] for item in first.json] == [
+        "v@example.com"
+    ] and "Link" in first.headers
     assert (await service.get(f"/admin/chats/{chat_id}", staff)).json["last_seq"] == 2
     assert (await service.get("/dashboard", cookies=await service.login())).status == 200
     assert (await service.get("/readyz")).status == 200
@@ -222,7 +255,9 @@ def plan_nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def reads_all(node: dict[str, Any]) -> bool:
     """A scan of a table, or of a whole index in its place."""
     kind = node["Node Type"]
-    return kind == "Seq Scan" or (kind.endswith(("Index Scan", "Index Only Scan")) and "Index Cond" not in node)
+    return kind == "Seq Scan" or (
+        kind.endswith(("Index Scan", "Index Only Scan")) and "Index Cond" not in node
+    )
 
 
 @pytest.mark.slow
@@ -235,7 +270,9 @@ def test_no_hot_statement_reads_a_whole_table(any_cluster: Cluster) -> None:
             for statement in statements():
                 session.execute_sql(statement.prepare)
                 nulls = f"({', '.join('NULL' for _ in statement.types)})" if statement.types else ""
-                [(explained,)] = session.execute_sql(f"EXPLAIN (FORMAT JSON) EXECUTE {statement.name}{nulls}")
+                [(explained,)] = session.execute_sql(
+                    f"EXPLAIN (FORMAT JSON) EXECUTE {statement.name}{nulls}"
+                )
                 nodes = list(plan_nodes(explained[0]["Plan"]))
                 if statement.name != COUNTED:
                     assert not [node for node in nodes if reads_all(node)], (

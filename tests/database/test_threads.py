@@ -36,8 +36,12 @@ def doubts() -> list[str]:
 
 
 @pytest.fixture
-def db(io_loop: IOLoop, database_url: str, sizes: list[int], doubts: list[str]) -> Iterator[Database]:
-    execute(database_url, "CREATE TABLE notes (n int PRIMARY KEY, backend int DEFAULT pg_backend_pid())")
+def db(
+    io_loop: IOLoop, database_url: str, sizes: list[int], doubts: list[str]
+) -> Iterator[Database]:
+    execute(
+        database_url, "CREATE TABLE notes (n int PRIMARY KEY, backend int DEFAULT pg_backend_pid())"
+    )
     database = Database(
         database_url,
         readers=2,
@@ -87,7 +91,9 @@ async def test_a_thread_that_waits_keeps_nothing_of_its_last_job(db: Database) -
 # ---- order ----
 
 
-async def test_what_waits_is_committed_together_and_answered_in_order(db: Database, sizes: list[int]) -> None:
+async def test_what_waits_is_committed_together_and_answered_in_order(
+    db: Database, sizes: list[int]
+) -> None:
     seen: list[tuple[str, int]] = []
 
     async def write(n: int) -> None:
@@ -149,7 +155,9 @@ async def test_one_bad_write_does_not_spoil_its_batch(db: Database, database_url
         execute(database_url, "INSERT INTO notes VALUES (5)")
         work = [(note, n) for n in range(100, 163)]
         results = await in_one_batch(db, *work[:30], poison, *work[30:])
-        assert isinstance(results.pop(30), psycopg2.Error | peewee.PeeweeException | ZeroDivisionError)
+        assert isinstance(
+            results.pop(30), psycopg2.Error | peewee.PeeweeException | ZeroDivisionError
+        )
         assert results == list(range(100, 163))
         assert stored(database_url) == [5, *range(100, 163)]
 
@@ -185,12 +193,16 @@ async def test_a_then_that_raises_takes_nothing_with_it(
     def fail(n: int) -> None:
         raise RuntimeError("publishing failed")
 
-    results = await asyncio.gather(db.write(note, 1, then=fail), db.write(note, 2, then=told.append))
+    results = await asyncio.gather(
+        db.write(note, 1, then=fail), db.write(note, 2, then=told.append)
+    )
     assert list(results) == [1, 2]
     assert stored(database_url) == [1, 2] and told == [2]
 
 
-async def test_a_publisher_that_raises_costs_no_message(service: Service, expected_log: list[str]) -> None:
+async def test_a_publisher_that_raises_costs_no_message(
+    service: Service, expected_log: list[str]
+) -> None:
     expected_log.append("what follows insert_messages failed")
     alice = service.user_token()
     await service.chat_id(alice)
@@ -239,7 +251,9 @@ def backend(session: Session) -> int:
     return int(session.execute_sql("SELECT pg_backend_pid()")[0][0])
 
 
-async def test_a_write_whose_connection_is_cut_is_run_once_more(db: Database, database_url: str) -> None:
+async def test_a_write_whose_connection_is_cut_is_run_once_more(
+    db: Database, database_url: str
+) -> None:
     runs: list[int] = []
 
     def note_and_lose(session: Session, n: int) -> int:
@@ -271,7 +285,9 @@ async def test_a_commit_whose_answer_is_lost_does_not_double_the_message(
             raise psycopg2.OperationalError("server closed the connection unexpectedly")
 
     monkeypatch.setattr(Session, "commit", commit_and_lose)
-    answers = [await service.post("/support_chat/messages", alice, {"content": f"m{n}"}) for n in range(3)]
+    answers = [
+        await service.post("/support_chat/messages", alice, {"content": f"m{n}"}) for n in range(3)
+    ]
     assert [answer.status for answer in answers] == [201, 201, 201] and len(commits) == 5
     assert [answer.json["seq"] for answer in answers] == [1, 2, 3]
     assert await stream.messages_up_to(3) == [answer.json for answer in answers]
@@ -288,7 +304,9 @@ async def test_only_a_lost_connection_leaves_in_doubt_what_was_published(
             runs.append(how)
             if how == "lost":
                 execute(database_url, "SELECT pg_terminate_backend(%s)", backend(session))
-            session.execute_sql("DO $$ BEGIN RAISE EXCEPTION 'deadlock' USING ERRCODE = '40P01'; END $$")
+            session.execute_sql(
+                "DO $$ BEGIN RAISE EXCEPTION 'deadlock' USING ERRCODE = '40P01'; END $$"
+            )
 
     await db.write(fail_once, "deadlock", then=lambda _: None)
     with pytest.raises(psycopg2.Error):
@@ -302,7 +320,9 @@ async def test_only_a_lost_connection_leaves_in_doubt_what_was_published(
     assert doubts == ["then", "doubt"]
 
 
-async def test_threads_come_back_after_all_connections_were_cut(db: Database, database_url: str) -> None:
+async def test_threads_come_back_after_all_connections_were_cut(
+    db: Database, database_url: str
+) -> None:
     await db.write(note, 1)
     await asyncio.gather(*(db.read(backend) for _ in range(4)))
     for n in (2, 3):
@@ -333,7 +353,9 @@ async def test_a_full_disk_is_unavailable_and_no_reason_to_reconnect(
     expected_log.append("the database could not do it")
 
     def fill_up(session: Session, state: str) -> None:
-        session.execute_sql(f"DO $$ BEGIN RAISE EXCEPTION 'no space' USING ERRCODE = '{state}'; END $$")
+        session.execute_sql(
+            f"DO $$ BEGIN RAISE EXCEPTION 'no space' USING ERRCODE = '{state}'; END $$"
+        )
 
     before = await db.write(backend)
     for state in ("53100", "53300", "57014", "25006"):
@@ -348,7 +370,9 @@ async def test_two_that_stand_in_each_others_way_are_run_again_at_once(db: Datab
     def deadlock(session: Session) -> str:
         runs.append(1)
         if len(runs) == 1:
-            session.execute_sql("DO $$ BEGIN RAISE EXCEPTION 'deadlock' USING ERRCODE = '40P01'; END $$")
+            session.execute_sql(
+                "DO $$ BEGIN RAISE EXCEPTION 'deadlock' USING ERRCODE = '40P01'; END $$"
+            )
         return "done"
 
     assert await db.write(deadlock) == "done" and len(runs) == 2
@@ -356,8 +380,15 @@ async def test_two_that_stand_in_each_others_way_are_run_again_at_once(db: Datab
 
 async def test_each_connection_says_what_it_is_and_has_its_limits(db: Database) -> None:
     def settings(session: Session) -> list[str]:
-        names = ("application_name", "statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
-        return [str(session.execute_sql("SELECT current_setting(%s)", name)[0][0]) for name in names]
+        names = (
+            "application_name",
+            "statement_timeout",
+            "lock_timeout",
+            "idle_in_transaction_session_timeout",
+        )
+        return [
+            str(session.execute_sql("SELECT current_setting(%s)", name)[0][0]) for name in names
+        ]
 
     assert await db.write(settings) == ["chatsvc writer", "5s", "3s", "10s"]
     assert await db.read(settings) == ["chatsvc reader", "5s", "3s", "10s"]
@@ -366,7 +397,9 @@ async def test_each_connection_says_what_it_is_and_has_its_limits(db: Database) 
 # ---- limits ----
 
 
-async def test_work_beyond_the_bound_is_refused(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_work_beyond_the_bound_is_refused(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(db_module, "IN_FLIGHT_MAX", 3)
     held = await HeldWriter(db).begin()
     accepted = [asyncio.ensure_future(db.write(note, n)) for n in range(2)]
@@ -403,7 +436,9 @@ async def test_nobody_waits_longer_than_the_limit(
     assert told == [1] and stored(database_url) == [1]
 
 
-async def test_a_caller_who_goes_away_takes_nothing_with_him(db: Database, database_url: str) -> None:
+async def test_a_caller_who_goes_away_takes_nothing_with_him(
+    db: Database, database_url: str
+) -> None:
     held, told = await HeldWriter(db).begin(), list[int]()
     gone = asyncio.ensure_future(db.write(note, 1, then=told.append))
     await asyncio.sleep(0)

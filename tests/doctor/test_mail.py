@@ -29,22 +29,39 @@ def test_a_mail_server_without_tls_is_used_only_when_told_so(tmp_path: Path) -> 
     with mail_server() as server:
         port = server.port
         refused = mail_finding(tmp_path, f"smtp://me:right@127.0.0.1:{port}")
-        assert refused.level == "FAIL" and "offers no STARTTLS" in refused.found and "tls=off" in refused.advice
+        assert (
+            refused.level == "FAIL"
+            and "offers no STARTTLS" in refused.found
+            and "tls=off" in refused.advice
+        )
         plain = mail_finding(tmp_path, f"smtp://me:right@127.0.0.1:{port}?tls=off")
-        assert (plain.level, plain.found) == ("ok", f"127.0.0.1 port {port}, without TLS, logged in")
+        assert (plain.level, plain.found) == (
+            "ok",
+            f"127.0.0.1 port {port}, without TLS, logged in",
+        )
         wrong = mail_finding(tmp_path, f"smtp://me:wr%40ng@127.0.0.1:{port}?tls=off")
         assert wrong.level == "FAIL" and "refuses user and password: 535 " in wrong.found
         assert "wr%40ng" not in str(wrong) and "wr@ng" not in str(wrong)
         tls = mail_finding(tmp_path, f"smtps://127.0.0.1:{port}")
-        assert tls.level == "FAIL" and "no TLS: WRONG_VERSION_NUMBER" in tls.found and "465" in tls.advice
+        assert (
+            tls.level == "FAIL"
+            and "no TLS: WRONG_VERSION_NUMBER" in tls.found
+            and "465" in tls.advice
+        )
 
 
 @pytest.mark.parametrize(
-    ("scheme", "door", "how"), [("smtp", "tls_context", "STARTTLS"), ("smtps", "ssl_context", "TLS")]
+    ("scheme", "door", "how"),
+    [("smtp", "tls_context", "STARTTLS"), ("smtps", "ssl_context", "TLS")],
 )
 def test_a_mail_servers_certificate_is_checked(
-    tmp_path: Path, certificate: Certificate, monkeypatch: pytest.MonkeyPatch, scheme: str, door: str, how: str,
-) -> None:  # fmt: skip
+    tmp_path: Path,
+    certificate: Certificate,
+    monkeypatch: pytest.MonkeyPatch,
+    scheme: str,
+    door: str,
+    how: str,
+) -> None:
     with mail_server(**{door: certificate.context()}, auth_require_tls=scheme == "smtp") as server:
         port = server.port
         url = f"{scheme}://me:right@127.0.0.1:{port}"
@@ -69,7 +86,9 @@ def test_what_answers_and_is_no_mail_server_is_told_apart(tmp_path: Path) -> Non
         thread.start()
         ssh = mail_finding(tmp_path, f"smtp://127.0.0.1:{port}")
         thread.join()
-    assert ssh.found == f"127.0.0.1 port {port} cannot be used: what answers there is no mail server"
+    assert (
+        ssh.found == f"127.0.0.1 port {port} cannot be used: what answers there is no mail server"
+    )
 
 
 def test_plain_words_to_a_port_with_tls_get_no_answer_and_it_says_why(
@@ -78,12 +97,21 @@ def test_plain_words_to_a_port_with_tls_get_no_answer_and_it_says_why(
     monkeypatch.setattr(mail, "SMTP_LIMIT_S", 0.5)
     with mail_server(ssl_context=certificate.context()) as server:
         silent = mail_finding(tmp_path, f"smtp://127.0.0.1:{server.port}")
-    assert silent.level == "FAIL" and silent.found.endswith("no answer in time") and "take smtps://" in silent.advice
+    assert (
+        silent.level == "FAIL"
+        and silent.found.endswith("no answer in time")
+        and "take smtps://" in silent.advice
+    )
 
 
 def test_a_mail_server_that_is_not_there_is_named(tmp_path: Path) -> None:
     port = free_port()
     gone = mail_finding(tmp_path, f"smtp://127.0.0.1:{port}")
-    assert (gone.level, gone.found) == ("FAIL", f"127.0.0.1 port {port} cannot be used: Connection refused")
+    assert (gone.level, gone.found) == (
+        "FAIL",
+        f"127.0.0.1 port {port} cannot be used: Connection refused",
+    )
     nameless = mail_finding(tmp_path, "smtp://mail.invalid")
-    assert nameless.level == "FAIL" and nameless.found.startswith("mail.invalid port 587 cannot be used: ")
+    assert nameless.level == "FAIL" and nameless.found.startswith(
+        "mail.invalid port 587 cannot be used: "
+    )

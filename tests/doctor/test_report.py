@@ -43,7 +43,9 @@ def test_each_check_is_a_line_and_a_failure_is_the_exit_status(
     done = Command(server.environment, monkeypatch, capsys)("doctor")
     lines = done.stdout.splitlines()
     assert done.status == 1 and done.stderr == ""
-    assert len(lines) >= 15 and all(re.fullmatch(r"(ok  |warn|FAIL)  [\w ]+: \S.*", line) for line in lines)
+    assert len(lines) >= 15 and all(
+        re.fullmatch(r"(ok  |warn|FAIL)  [\w ]+: \S.*", line) for line in lines
+    )
     failures = [line for line in lines if line.startswith("FAIL")]
     assert failures == [
         f"FAIL  reachable: http://localhost:{server.port}: Connection refused; "
@@ -72,11 +74,15 @@ def test_options_that_are_wrong_are_findings_too(
         {"level": "FAIL", "about": "configuration", "found": found, "advice": advice}
         for found, advice in (
             ("CHATSVC_PORT: 'http' given", "right would be a whole number from 0 to 65535"),
-            ("CHATSVC_SECRET_KEY: a value of 5 bytes given",
-             "right would be at least 32 bytes, such as `openssl rand -hex 32` prints"),
+            (
+                "CHATSVC_SECRET_KEY: a value of 5 bytes given",
+                "right would be at least 32 bytes, such as `openssl rand -hex 32` prints",
+            ),
         )
-    ]  # fmt: skip
-    assert command("doctor", secret_key="short").stdout.startswith("FAIL  configuration: CHATSVC_SECRET_KEY: ")
+    ]
+    assert command("doctor", secret_key="short").stdout.startswith(
+        "FAIL  configuration: CHATSVC_SECRET_KEY: "
+    )
 
 
 @pytest.mark.slow
@@ -92,11 +98,19 @@ def test_the_limit_of_file_descriptors_is_that_of_the_process(server: ServerProc
         "--json",
     ]
     done = subprocess.run(
-        limited, env=server.environment, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+        limited,
+        env=server.environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
     seen = {one["about"]: one for one in json.loads(done.stdout)}
     assert seen["file descriptors"]["level"] == "warn", done.stdout
-    assert seen["file descriptors"]["found"] == "300 for this account here, room for 100 open streams"
+    assert (
+        seen["file descriptors"]["found"] == "300 for this account here, room for 100 open streams"
+    )
     assert "LimitNOFILE=65536" in seen["file descriptors"]["advice"]
 
 
@@ -125,12 +139,24 @@ PUBLIC = {"public_url": "https://chat.example.com"}
         ({"demo": True}, "DEMO", "warn", "CHATSVC_DEMO=off"),
         (PUBLIC | {"demo": True}, "DEMO", "FAIL", "everybody can get a token"),
         ({"smtp_url": "smtp://mail"}, "MAIL_FROM", "warn", "has no domain of the internet"),
-        ({"smtp_url": "smtp://mail", "mail_from": "A <a@b.example>"}, "MAIL_FROM", "ok", "A <a@b.example>"),
+        (
+            {"smtp_url": "smtp://mail", "mail_from": "A <a@b.example>"},
+            "MAIL_FROM",
+            "ok",
+            "A <a@b.example>",
+        ),
         ({"smtp_url": "smtp://mail"}, "CHAT_PAGE_URL", "warn", "no page with the widget"),
-        ({"smtp_url": "smtp://mail", "chat_page_url": "https://b.example/help"}, "CHAT_PAGE_URL", "ok", "/help"),
+        (
+            {"smtp_url": "smtp://mail", "chat_page_url": "https://b.example/help"},
+            "CHAT_PAGE_URL",
+            "ok",
+            "/help",
+        ),
     ],
-)  # fmt: skip
-def test_risky_options_are_named(tmp_path: Path, changes: Any, about: str, level: str, words: str) -> None:
+)
+def test_risky_options_are_named(
+    tmp_path: Path, changes: Any, about: str, level: str, words: str
+) -> None:
     config = make_config(tmp_path, **changes)
     if "chat_page_url" not in changes:
         config = msgspec.structs.replace(config, chat_page_url=config.public_url)
@@ -143,11 +169,15 @@ def test_a_data_dir_that_cannot_be_used_fails(tmp_path: Path) -> None:
     file.write_text("")
     seen = found(make_config(file))
     assert seen["DATA_DIR"].level == seen["database"].level == "FAIL"
-    assert seen["DATA_DIR"].found == f"{file} is not a folder" and str(file) in seen["database"].found
+    assert (
+        seen["DATA_DIR"].found == f"{file} is not a folder" and str(file) in seen["database"].found
+    )
     assert environment.data_dir(make_config(tmp_path / "new" / "one")).level == "ok"
 
 
-@pytest.mark.parametrize(("limit", "level"), [(-1, "ok"), (20_000, "ok"), (1024, "warn"), (200, "FAIL")])
+@pytest.mark.parametrize(
+    ("limit", "level"), [(-1, "ok"), (20_000, "ok"), (1024, "warn"), (200, "FAIL")]
+)
 def test_too_few_file_descriptors_are_named(limit: int, level: str) -> None:
     finding = environment.descriptors(limit)
     assert finding.level == level and ("LimitNOFILE" in finding.advice) == (level != "ok")
@@ -164,7 +194,11 @@ def test_a_generated_key_that_others_can_read_fails(tmp_path: Path) -> None:
     file = tmp_path / "secret_key"
     file.chmod(0o644)
     finding = secrets.secret_key(config)
-    assert finding.level == "FAIL" and "mode 644" in finding.found and finding.advice == f"chmod 600 {file}"
+    assert (
+        finding.level == "FAIL"
+        and "mode 644" in finding.found
+        and finding.advice == f"chmod 600 {file}"
+    )
     file.write_text("short")
     assert "holds 5 bytes, 32 are needed" in secrets.secret_key(config).found
 
@@ -174,16 +208,40 @@ def test_a_generated_key_that_others_can_read_fails(tmp_path: Path) -> None:
     [
         ({"secret_key": RANDOM}, "SECRET_KEY", "ok", "given, 32 bytes"),
         ({"secret_key": b"secret" * 6}, "SECRET_KEY", "warn", "only 5 different characters"),
-        ({"secret_key": IDENTITY_SECRET}, "SECRET_KEY", "FAIL", "the same as one of IDENTITY_SECRETS"),
+        (
+            {"secret_key": IDENTITY_SECRET},
+            "SECRET_KEY",
+            "FAIL",
+            "the same as one of IDENTITY_SECRETS",
+        ),
         ({}, "IDENTITY_SECRETS", "ok", f"1, the shortest of {len(IDENTITY_SECRET)} bytes"),
-        ({"identity_secrets": (RANDOM, b"a" * 32)}, "IDENTITY_SECRETS, number 2", "warn", "only 1 different"),
+        (
+            {"identity_secrets": (RANDOM, b"a" * 32)},
+            "IDENTITY_SECRETS, number 2",
+            "warn",
+            "only 1 different",
+        ),
         ({"identity_secrets": ()}, "IDENTITY_SECRETS", "warn", "all who chat are visitors"),
-        ({"identity_secrets": (), "visitors": False}, "IDENTITY_SECRETS", "FAIL", "nobody can chat"),
-        ({"identity_secrets": (), "visitors": False, "demo": True}, "IDENTITY_SECRETS", "ok", "the demo page"),
+        (
+            {"identity_secrets": (), "visitors": False},
+            "IDENTITY_SECRETS",
+            "FAIL",
+            "nobody can chat",
+        ),
+        (
+            {"identity_secrets": (), "visitors": False, "demo": True},
+            "IDENTITY_SECRETS",
+            "ok",
+            "the demo page",
+        ),
     ],
-)  # fmt: skip
-def test_secrets_that_are_none_are_named(tmp_path: Path, changes: Any, about: str, level: str, words: str) -> None:
-    finding = next(one for one in secrets.check(make_config(tmp_path, **changes), {}) if one.about == about)
+)
+def test_secrets_that_are_none_are_named(
+    tmp_path: Path, changes: Any, about: str, level: str, words: str
+) -> None:
+    finding = next(
+        one for one in secrets.check(make_config(tmp_path, **changes), {}) if one.about == about
+    )
     assert finding.level == level and words in finding.found
     assert not any(text in str(finding) for text in ("secretsecret", "aaaa", RANDOM.decode()))
 
@@ -194,7 +252,9 @@ def test_a_secret_in_a_file_that_everybody_can_read_fails(tmp_path: Path) -> Non
     config = make_config(tmp_path)
     for mode, level in ((0o640, "ok"), (0o644, "FAIL")):
         file.chmod(mode)
-        seen = {one.about: one for one in secrets.check(config, {"CHATSVC_SMTP_URL_FILE": str(file)})}
+        seen = {
+            one.about: one for one in secrets.check(config, {"CHATSVC_SMTP_URL_FILE": str(file)})
+        }
         assert seen["SMTP_URL_FILE"].level == level
 
 
@@ -227,12 +287,18 @@ def test_a_version_that_is_too_old_fails(session: Session, monkeypatch: pytest.M
 
 def test_a_schema_that_does_not_fit_fails(session: Session) -> None:
     assert database.schema(session).level == "ok"
-    session.execute_sql("INSERT INTO schema_migrations (name, applied) VALUES ('9999_future', now())")
+    session.execute_sql(
+        "INSERT INTO schema_migrations (name, applied) VALUES ('9999_future', now())"
+    )
     newer = database.schema(session)
     assert newer.level == "FAIL" and newer.found == "newer than this program: it has 9999_future"
     session.execute_sql("DELETE FROM schema_migrations")
     older = database.schema(session)
-    assert older.level == "FAIL" and "0001_initial" in older.found and "the command `migrate`" in older.advice
+    assert (
+        older.level == "FAIL"
+        and "0001_initial" in older.found
+        and "the command `migrate`" in older.advice
+    )
     session.execute_sql("DROP TABLE schema_migrations")
     assert database.schema(session) == older
 
@@ -242,7 +308,11 @@ def test_missing_rights_are_named_with_the_statement_that_gives_them(session: Se
     role = f"role_{uuid4().hex}"
     session.execute_sql(f'CREATE ROLE "{role}"; GRANT "{role}" TO current_user; SET ROLE "{role}"')
     try:
-        for about in ("may not make tables in schema public", "does not own schema_migrations", "in schema public"):
+        for about in (
+            "may not make tables in schema public",
+            "does not own schema_migrations",
+            "in schema public",
+        ):
             finding = database.rights(session)
             assert about.replace("schema_migrations", "") in finding.found
             session.execute_sql(f'RESET ROLE; {finding.advice}; SET ROLE "{role}"')
@@ -250,7 +320,9 @@ def test_missing_rights_are_named_with_the_statement_that_gives_them(session: Se
         session.execute_sql("SET search_path = nowhere")
         assert database.rights(session).level == "FAIL"
     finally:
-        session.execute_sql(f'RESET ROLE; RESET search_path; DROP OWNED BY "{role}" CASCADE; DROP ROLE "{role}"')
+        session.execute_sql(
+            f'RESET ROLE; RESET search_path; DROP OWNED BY "{role}" CASCADE; DROP ROLE "{role}"'
+        )
 
 
 @pytest.mark.parametrize(
@@ -260,7 +332,9 @@ def test_missing_rights_are_named_with_the_statement_that_gives_them(session: Se
         ("SET synchronous_commit = off", "warn", "synchronous_commit = off"),
     ],
 )
-def test_settings_that_harm_are_named(session: Session, statement: str, level: str, words: str) -> None:
+def test_settings_that_harm_are_named(
+    session: Session, statement: str, level: str, words: str
+) -> None:
     session.execute_sql(statement)
     finding = database.settings(session)
     assert finding.level == level and words in finding.found
@@ -269,7 +343,8 @@ def test_settings_that_harm_are_named(session: Session, statement: str, level: s
 def test_an_encoding_that_cannot_hold_all_text_fails(cluster: Cluster) -> None:
     name = f"ascii_{uuid4().hex}"
     execute(
-        cluster.url, f"CREATE DATABASE {name} ENCODING 'SQL_ASCII' LOCALE_PROVIDER libc LOCALE 'C' TEMPLATE template0"
+        cluster.url,
+        f"CREATE DATABASE {name} ENCODING 'SQL_ASCII' LOCALE_PROVIDER libc LOCALE 'C' TEMPLATE template0",
     )
     with closing(Session(with_database(cluster.url, name), application_name="test")) as session:
         finding = database.settings(session)
@@ -287,7 +362,9 @@ def test_too_few_connections_are_named(session: Session, monkeypatch: pytest.Mon
     ("ahead_s", "level", "words"),
     [(0, "ok", "agree"), (5, "warn", "5.0 s behind ours"), (-40, "FAIL", "40.0 s ahead of ours")],
 )
-def test_clocks_that_differ_are_named(session: Session, ahead_s: float, level: str, words: str) -> None:
+def test_clocks_that_differ_are_named(
+    session: Session, ahead_s: float, level: str, words: str
+) -> None:
     session.execute_sql("SELECT 1")  # the connection is open: its opening does not count
     finding = database.clock(session, now=lambda: time.time() + ahead_s)
     assert finding.level == level and words in finding.found
@@ -297,40 +374,70 @@ def test_clocks_that_differ_are_named(session: Session, ahead_s: float, level: s
 def add_notice(session: Session) -> Callable[..., None]:
     """`add_notice("pending", due="-5 minutes", attempts=1)`, in a chat of its own."""
 
-    def add(state: str, *, due: str, attempts: int = 0, next_try: str | None = None, reason: str | None = None) -> None:
+    def add(
+        state: str,
+        *,
+        due: str,
+        attempts: int = 0,
+        next_try: str | None = None,
+        reason: str | None = None,
+    ) -> None:
         user_id, chat_id = str(uuid4()), str(uuid4())
-        session.execute_sql("INSERT INTO users (id, kind, external_id) VALUES (%s, 'host', %s)", user_id, user_id)
-        session.execute_sql("INSERT INTO support_chats (id, user_id) VALUES (%s, %s)", chat_id, user_id)
+        session.execute_sql(
+            "INSERT INTO users (id, kind, external_id) VALUES (%s, 'host', %s)", user_id, user_id
+        )
+        session.execute_sql(
+            "INSERT INTO support_chats (id, user_id) VALUES (%s, %s)", chat_id, user_id
+        )
         session.execute_sql(
             "INSERT INTO support_notices (id, chat_id, first_seq, due_at, state, attempts, next_try_at, reason) "
             "VALUES (%s, %s, 1, now() + %s::interval, %s, %s, now() + %s::interval, %s)",
-            str(uuid4()), chat_id, due, state, attempts, next_try, reason,
-        )  # fmt: skip
+            str(uuid4()),
+            chat_id,
+            due,
+            state,
+            attempts,
+            next_try,
+            reason,
+        )
 
     return add
 
 
-def test_notices_that_wait_too_long_or_failed_are_named(session: Session, add_notice: Callable[..., None]) -> None:
+def test_notices_that_wait_too_long_or_failed_are_named(
+    session: Session, add_notice: Callable[..., None]
+) -> None:
     add_notice("pending", due="5 minutes")
     add_notice("sent", due="-1 day")
     add_notice("failed", due="-8 days", reason="long ago")
     assert [one.level for one in notices.check(session)] == ["ok", "ok"]
-    add_notice("pending", due="-3 hours", attempts=3, next_try="1 hour", reason="451 try again later")
+    add_notice(
+        "pending", due="-3 hours", attempts=3, next_try="1 hour", reason="451 try again later"
+    )
     assert notices.waiting(session).found == "1 are tried again: 451 try again later"
     add_notice("pending", due="-30 minutes")
     add_notice("claimed", due="-20 minutes")
     late = notices.waiting(session)
-    assert late.level == "warn" and late.found.startswith("2 overdue, the oldest was due 180 minutes ago: 451 try")
+    assert late.level == "warn" and late.found.startswith(
+        "2 overdue, the oldest was due 180 minutes ago: 451 try"
+    )
     add_notice("failed", due="-2 days", reason="550 no such user")
     add_notice("failed", due="-1 day", reason="554 not allowed")
     gone = notices.failed(session)
     assert (gone.level, gone.found) == ("warn", "2 in 7 days, the latest: 554 not allowed")
 
 
-def test_a_database_that_cannot_be_used_fails_and_the_rest_is_told(tmp_path: Path, database_url: str) -> None:
+def test_a_database_that_cannot_be_used_fails_and_the_rest_is_told(
+    tmp_path: Path, database_url: str
+) -> None:
     wrong = found(make_config(tmp_path, database_url=with_database(database_url, "nowhere")))
-    assert wrong["database"].level == "FAIL" and 'database "nowhere" does not exist' in wrong["database"].found
+    assert (
+        wrong["database"].level == "FAIL"
+        and 'database "nowhere" does not exist' in wrong["database"].found
+    )
     assert "correct CHATSVC_DATABASE_URL" in wrong["database"].advice
-    away = found(make_config(tmp_path, database_url=f"postgresql://me:a-secret@127.0.0.1:{free_port()}/chat"))
+    away = found(
+        make_config(tmp_path, database_url=f"postgresql://me:a-secret@127.0.0.1:{free_port()}/chat")
+    )
     assert away["database"].level == "FAIL" and "start PostgreSQL" in away["database"].advice
     assert away["stream"].level == "warn" and "a-secret" not in "".join(map(str, away.values()))

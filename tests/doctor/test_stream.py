@@ -35,17 +35,24 @@ def found(config: Config) -> dict[str, Finding]:
     return {finding.about: finding for finding in findings(config)}
 
 
-async def test_a_service_in_order_passes_and_nothing_is_left_behind(service: Service, tmp_path: Path) -> None:
+async def test_a_service_in_order_passes_and_nothing_is_left_behind(
+    service: Service, tmp_path: Path
+) -> None:
     config = make_config(tmp_path, database_url=service.database_url, public_url=service.url)
     seen = await asyncio.to_thread(found, config)
     assert [finding for finding in seen.values() if finding.level == "FAIL"] == []
     assert seen["stream"].found.startswith("first byte after ")
-    assert {seen[about].level for about in ("schema", "reachable", "stream", "heartbeat", "client address")} == {"ok"}
+    assert {
+        seen[about].level
+        for about in ("schema", "reachable", "stream", "heartbeat", "client address")
+    } == {"ok"}
     assert seen["client address"].found == "127.0.0.1, as it is"
     assert execute(service.database_url, "SELECT count(*) FROM users") == [(0,)]
 
 
-async def test_what_a_killed_doctor_left_is_removed_by_the_next(service: Service, tmp_path: Path) -> None:
+async def test_what_a_killed_doctor_left_is_removed_by_the_next(
+    service: Service, tmp_path: Path
+) -> None:
     made = "INSERT INTO users (id, kind, name, password_hash, created_at) VALUES (%s, 'staff', %s, '!', now() - %s::interval)"
     for name, age in (("old", "1 hour"), ("of a doctor that runs now", "1 minute")):
         execute(service.database_url, made, str(uuid4()), name, age)
@@ -65,7 +72,11 @@ def through(service: Service, tmp_path: Path) -> Through:
             config = make_config(tmp_path, database_url=service.database_url, public_url=url)
             seen = await asyncio.to_thread(found, config)
         assert execute(service.database_url, "SELECT count(*) FROM users") == [(0,)]
-        return {about: seen[about] for about in ("reachable", "stream", "heartbeat", "client address") if about in seen}
+        return {
+            about: seen[about]
+            for about in ("reachable", "stream", "heartbeat", "client address")
+            if about in seen
+        }
 
     return look
 
@@ -78,18 +89,31 @@ async def test_a_proxy_that_passes_streams_on_is_in_order(through: Through) -> N
 @pytest.mark.parametrize(
     ("habit", "about", "level", "words", "advice"),
     [
-        ("cuts silence", "heartbeat", "FAIL", f"{NAME} cuts a stream that is silent for ", "`proxy_read_timeout 1h;`"),
+        (
+            "cuts silence",
+            "heartbeat",
+            "FAIL",
+            f"{NAME} cuts a stream that is silent for ",
+            "`proxy_read_timeout 1h;`",
+        ),
         ("holds pings back", "heartbeat", "FAIL", "nothing arrives for ", "`proxy_buffering off;`"),
-        ("comes from elsewhere", "client address", "warn", f"takes this client, 127.0.0.1, for {ELSEWHERE}",
-         f"`proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;`, and set CHATSVC_TRUSTED_PROXIES={ELSEWHERE}"),
+        (
+            "comes from elsewhere",
+            "client address",
+            "warn",
+            f"takes this client, 127.0.0.1, for {ELSEWHERE}",
+            f"`proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;`, and set CHATSVC_TRUSTED_PROXIES={ELSEWHERE}",
+        ),
     ],
-)  # fmt: skip
+)
 async def test_what_shows_itself_on_an_open_stream_is_named(
     through: Through, habit: Habit, about: str, level: str, words: str, advice: str
 ) -> None:
     seen = await through(habit)
     assert seen["stream"].level == "ok"
-    assert seen[about].level == level and words in seen[about].found and advice in seen[about].advice
+    assert (
+        seen[about].level == level and words in seen[about].found and advice in seen[about].advice
+    )
 
 
 @pytest.mark.parametrize(
@@ -108,7 +132,11 @@ async def test_what_a_proxy_does_to_a_stream_is_named(
     monkeypatch.setattr(http_probe, "ANSWER_LIMIT_S", IMPATIENT_S)
     seen = await through(habit)
     assert seen["reachable"].level == "ok"
-    assert seen["stream"].level == "FAIL" and words in seen["stream"].found and "proxy" in seen["stream"].advice
+    assert (
+        seen["stream"].level == "FAIL"
+        and words in seen["stream"].found
+        and "proxy" in seen["stream"].advice
+    )
 
 
 @pytest.mark.parametrize(
@@ -125,10 +153,14 @@ async def test_what_is_not_the_service_is_named(through: Through, habit: Habit, 
     assert seen["stream"].level == "warn"
 
 
-async def test_a_first_byte_that_comes_late_fails(through: Through, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_first_byte_that_comes_late_fails(
+    through: Through, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(stream, "PROMPT_S", 0.0)
     seen = await through("passes on")
-    assert seen["stream"].level == "FAIL" and "nginx `proxy_buffering off;`" in seen["stream"].advice
+    assert (
+        seen["stream"].level == "FAIL" and "nginx `proxy_buffering off;`" in seen["stream"].advice
+    )
 
 
 @pytest.mark.parametrize(
@@ -140,7 +172,12 @@ async def test_a_first_byte_that_comes_late_fails(through: Through, monkeypatch:
     ],
 )
 async def test_an_address_that_leads_nowhere_is_named(
-    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, public_url: str, words: str, advice: str
+    service: Service,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    public_url: str,
+    words: str,
+    advice: str,
 ) -> None:
     monkeypatch.setattr(http_probe, "ANSWER_LIMIT_S", IMPATIENT_S)
     url = public_url.format(port=service.url.rpartition(":")[2], free=free_port())
@@ -148,7 +185,9 @@ async def test_an_address_that_leads_nowhere_is_named(
     assert finding.level == "FAIL" and words in finding.found and advice in finding.advice
 
 
-async def test_a_service_on_another_database_does_not_know_the_token(service: Service, tmp_path: Path) -> None:
+async def test_a_service_on_another_database_does_not_know_the_token(
+    service: Service, tmp_path: Path
+) -> None:
     config = make_config(tmp_path, public_url=service.url)
     token = tokens.new_secret(tokens.STAFF_PREFIX)
     (finding,) = await asyncio.to_thread(lambda: list(stream.stream(config, token)))

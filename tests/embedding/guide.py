@@ -11,7 +11,9 @@ HOST = "https://www.example.com"  # where the guide's pages are
 SECRET_VARIABLE = "SUPPORT_CHAT_SECRET"
 MARKUP = ("html", "erb", "blade", "django", "vue")
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_COMMENT = re.compile(r"\s*(?:<\?php )?(?://|#|<!--|<%#|\{\{--|\{#)\s*(.*?)\s*(?:-->|%>|--\}\}|#\})?")
+_COMMENT = re.compile(
+    r"\s*(?:<\?php )?(?://|#|<!--|<%#|\{\{--|\{#)\s*(.*?)\s*(?:-->|%>|--\}\}|#\})?"
+)
 
 
 class Block(NamedTuple):
@@ -50,7 +52,10 @@ def write(folder: Path, name: str, target: str = "") -> Path:
 def table(first_heading: str) -> list[list[str]]:
     """The rows below a table's head, cell by cell."""
     lines = TEXT.splitlines()
-    start = next(number for number, line in enumerate(lines) if line.startswith(f"| {first_heading} |")) + 2
+    start = (
+        next(number for number, line in enumerate(lines) if line.startswith(f"| {first_heading} |"))
+        + 2
+    )
     rows = []
     for line in lines[start:]:
         if not line.startswith("|"):

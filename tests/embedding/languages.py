@@ -86,7 +86,9 @@ FOUND = [name for name, language in LANGUAGES.items() if language.interpreter]
 SUFFIXES = {"node": ".mjs", "python": ".py", "ruby": ".rb", "php": ".php"}
 
 
-def run(name: str, folder: Path, user: User, secret: str | None) -> subprocess.CompletedProcess[str]:
+def run(
+    name: str, folder: Path, user: User, secret: str | None
+) -> subprocess.CompletedProcess[str]:
     """What the guide's function makes of this user, on standard output; `secret` None: the variable is not set."""
     language = LANGUAGES[name]
     module = guide.write(folder, language.block, f"module{SUFFIXES[name]}")

@@ -60,7 +60,10 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     program = tmp_path_factory.mktemp("observed") / "observed.mjs"
     program.write_text(OBSERVED)
     done = subprocess.run(
-        [NODE, str(program), (STATIC / "widget.js").as_uri()], capture_output=True, text=True, timeout=LIMIT_S
+        [NODE, str(program), (STATIC / "widget.js").as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
     )
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
@@ -75,7 +78,9 @@ def elements(block: Block) -> Iterator[tuple[str, dict[str, str | None]]]:
 
 
 @pytest.mark.parametrize("block", guide.of(*guide.MARKUP), ids=lambda block: block.name)
-def test_the_markup_uses_attributes_that_the_element_knows(block: Block, observed: set[str]) -> None:
+def test_the_markup_uses_attributes_that_the_element_knows(
+    block: Block, observed: set[str]
+) -> None:
     known = observed | GLOBAL | {"key", "gettoken", *event_names()}  # the last are Vue's
     for tag, attributes in elements(block):
         if tag == "support-chat":
@@ -83,15 +88,22 @@ def test_the_markup_uses_attributes_that_the_element_knows(block: Block, observe
             assert {name for name in names if not name.startswith("data-")} <= known
         elif tag == "script" and (source := attributes.get("src")):
             assert attributes["type"] == "module"
-            assert source.startswith(("/", "{%")) or (source == f"{guide.CHAT}/widget.js" and "async" in attributes)
+            assert source.startswith(("/", "{%")) or (
+                source == f"{guide.CHAT}/widget.js" and "async" in attributes
+            )
 
 
 def test_every_page_has_the_loader_and_the_element() -> None:
     """In the pages of server-side frameworks; React, Vue and Next.js put it together from several blocks."""
     for block in guide.of("html", "erb", "blade", "django"):
         found = list(elements(block))
-        assert ("script", {"type": "module", "src": f"{guide.CHAT}/widget.js", "async": None}) in found
-        assert [tag for tag, _ in found].count("support-chat") == (0 if block.name == "index.html" else 1)
+        assert (
+            "script",
+            {"type": "module", "src": f"{guide.CHAT}/widget.js", "async": None},
+        ) in found
+        assert [tag for tag, _ in found].count("support-chat") == (
+            0 if block.name == "index.html" else 1
+        )
 
 
 def event_names() -> set[str]:
@@ -99,9 +111,13 @@ def event_names() -> set[str]:
 
 
 def test_the_tables_name_everything_that_the_element_has(observed: set[str]) -> None:
-    (interface,) = re.findall(r"interface SupportChatElement [^{]*\{(.*?)^\}", DECLARATIONS, re.DOTALL | re.MULTILINE)
+    (interface,) = re.findall(
+        r"interface SupportChatElement [^{]*\{(.*?)^\}", DECLARATIONS, re.DOTALL | re.MULTILINE
+    )
     members = re.findall(r"^  (?:readonly )?(\w+)(?:\(\))?: ", interface, re.MULTILINE)
-    attributes = {name for row in guide.table("attribute and property") for name in guide.code_in(row[0])}
+    attributes = {
+        name for row in guide.table("attribute and property") for name in guide.code_in(row[0])
+    }
     others = {name for row in guide.table("property or method") for name in guide.code_in(row[0])}
     assert attributes == observed
     assert {name.removesuffix("()") for name in attributes | others} == {*members, "lang"}
@@ -126,7 +142,9 @@ async def test_the_declarations_are_where_the_guide_fetches_them(service: Servic
 @pytest.mark.parametrize("name", ["support-chat.js", "server.mjs", "vite.config.js"])
 def test_the_scripts_are_scripts(name: str, tmp_path: Path) -> None:
     path = guide.write(tmp_path, name, "script.mjs")
-    done = subprocess.run([NODE, "--check", str(path)], capture_output=True, text=True, timeout=LIMIT_S)
+    done = subprocess.run(
+        [NODE, "--check", str(path)], capture_output=True, text=True, timeout=LIMIT_S
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -154,7 +172,12 @@ def test_the_express_route_answers_the_users_token_and_401_for_strangers(tmp_pat
     )
     environment = {guide.SECRET_VARIABLE: "a secret of at least thirty-two bytes"}
     done = subprocess.run(
-        [NODE, "server.mjs"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=LIMIT_S
+        [NODE, "server.mjs"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == ["/support-chat-token", 401, "Cache-Control: no-store", 3]
@@ -169,7 +192,10 @@ def test_the_other_files_are_well_formed(block: Block, tmp_path: Path) -> None:
     path = guide.write(tmp_path, block.name)
     interpreter = LANGUAGES[block.language].interpreter or sys.executable
     done = subprocess.run(
-        [interpreter, *CHECKS[block.language], str(path)], capture_output=True, text=True, timeout=LIMIT_S
+        [interpreter, *CHECKS[block.language], str(path)],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
     )
     assert done.returncode == 0, done.stderr
 
@@ -182,4 +208,7 @@ def test_every_page_and_route_speaks_of_the_same_address() -> None:
         guide.block("support-chat.js"),
         guide.block("src/SupportChat.vue"),
     ):
-        assert 'fetch("/support-chat-token", { headers: { Accept: "application/json" } })' in block.code
+        assert (
+            'fetch("/support-chat-token", { headers: { Accept: "application/json" } })'
+            in block.code
+        )

@@ -32,7 +32,12 @@ def test_every_function_is_at_most_twenty_lines() -> None:
     for language in LANGUAGES.values():
         code = guide.block(language.block).code
         lines = [line for line in code.splitlines() if re.search(r"[^\s{}]", line)]
-        assert len([line for line in lines if not re.match(r"(import|from|require|<\?php|#|//)", line)]) <= 20
+        assert (
+            len(
+                [line for line in lines if not re.match(r"(import|from|require|<\?php|#|//)", line)]
+            )
+            <= 20
+        )
 
 
 @every_language
@@ -42,7 +47,9 @@ def test_the_token_says_who_it_is(language: str, user: User, tmp_path: Path) -> 
     claims = decode_identity(token, (IDENTITY_SECRET,))
     assert (claims.sub, claims.email, claims.name) == (str(user.id), user.email, user.name)
     assert claims.expires_at - claims.issued_at == HOUR <= MAX_LIFETIME
-    assert re.fullmatch(r"[\w-]+\.[\w-]+\.[\w-]+", token, re.ASCII), "base64url without padding (RFC 7515)"
+    assert re.fullmatch(r"[\w-]+\.[\w-]+\.[\w-]+", token, re.ASCII), (
+        "base64url without padding (RFC 7515)"
+    )
     head, body, _ = token.split(".")
     assert json.loads(base64.urlsafe_b64decode(head + "==")) == {"alg": ALGORITHM, "typ": "JWT"}
     named = {cell for row in guide.table("claim") for cell in guide.code_in(row[0])}
@@ -68,14 +75,19 @@ async def test_a_running_service_takes_the_token_and_stores_who_it_is(
     assert (chat["user_email"], chat["user_name"]) == (EVA.email, EVA.name)
 
 
-def test_a_change_of_the_secret_locks_nobody_out(make_service: ServiceFactory, io_loop: IOLoop, tmp_path: Path) -> None:
+def test_a_change_of_the_secret_locks_nobody_out(
+    make_service: ServiceFactory, io_loop: IOLoop, tmp_path: Path
+) -> None:
     """The three steps of the guide: both are taken while both are listed, the old one no longer when it is not."""
     new = b"a new secret, as long as the one before it"
     issued = [token_of("python", tmp_path, EVA, secret) for secret in (SECRET, new.decode())]
 
     def statuses(*identity_secrets: bytes) -> list[int]:
         service = make_service(identity_secrets=identity_secrets)
-        return [io_loop.run_sync(partial(service.get, "/support_chat", token)).status for token in issued]
+        return [
+            io_loop.run_sync(partial(service.get, "/support_chat", token)).status
+            for token in issued
+        ]
 
     assert statuses(IDENTITY_SECRET) == [200, 401]
     assert statuses(new, IDENTITY_SECRET) == [200, 200]

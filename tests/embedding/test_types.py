@@ -14,12 +14,20 @@ from tests.embedding.languages import LIMIT_S, NODE
 TSC = guide.ROOT / "node_modules" / "typescript" / "bin" / "tsc"
 TSCONFIG = {
     "compilerOptions": {
-        "strict": True, "noEmit": True, "jsx": "react-jsx", "allowJs": True, "isolatedModules": True,
-        "target": "ES2022", "module": "ESNext", "moduleResolution": "bundler", "types": [],
-        "lib": ["ES2023", "DOM", "DOM.Iterable"], "paths": {"@/*": ["./src/*"]},
+        "strict": True,
+        "noEmit": True,
+        "jsx": "react-jsx",
+        "allowJs": True,
+        "isolatedModules": True,
+        "target": "ES2022",
+        "module": "ESNext",
+        "moduleResolution": "bundler",
+        "types": [],
+        "lib": ["ES2023", "DOM", "DOM.Iterable"],
+        "paths": {"@/*": ["./src/*"]},
     },
     "include": ["src"],
-}  # fmt: skip
+}
 # what the host application brings, and the macros of Vue's compiler
 AUTH = "export async function currentUser() { return { id: 7, email: 'eva@example.com', name: 'Eva' }; }\n"
 MACROS = """
@@ -75,7 +83,11 @@ def project(tmp_path: Path) -> Path:
 
 def complaints(project: Path) -> str:
     done = subprocess.run(
-        [NODE, str(TSC), "-p", str(project)], cwd=project, capture_output=True, text=True, timeout=LIMIT_S
+        [NODE, str(TSC), "-p", str(project)],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
     )
     assert (done.returncode == 0) == (done.stdout == ""), done.stderr
     return done.stdout
@@ -83,7 +95,9 @@ def complaints(project: Path) -> str:
 
 def test_the_react_next_vue_and_plain_samples_compile(project: Path) -> None:
     (script,) = re.findall(
-        r'<script setup lang="ts">\n(.*?)</script>', guide.block("src/SupportChat.vue").code, re.DOTALL
+        r'<script setup lang="ts">\n(.*?)</script>',
+        guide.block("src/SupportChat.vue").code,
+        re.DOTALL,
     )
     (project / "src" / "vue.ts").write_text(script + "export { getToken, tell };\n")
     (project / "src" / "macros.d.ts").write_text(MACROS)

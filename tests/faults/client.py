@@ -15,7 +15,10 @@ from tests.support.service import Service
 
 REQUEST_LIMIT_S = 15.0
 SEND_LIMIT_S = 30.0  # for one message to be acknowledged, over all its tries
-PAUSE_S = (0.01, 0.05)  # before the next try; short, so that as much as possible happens around a fault
+PAUSE_S = (
+    0.01,
+    0.05,
+)  # before the next try; short, so that as much as possible happens around a fault
 FRAME_MAX_BYTES = 2**20
 HOST = "127.0.0.1"
 
@@ -48,19 +51,37 @@ def head_of(method: str, path: str, token: str | None, *lines: str, version: str
     """A request's head, for a connection of its own."""
     proof = [] if token is None else [f"Authorization: Bearer {token}"]
     return "\r\n".join(
-        [f"{method} {path} HTTP/{version}", "Host: chat", "Connection: close", *proof, *lines, "", ""]
+        [
+            f"{method} {path} HTTP/{version}",
+            "Host: chat",
+            "Connection: close",
+            *proof,
+            *lines,
+            "",
+            "",
+        ]
     ).encode()
 
 
 async def request(
-    port: int, method: str, path: str, token: str | None = None, body: Any = None, *, limit_s: float = REQUEST_LIMIT_S
+    port: int,
+    method: str,
+    path: str,
+    token: str | None = None,
+    body: Any = None,
+    *,
+    limit_s: float = REQUEST_LIMIT_S,
 ) -> Reply:
     """One request on a connection of its own. Raises OSError (TimeoutError after `limit_s`), EOFError without a whole answer."""
     async with asyncio.timeout(limit_s):
         reader, writer = await asyncio.open_connection(HOST, port)
         try:
             raw = b"" if body is None else json.dumps(body, ensure_ascii=False).encode()
-            lines = ["Content-Type: application/json", f"Content-Length: {len(raw)}"] if body is not None else []
+            lines = (
+                ["Content-Type: application/json", f"Content-Length: {len(raw)}"]
+                if body is not None
+                else []
+            )
             writer.write(head_of(method, path, token, *lines) + raw)
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
             length = int(head.partition("content-length: ")[2].partition("\r\n")[0] or 0)
@@ -86,9 +107,22 @@ class Sender:
     """Sends to one chat, each message until it is acknowledged. With several ports each try goes to any of them."""
 
     def __init__(
-        self, ports: Sequence[int], path: str, token: str, chat_id: str, history: History, *, client_ids: bool = True
+        self,
+        ports: Sequence[int],
+        path: str,
+        token: str,
+        chat_id: str,
+        history: History,
+        *,
+        client_ids: bool = True,
     ) -> None:
-        self.ports, self.path, self.token, self.chat_id, self.history = ports, path, token, chat_id, history
+        self.ports, self.path, self.token, self.chat_id, self.history = (
+            ports,
+            path,
+            token,
+            chat_id,
+            history,
+        )
         self.client_ids = client_ids
         self.tries: list[Try] = []
 
@@ -150,7 +184,9 @@ class Follower:
         self.silence_limit_s, self.keeps_cursor = silence_limit_s, keeps_cursor
         self.tries = self.connections = 0
         self.refusals: Counter[int | str] = Counter()
-        self.closes: list[tuple[dict[str, Any], int | None]] = []  # each `close`, and the `retry:` it came with
+        self.closes: list[
+            tuple[dict[str, Any], int | None]
+        ] = []  # each `close`, and the `retry:` it came with
         self.is_open = False
         self._writer: asyncio.StreamWriter | None = None
 
@@ -167,7 +203,9 @@ class Follower:
         """One connection, to its end. Raises OSError, EOFError."""
         self.tries += 1
         async with asyncio.timeout(REQUEST_LIMIT_S):
-            reader, self._writer = await asyncio.open_connection(HOST, random.choice(self.ports), limit=FRAME_MAX_BYTES)
+            reader, self._writer = await asyncio.open_connection(
+                HOST, random.choice(self.ports), limit=FRAME_MAX_BYTES
+            )
         try:
             resumes = self.seen.chat_id is not None and (self.keeps_cursor or not self.connections)
             cursor = [f"Last-Event-ID: {self.seen.newest}"] if resumes else []
@@ -203,4 +241,6 @@ class Follower:
         elif "message" in data:
             message = data["message"]
             chat_id = str(data.get("chat_id") or self.seen.chat_id)
-            self.seen.messages.append(Message(chat_id, message["seq"], message["id"], message["content"]))
+            self.seen.messages.append(
+                Message(chat_id, message["seq"], message["id"], message["content"])
+            )

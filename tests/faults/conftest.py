@@ -38,7 +38,9 @@ def start_server(tmp_path: Path) -> Iterator[Callable[[str | None], ServerProces
     started: list[ServerProcess] = []
 
     def start(database_url: str | None) -> ServerProcess:
-        folder = Path(mkdtemp(prefix="server", dir=tmp_path))  # a name of its own: two may be started at once
+        folder = Path(
+            mkdtemp(prefix="server", dir=tmp_path)
+        )  # a name of its own: two may be started at once
         server = ServerProcess(folder, database_url)
         started.append(server)
         return server.start()

@@ -13,16 +13,22 @@ from tests.support.process import ServerProcess
 from tests.support.waiting import until
 
 RECOVERY_LIMIT_S = 5.0
-P95_LIMIT_S = 0.4  # 200 ms on a machine of its own; in CI client, server and PostgreSQL share two cores
+P95_LIMIT_S = (
+    0.4  # 200 ms on a machine of its own; in CI client, server and PostgreSQL share two cores
+)
 PROBES = 40
 RSS_GROWTH = 1.2
-RSS_SLACK_BYTES = 16 * 2**20  # what an allocator keeps: 20 % of a process that has just been started is less
+RSS_SLACK_BYTES = (
+    16 * 2**20
+)  # what an allocator keeps: 20 % of a process that has just been started is less
 
 
 async def metric(port: int, name: str) -> float:
     """A figure of /metrics without labels."""
     text = (await request(port, "GET", "/metrics")).body.decode()
-    return next(float(line.split(" ")[1]) for line in text.splitlines() if line.startswith(f"{name} "))
+    return next(
+        float(line.split(" ")[1]) for line in text.splitlines() if line.startswith(f"{name} ")
+    )
 
 
 def rss(server: ServerProcess) -> int:
@@ -58,12 +64,16 @@ def idle_transactions(database_url: str) -> list[object]:
     return list(execute(database_url, sql))
 
 
-async def assert_settled(server: ServerProcess, storm: Storm, *, rss_before: int | None = None) -> None:
+async def assert_settled(
+    server: ServerProcess, storm: Storm, *, rss_before: int | None = None
+) -> None:
     """Checks I6. Call it when nobody sends any more; messages of its own are part of the storm's history."""
     sender, deadline = storm.senders[0], time.monotonic() + RECOVERY_LIMIT_S
     while (p95 := await p95_of_sending(sender)) > P95_LIMIT_S:
         assert time.monotonic() < deadline, f"p95 of sending is {p95 * 1000:.0f} ms"
-    await until(lambda: registry_is_exact(server), "the registry has the open sockets, no more and no less")
+    await until(
+        lambda: registry_is_exact(server), "the registry has the open sockets, no more and no less"
+    )
     assert not await asyncio.to_thread(idle_transactions, storm.database_url)
     await until(lambda: _is_idle(server), "no work is left")
     if rss_before is not None:

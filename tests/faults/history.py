@@ -49,7 +49,9 @@ class History:
     """What happened, as the clients know it. Contents are unique, so that a double shows whatever its client_id."""
 
     def __init__(self) -> None:
-        self.attempted: set[tuple[str, str]] = set()  # chat and content, before the first byte was sent
+        self.attempted: set[tuple[str, str]] = (
+            set()
+        )  # chat and content, before the first byte was sent
         self.acknowledged: list[Message] = []
         self.seen: list[Seen] = []
 
@@ -123,7 +125,9 @@ def _delivered_is_stored(seen: Seen, database: Database) -> Iterable[str]:
     for message in seen.messages:
         if seen.chat_id not in (None, message.chat_id):
             yield f"I4 {seen.name} got a message of another chat: {message}"
-        elif message not in [row[:4] for row in database.messages[message.chat_id] if row.id == message.id]:
+        elif message not in [
+            row[:4] for row in database.messages[message.chat_id] if row.id == message.id
+        ]:
             yield f"I4 {seen.name} got what is not stored: {message}"
 
 

@@ -38,7 +38,10 @@ class DurablePostgres(Cluster):
         """SIGINT is PostgreSQL's fast shutdown, SIGQUIT the immediate one. Returns the seconds until it answers again."""
         pid, began = postmaster_pid(self._data_dir), time.monotonic()
         os.kill(pid, how)
-        wait(lambda: postmaster_pid(self._data_dir) not in (0, pid) and answers(self.url), "PostgreSQL is back")
+        wait(
+            lambda: postmaster_pid(self._data_dir) not in (0, pid) and answers(self.url),
+            "PostgreSQL is back",
+        )
         return time.monotonic() - began
 
     @contextmanager

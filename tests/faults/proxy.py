@@ -72,7 +72,9 @@ class Proxy:
         self._tasks.add(task)
         self._clients.append(writer)
         try:
-            with contextlib.suppress(OSError, asyncio.CancelledError):  # asyncio 3.11 logs a cancelled one as an error
+            with contextlib.suppress(
+                OSError, asyncio.CancelledError
+            ):  # asyncio 3.11 logs a cancelled one as an error
                 await self._join(reader, writer)
         finally:
             self._tasks.discard(task)

@@ -21,14 +21,18 @@ FINISH_LIMIT_S = 20.0  # for everybody to have everything when the fault is over
 
 
 def user_token(sub: str) -> str:
-    return tokens.sign_identity(IDENTITY_SECRET, sub=sub, email=f"{sub}@example.com", name=None, ttl_s=3600)
+    return tokens.sign_identity(
+        IDENTITY_SECRET, sub=sub, email=f"{sub}@example.com", name=None, ttl_s=3600
+    )
 
 
 def staff_token(database_url: str) -> str:
     """A staff token of a new account, made beside the server. Blocks."""
     email, token = f"{uuid4().hex}@example.com", tokens.new_secret(tokens.STAFF_PREFIX)
     with closing(Session(database_url, application_name="test")) as session:
-        people.save_staff(session, str(uuid4()), email, "Sam", hash_password("correct horse battery"))
+        people.save_staff(
+            session, str(uuid4()), email, "Sam", hash_password("correct horse battery")
+        )
         people.create_staff_token(session, str(uuid4()), email, tokens.hash_token(token))
     return token
 
@@ -80,11 +84,20 @@ class Storm:
         self.users[chat_id] = token
         as_staff = f"/admin/chats/{chat_id}"
         for _ in range(self.senders_per_chat):
-            self.senders.append(Sender(self.ports, "/support_chat/messages", token, chat_id, self.history))
-        self.senders.append(Sender(self.ports, f"{as_staff}/messages", self.staff, chat_id, self.history))
+            self.senders.append(
+                Sender(self.ports, "/support_chat/messages", token, chat_id, self.history)
+            )
+        self.senders.append(
+            Sender(self.ports, f"{as_staff}/messages", self.staff, chat_id, self.history)
+        )
         for port in self.ports:
             self._follow([port], "/support_chat/stream", token, Seen(f"{sub} at {port}", chat_id))
-            self._follow([port], f"{as_staff}/stream", self.staff, Seen(f"staff with {sub} at {port}", chat_id))
+            self._follow(
+                [port],
+                f"{as_staff}/stream",
+                self.staff,
+                Seen(f"staff with {sub} at {port}", chat_id),
+            )
 
     def _follow(self, ports: Sequence[int], path: str, token: str, seen: Seen) -> None:
         follower = Follower(ports, path, token, seen, silence_limit_s=self.silence_limit_s)
@@ -108,7 +121,11 @@ class Storm:
     async def more(self, count: int) -> None:
         """Waits until `count` more messages are acknowledged."""
         wanted = len(self.history.acknowledged) + count
-        await until(lambda: self._progress() >= wanted, f"{count} more messages are acknowledged", FINISH_LIMIT_S)
+        await until(
+            lambda: self._progress() >= wanted,
+            f"{count} more messages are acknowledged",
+            FINISH_LIMIT_S,
+        )
 
     def _progress(self) -> int:
         for task in self._sending:
@@ -131,7 +148,11 @@ class Storm:
         newest = (await asyncio.to_thread(read_database, self.database_url)).last_seqs
         behind = [one.seen for one in self.followers if one.seen.chat_id and one is not but]
         with contextlib.suppress(AssertionError):
-            await until(lambda: all(s.newest >= newest[s.chat_id or ""] for s in behind), "caught up", FINISH_LIMIT_S)
+            await until(
+                lambda: all(s.newest >= newest[s.chat_id or ""] for s in behind),
+                "caught up",
+                FINISH_LIMIT_S,
+            )
 
     @property
     def outcomes(self) -> Counter[int | str]:

@@ -74,7 +74,9 @@ async def test_without_descriptors_it_waits_and_does_not_spin(
     assert "Traceback" not in server.log
 
     opened.close()
-    reply = await request(server.port, "GET", "/support_chat", user_token("alice"), limit_s=BACK_LIMIT_S)
+    reply = await request(
+        server.port, "GET", "/support_chat", user_token("alice"), limit_s=BACK_LIMIT_S
+    )
     assert reply.status == 200
     assert await asyncio.to_thread(server.stop) == 0
 
@@ -95,7 +97,9 @@ async def test_a_stream_without_a_descriptor_of_its_own_is_answered(server: Serv
 
 
 async def say(writer: asyncio.StreamWriter, method: str, path: str, token: str) -> None:
-    writer.write(f"{method} {path} HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+    writer.write(
+        f"{method} {path} HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
+    )
     await writer.drain()
 
 

@@ -38,7 +38,11 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 async def test_a_full_disk_is_503_until_there_is_space_and_nothing_acknowledged_is_missing(
     small_disk: Path, tmp_path: Path
 ) -> None:
-    server, beside, filler = ServerProcess(tmp_path), EmbeddedPostgres(small_disk), small_disk / "filler"
+    server, beside, filler = (
+        ServerProcess(tmp_path),
+        EmbeddedPostgres(small_disk),
+        small_disk / "filler",
+    )
     server.environment["CHATSVC_DATA_DIR"] = str(small_disk)
     try:
         await asyncio.to_thread(server.start)

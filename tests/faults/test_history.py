@@ -19,7 +19,9 @@ def message(seq: int, chat_id: str = "chat") -> Message:
     return Message(chat_id, seq, f"{chat_id}-{seq}", f"text {seq}")
 
 
-def story(seqs: list[int], acknowledged: list[int], delivered: list[int]) -> tuple[History, Database]:
+def story(
+    seqs: list[int], acknowledged: list[int], delivered: list[int]
+) -> tuple[History, Database]:
     """A chat with the messages `seqs`, one follower from the start."""
     history, seen = History(), Seen("alice", "chat")
     history.attempted = {("chat", f"text {seq}") for seq in range(1, 10)}
@@ -53,7 +55,9 @@ def test_a_follower_is_asked_only_for_what_came_after_its_cursor() -> None:
         ([1, 2], [], [1, 2, 3], "I4 alice got what is not stored"),
     ],
 )
-def test_a_broken_promise_is_found(seqs: list[int], acknowledged: list[int], delivered: list[int], found: str) -> None:
+def test_a_broken_promise_is_found(
+    seqs: list[int], acknowledged: list[int], delivered: list[int], found: str
+) -> None:
     assert any(line.startswith(found) for line in violations(*story(seqs, acknowledged, delivered)))
 
 

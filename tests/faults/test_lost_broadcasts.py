@@ -64,12 +64,18 @@ async def test_a_bus_that_loses_and_reorders_costs_the_streams_nothing(
         await storm.more(200)
         await storm.pause()
         monkeypatch.setattr(BadBus, "is_bad", False)
-        await asyncio.gather(*(sender.send() for sender in storm.senders))  # tells whoever missed the last one
+        await asyncio.gather(
+            *(sender.send() for sender in storm.senders)
+        )  # tells whoever missed the last one
         if rule:
             await storm.finish()
         else:
-            found = violations(storm.history, await asyncio.to_thread(read_database, storm.database_url))
-            assert any("misses" in line for line in found) and any("out of order" in line for line in found)
+            found = violations(
+                storm.history, await asyncio.to_thread(read_database, storm.database_url)
+            )
+            assert any("misses" in line for line in found) and any(
+                "out of order" in line for line in found
+            )
 
 
 @pytest.mark.parametrize("when", ["after commit", "before commit"])
@@ -116,7 +122,9 @@ def publish_early(db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def early(fn: Callable[..., Any], *args: Any, then: Callable[[Any], None]) -> Any:
         def run(session: Any, *args: Any) -> Any:
-            result = fn(session, [args[0]])[0] if hasattr(fn, "takes_many_rows") else fn(session, *args)
+            result = (
+                fn(session, [args[0]])[0] if hasattr(fn, "takes_many_rows") else fn(session, *args)
+            )
             loop.call_soon_threadsafe(then, result)
             return result
 

@@ -35,7 +35,10 @@ def service(make_service: ServiceFactory, server: MailServer) -> Service:
 
 
 def row(desk: Desk, number: int = 0) -> tuple[object, ...]:
-    return execute(desk.service.database_url, f"SELECT {ROW} FROM support_notices ORDER BY created_at")[number]  # noqa: S608
+    return execute(
+        desk.service.database_url,
+        f"SELECT {ROW} FROM support_notices ORDER BY created_at",  # noqa: S608
+    )[number]
 
 
 async def answered(service: Service, sub: str = "alice") -> Desk:
@@ -59,14 +62,20 @@ async def test_a_temporary_refusal_is_tried_again_with_growing_pauses_and_then_g
     for times, pause_s in enumerate([60, 300, 900, 3600, *[14_400] * 5], 1):
         await tried(desk, times)
         state, _, waits_s, reason, up_to_seq = row(desk)
-        assert (state, up_to_seq, reason) == ("pending", None, f"127.0.0.1 port {server.port}: 451 4.3.0 later")
+        assert (state, up_to_seq, reason) == (
+            "pending",
+            None,
+            f"127.0.0.1 port {server.port}: 451 4.3.0 later",
+        )
         assert isinstance(waits_s, float) and 0.9 * pause_s - 5 < waits_s <= 1.1 * pause_s
         total += waits_s
         desk.passes(waits_s + 0.01)
     await desk.ends("failed")
     assert 20 * 3600 < total < 24 * 3600
     assert row(desk)[3] == f"127.0.0.1 port {server.port}: 451 4.3.0 later" and server.seen == []
-    assert execute(service.database_url, "SELECT email_refused FROM users WHERE external_id = 'alice'") == [(None,)]
+    assert execute(
+        service.database_url, "SELECT email_refused FROM users WHERE external_id = 'alice'"
+    ) == [(None,)]
 
 
 async def test_what_comes_meanwhile_joins_the_one_that_was_certainly_not_taken(
@@ -89,7 +98,9 @@ async def test_what_comes_meanwhile_joins_the_one_that_was_certainly_not_taken(
     assert [mail["Message-ID"] for mail in server.seen] == server.message_ids * 2
 
 
-def test_while_there_is_no_mail_server_the_queue_keeps_its_tries(io_loop: IOLoop, make_service: ServiceFactory) -> None:
+def test_while_there_is_no_mail_server_the_queue_keeps_its_tries(
+    io_loop: IOLoop, make_service: ServiceFactory
+) -> None:
     """One notice a minute asks whether it is back; those that wait behind it do not."""
     port = free_port()
     service = make_service(email_delay_s=DELAY_S, smtp_url=f"smtp://127.0.0.1:{port}?tls=off")
@@ -112,7 +123,9 @@ def test_while_there_is_no_mail_server_the_queue_keeps_its_tries(io_loop: IOLoop
     io_loop.run_sync(outage)
 
 
-async def test_one_that_may_be_out_is_repeated_as_it_was(service: Service, server: MailServer) -> None:
+async def test_one_that_may_be_out_is_repeated_as_it_was(
+    service: Service, server: MailServer
+) -> None:
     """Under the same Message-ID nothing may be told that was not told the first time: who knows the first drops the second."""
     server.hangs_up = True
     desk = await answered(service)
@@ -131,7 +144,9 @@ async def test_one_that_may_be_out_is_repeated_as_it_was(service: Service, serve
 
 
 @pytest.mark.parametrize("how", ["read", "archive", "decline"])
-async def test_one_that_waits_for_another_try_is_cancelled(service: Service, server: MailServer, how: str) -> None:
+async def test_one_that_waits_for_another_try_is_cancelled(
+    service: Service, server: MailServer, how: str
+) -> None:
     server.hangs_up = True
     desk = await answered(service)
     await until(lambda: row(desk)[2] is not None)
@@ -186,7 +201,11 @@ async def test_an_address_that_is_refused_is_not_tried_until_it_changes(
 
 @pytest.mark.parametrize("trouble", ["login", "sender"])
 async def test_a_server_that_cannot_be_used_pauses_the_queue_and_says_so(
-    service: Service, server: MailServer, expected_log: list[str], monkeypatch: pytest.MonkeyPatch, trouble: str
+    service: Service,
+    server: MailServer,
+    expected_log: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    trouble: str,
 ) -> None:
     expected_log.append("e-mail is paused")
     if trouble == "login":
@@ -238,12 +257,16 @@ SENT = 40
 
 
 @pytest.mark.parametrize("role", BAD_ROLES)
-async def test_sending_messages_is_not_slowed_by_it(service: Service, server: MailServer, role: str) -> None:
+async def test_sending_messages_is_not_slowed_by_it(
+    service: Service, server: MailServer, role: str
+) -> None:
     before = await seconds_to_send(await Desk(service, "first").set_up())
     BAD_ROLES[role](server)
     desk = await answered(service)
     await until(lambda: server.connections)
-    assert await seconds_to_send(desk) < max(0.2, 3 * before)  # the second for a machine that is busy with other things
+    assert await seconds_to_send(desk) < max(
+        0.2, 3 * before
+    )  # the second for a machine that is busy with other things
 
 
 async def seconds_to_send(desk: Desk) -> float:
@@ -257,9 +280,12 @@ async def seconds_to_send(desk: Desk) -> float:
 
 
 async def test_while_the_database_is_away_a_sent_e_mail_is_remembered(
-    service: Service, server: MailServer, expected_log: list[str], monkeypatch: pytest.MonkeyPatch,
+    service: Service,
+    server: MailServer,
+    expected_log: list[str],
+    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
-) -> None:  # fmt: skip
+) -> None:
     """The end of an e-mail is recorded when the database is back; it is not sent again."""
     monkeypatch.setattr(notices, "RECORD_PAUSE_S", 0.05)
     expected_log.append("the database could not do it")
@@ -269,7 +295,9 @@ async def test_while_the_database_is_away_a_sent_e_mail_is_remembered(
     name = urlsplit(service.database_url).path.removeprefix("/")
     elsewhere = service.database_url.replace(name, "postgres")
     execute(elsewhere, f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
-    execute(elsewhere, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", name)
+    execute(
+        elsewhere, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", name
+    )
     server.go_on.set()
     await until(lambda: "the database could not do it" in caplog.text)
     execute(elsewhere, f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
@@ -280,7 +308,9 @@ async def test_while_the_database_is_away_a_sent_e_mail_is_remembered(
 # ---- start and stop ----
 
 
-def test_at_stop_the_e_mail_under_way_is_finished(io_loop: IOLoop, service: Service, server: MailServer) -> None:
+def test_at_stop_the_e_mail_under_way_is_finished(
+    io_loop: IOLoop, service: Service, server: MailServer
+) -> None:
     async def stop_in_the_middle() -> Desk:
         server.go_on.clear()
         desk = await answered(service)
@@ -329,9 +359,14 @@ def test_a_hundred_thousand_pending_notices_cost_one_timer(
         desk = await Desk(service).set_up()
         await desk.answer("m1")
         assert desk.notices._alarm
-        timers = [handle for handle in asyncio.get_running_loop()._scheduled if not handle.cancelled()]  # type: ignore[attr-defined]
+        scheduled = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]
+        timers = [handle for handle in scheduled if not handle.cancelled()]
         assert len(timers) < 50, timers
-        execute(database_url, "UPDATE support_notices SET due_at = now() WHERE chat_id = %s", desk.chat_id)
+        execute(
+            database_url,
+            "UPDATE support_notices SET due_at = now() WHERE chat_id = %s",
+            desk.chat_id,
+        )
         began = time.monotonic()
         desk.notices._awake.set()
         await until(lambda: server.mails)
@@ -368,12 +403,18 @@ async def test_when_the_databases_clock_is_stepped_nothing_is_lost_or_sent_twice
     await bobs.answer("m2")
     desk.passes(DELAY_S)
     await desk.ends("sent", "sent")
-    assert [mail["To"] for mail in server.seen] == ["Alice <alice@example.com>", "Bob <bob@example.com>"]
+    assert [mail["To"] for mail in server.seen] == [
+        "Alice <alice@example.com>",
+        "Bob <bob@example.com>",
+    ]
     assert len(sweeps) < 8
 
 
 async def test_the_wall_clock_of_the_process_decides_nothing(
-    make_service: ServiceFactory, service: Service, server: MailServer, monkeypatch: pytest.MonkeyPatch
+    make_service: ServiceFactory,
+    service: Service,
+    server: MailServer,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The alarm counts seconds that the database named, on a clock that is never stepped."""
     desk = await Desk(service).set_up()

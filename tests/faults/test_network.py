@@ -24,13 +24,17 @@ SILENCE_LIMIT_S = 0.5  # of the clients here; real ones wait for two and a half 
 FIRST_BYTES_LIMIT_S = 1.0
 GONE_LIMIT_S = 3.0
 SO_ATTACH_FILTER = 26  # asm-generic/socket.h; Python has no name for it
-DROP_ALL = struct.pack("HBBI", 0x06, 0, 0, 0)  # a packet filter of one instruction: take 0 bytes of whatever comes
+DROP_ALL = struct.pack(
+    "HBBI", 0x06, 0, 0, 0
+)  # a packet filter of one instruction: take 0 bytes of whatever comes
 
 
 async def test_clients_behind_a_bad_network_miss_nothing(service: Service) -> None:
     async with (
         Proxy(port_of(service)) as proxy,
-        Storm([proxy.port], service.database_url, chats=2, silence_limit_s=SILENCE_LIMIT_S) as storm,
+        Storm(
+            [proxy.port], service.database_url, chats=2, silence_limit_s=SILENCE_LIMIT_S
+        ) as storm,
     ):
         for _ in range(3):
             await storm.more(30)
@@ -66,7 +70,10 @@ async def test_clients_behind_a_bad_network_miss_nothing(service: Service) -> No
 async def all_reconnect(storm: Storm) -> None:
     """Until each follower has given its connection up."""
     before = {follower: follower.tries for follower in storm.followers}
-    await until(lambda: all(one.tries > before[one] for one in storm.followers), "everybody noticed the silence")
+    await until(
+        lambda: all(one.tries > before[one] for one in storm.followers),
+        "everybody noticed the silence",
+    )
 
 
 async def test_a_client_that_comes_back_without_its_cursor_is_found_out(service: Service) -> None:
@@ -85,10 +92,14 @@ async def test_a_client_that_comes_back_without_its_cursor_is_found_out(service:
             proxy.cut()
             await sender.send()
             proxy.resume()
-            await until(lambda: follower.is_open and len(service.app.streams) == 1, "the client is back")
+            await until(
+                lambda: follower.is_open and len(service.app.streams) == 1, "the client is back"
+            )
             await sender.send()
             await until(lambda: seen.newest == 3, "the third message came")
-    assert violations(history, read_database(service.database_url)) == ["I3 careless misses 1 messages: [2]"]
+    assert violations(history, read_database(service.database_url)) == [
+        "I3 careless misses 1 messages: [2]"
+    ]
 
 
 async def test_clients_that_leave_while_their_stream_opens_leave_nothing(service: Service) -> None:
@@ -100,23 +111,31 @@ async def test_clients_that_leave_while_their_stream_opens_leave_nothing(service
         writer.write(head_of("GET", path, token))
         await asyncio.sleep(n * 0.0001)
         writer.transport.abort()
-    await until(lambda: not service.app.web.settings["services"].running, "all requests have ended", 5)
+    await until(
+        lambda: not service.app.web.settings["services"].running, "all requests have ended", 5
+    )
     await until(lambda: len(service.app.streams) == 0, "all streams are forgotten", 5)
 
 
 def cut_off(reader: socket.socket) -> None:
     """From now on this socket hears nothing and acknowledges nothing, as behind a network that is gone: no FIN, no RST."""
     program = ctypes.create_string_buffer(DROP_ALL)
-    reader.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", 1, ctypes.addressof(program)))
+    reader.setsockopt(
+        socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", 1, ctypes.addressof(program))
+    )
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="packet filters and TCP_USER_TIMEOUT are Linux's")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="packet filters and TCP_USER_TIMEOUT are Linux's"
+)
 @pytest.mark.parametrize("limited", [True, False])
 async def test_a_client_behind_a_network_that_is_gone_is_noticed_by_what_it_does_not_acknowledge(
     service: Service, limited: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Heartbeats alone notice it after more than 90 s. Negative control: without TCP_USER_TIMEOUT (0) the stream stays registered."""
-    assert chatsvc.streams.connection.USER_TIMEOUT_MS == 25_000  # with a ping every 15 s: forgotten within 45 s
+    assert (
+        chatsvc.streams.connection.USER_TIMEOUT_MS == 25_000
+    )  # with a ping every 15 s: forgotten within 45 s
     monkeypatch.setattr(chatsvc.streams.connection, "USER_TIMEOUT_MS", 500 if limited else 0)
     token = service.user_token()
     reader, writer = await open_stream(port_of(service), token)
@@ -125,11 +144,15 @@ async def test_a_client_behind_a_network_that_is_gone_is_noticed_by_what_it_does
         cut_off(writer.get_extra_info("socket"))
         await service.send(token, "nobody takes this")
         with contextlib.suppress(AssertionError):
-            await until(lambda: len(service.app.streams) == 0, "the stream is forgotten", GONE_LIMIT_S)
+            await until(
+                lambda: len(service.app.streams) == 0, "the stream is forgotten", GONE_LIMIT_S
+            )
         assert len(service.app.streams) == (0 if limited else 1)
 
 
-async def test_a_proxy_that_buffers_shows_itself_and_polling_gets_everything(service: Service) -> None:
+async def test_a_proxy_that_buffers_shows_itself_and_polling_gets_everything(
+    service: Service,
+) -> None:
     """A client tells a stream that does not come through by its first bytes; then it polls with the same cursor."""
     token = service.user_token()
     for n in range(5):

@@ -19,7 +19,9 @@ from tests.support.waiting import until
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(60)]
 
 
-async def test_streams_come_through_nginx_with_its_defaults_at_once(service: Service, tmp_path: Path) -> None:
+async def test_streams_come_through_nginx_with_its_defaults_at_once(
+    service: Service, tmp_path: Path
+) -> None:
     """Its defaults buffer, and it compresses this type here: only the answer's headers keep it from holding events back."""
     token = service.user_token()
     chat_id = await service.chat_id(token)
@@ -31,7 +33,9 @@ async def test_streams_come_through_nginx_with_its_defaults_at_once(service: Ser
             for n in range(3):
                 began = time.monotonic()
                 await service.send(token, f"message {n}")
-                await asyncio.wait_for(reader.readuntil(f"message {n}".encode()), FIRST_BYTES_LIMIT_S)
+                await asyncio.wait_for(
+                    reader.readuntil(f"message {n}".encode()), FIRST_BYTES_LIMIT_S
+                )
                 print(f"through nginx: POST to event {time.monotonic() - began:.4f} s")
     assert read_database(service.database_url).last_seqs[chat_id] == 3
 
@@ -43,7 +47,9 @@ async def test_without_those_headers_nginx_holds_a_stream_back(tmp_path: Path) -
         asked.append(reader)
         with contextlib.suppress(OSError, EOFError):
             await reader.readuntil(b"\r\n\r\n")
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n: first bytes\n\n")
+            writer.write(
+                b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n: first bytes\n\n"
+            )
             await reader.read()
         writer.close()
         asked.remove(reader)

@@ -95,7 +95,9 @@ async def test_twenty_kills_lose_no_e_mail_and_repeat_at_most_one_each(
     assert server.stop() == 0
     told = Counter(mails.message_ids)
     rows = execute(due, "SELECT message_id FROM support_notices")
-    print(f"{len(mails.mails)} e-mails, {len(mails.mails) - NOTICES} of them repeats after {KILLS} kills")
+    print(
+        f"{len(mails.mails)} e-mails, {len(mails.mails) - NOTICES} of them repeats after {KILLS} kills"
+    )
     assert set(told) == {message_id for (message_id,) in rows} and len(told) == NOTICES
     assert len(mails.mails) <= NOTICES + KILLS
 
@@ -106,7 +108,9 @@ async def both_send(servers: list[ServerProcess], due: str) -> None:
 
 
 @pytest.mark.gen_test(timeout=60)
-async def test_two_servers_send_each_e_mail_once(due: str, servers: list[ServerProcess], mails: MailServer) -> None:
+async def test_two_servers_send_each_e_mail_once(
+    due: str, servers: list[ServerProcess], mails: MailServer
+) -> None:
     await both_send(servers, due)
     assert len(mails.message_ids) == len(set(mails.message_ids)) == NOTICES
     for server in servers:
@@ -139,7 +143,9 @@ async def test_a_server_that_is_killed_before_an_e_mail_is_due_sends_it_when_it_
     await asyncio.to_thread(server.start)
     user, staff = user_token("alice"), await asyncio.to_thread(staff_token, durable_url)
     chat_id = (await request(server.port, "GET", "/support_chat", user)).json["id"]
-    answer = await request(server.port, "POST", f"/admin/chats/{chat_id}/messages", staff, {"content": "m1"})
+    answer = await request(
+        server.port, "POST", f"/admin/chats/{chat_id}/messages", staff, {"content": "m1"}
+    )
     posted = time.monotonic()
     assert answer.status == 201
     server.kill()

@@ -45,7 +45,9 @@ async def test_restarts_of_postgresql_cost_some_503_and_nothing_else(
             down_s = await asyncio.to_thread(durable.restart, how)
             await storm.more(100)
             recovery_s = storm.seconds_until_acknowledged(began + down_s)
-            print(f"{how.name}: down {down_s:.2f} s, first acknowledgement {recovery_s:.2f} s after that")
+            print(
+                f"{how.name}: down {down_s:.2f} s, first acknowledgement {recovery_s:.2f} s after that"
+            )
             assert recovery_s < RECOVERY_LIMIT_S
         await storm.pause()
         await assert_settled(server, storm, rss_before=rss_before)
@@ -81,7 +83,9 @@ async def test_after_a_restart_no_thread_refuses_its_first_work(
     await db.start()
     try:
         for before in (True, False):
-            await asyncio.gather(*(db.read(pause_and_ask) for _ in range(READERS)), db.write(pause_and_ask))
+            await asyncio.gather(
+                *(db.read(pause_and_ask) for _ in range(READERS)), db.write(pause_and_ask)
+            )
             if before:
                 await asyncio.to_thread(durable.restart, how)
     finally:
@@ -104,7 +108,9 @@ async def test_a_frozen_postgresql_freezes_nothing_else(
 ) -> None:
     """Requests are answered 503 within 6 s, streams and /healthz go on. Negative control: a service without the limit still hangs."""
     expected_log.append("the database could not do it")
-    monkeypatch.setattr(chatsvc.database.threads, "WAIT_LIMIT_S", 3600.0)  # for the service in this process
+    monkeypatch.setattr(
+        chatsvc.database.threads, "WAIT_LIMIT_S", 3600.0
+    )  # for the service in this process
     server = await asyncio.to_thread(start_server, durable_url)
     async with (
         running(Service(make_config(tmp_path), durable_url)) as unlimited,
@@ -121,13 +127,22 @@ async def test_a_frozen_postgresql_freezes_nothing_else(
             hanging = asyncio.create_task(unlimited.send(token, "during"))
             ready = await request(server.port, "GET", "/readyz")
             assert ready.status == 503 and time.monotonic() - began < ANSWER_LIMIT_S
-            await until(lambda: storm.outcomes[503] >= len(storm.senders), "every sender is told 503", ANSWER_LIMIT_S)
-            assert await metric(server.port, "chatsvc_database_queue") <= chatsvc.database.threads.IN_FLIGHT_MAX
+            await until(
+                lambda: storm.outcomes[503] >= len(storm.senders),
+                "every sender is told 503",
+                ANSWER_LIMIT_S,
+            )
+            assert (
+                await metric(server.port, "chatsvc_database_queue")
+                <= chatsvc.database.threads.IN_FLIGHT_MAX
+            )
             await asyncio.wait([hanging], timeout=began + ANSWER_LIMIT_S - time.monotonic())
             assert not hanging.done(), "without the limit a request hangs: what this test looks for"
         thawed = time.monotonic()
         await storm.more(100)
-        print(f"first acknowledgement {storm.seconds_until_acknowledged(thawed):.2f} s after the thaw")
+        print(
+            f"first acknowledgement {storm.seconds_until_acknowledged(thawed):.2f} s after the thaw"
+        )
         await hanging
         health.cancel()
         slowest = max(one.seconds for sender in storm.senders for one in sender.tries)
@@ -136,9 +151,13 @@ async def test_a_frozen_postgresql_freezes_nothing_else(
         await storm.pause()
         await assert_settled(server, storm, rss_before=rss_before)
         await storm.finish()
-        assert set(storm.outcomes) == {200, 201, 503} or set(storm.outcomes) == {201, 503}, storm.outcomes
+        assert set(storm.outcomes) == {200, 201, 503} or set(storm.outcomes) == {201, 503}, (
+            storm.outcomes
+        )
         assert all(follower.connections == 1 for follower in storm.followers), "streams stay open"
-        assert (await asyncio.gather(health, return_exceptions=True))[0].__class__ is asyncio.CancelledError
+        assert (await asyncio.gather(health, return_exceptions=True))[
+            0
+        ].__class__ is asyncio.CancelledError
 
 
 @pytest.mark.parametrize("bound", [20, 10_000])
@@ -154,7 +173,10 @@ async def test_work_that_waits_for_the_database_is_bounded(
         posts = [asyncio.create_task(post(port, token, f"message {n}")) for n in range(30)]
         if bound == 20:
             refused, _ = await asyncio.wait(posts, timeout=2, return_when=asyncio.FIRST_COMPLETED)
-            await until(lambda: sum(post.done() for post in posts) == 10, "what is beyond the bound is refused")
+            await until(
+                lambda: sum(post.done() for post in posts) == 10,
+                "what is beyond the bound is refused",
+            )
             assert refused
         await until(lambda: service.app.db.in_flight == min(bound, 30), "the rest waits")
         unlock()

@@ -42,7 +42,12 @@ def our_nginx(server_port: int, folder: Path, *, tls: bool = True) -> Iterator[i
             "/etc/letsencrypt/live/chat.example.com/privkey.pem": str(folder / "key"),
         },
     )
-    site = re.sub(r"^ *listen \[::\].*\n" if tls else r"^ *(listen \[::\]|ssl_cert).*\n", "", site, flags=re.MULTILINE)
+    site = re.sub(
+        r"^ *listen \[::\].*\n" if tls else r"^ *(listen \[::\]|ssl_cert).*\n",
+        "",
+        site,
+        flags=re.MULTILINE,
+    )
     with nginx(site, port, folder):
         yield port
 
@@ -100,7 +105,9 @@ async def test_streams_come_through_at_once_with_the_clients_address(
                 await reader.readuntil(b"hello there")
 
 
-async def open_stream(port: int, path: str, token: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def open_stream(
+    port: int, path: str, token: str
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     context = ssl.create_default_context()
     reader, writer = await asyncio.open_connection(
         "127.0.0.1", port, ssl=context, server_hostname="localhost", local_addr=(CLIENT, 0)
@@ -114,11 +121,16 @@ async def open_stream(port: int, path: str, token: str) -> tuple[asyncio.StreamR
 
 
 @pytest.mark.parametrize("front", FRONTS)
-async def test_the_doctor_finds_nothing_wrong(trusting: Service, tmp_path: Path, front: Front) -> None:
+async def test_the_doctor_finds_nothing_wrong(
+    trusting: Service, tmp_path: Path, front: Front
+) -> None:
     with front(port_of(trusting), tmp_path) as port:
         config = make_config(
-            tmp_path, database_url=trusting.database_url, public_url=f"https://localhost:{port}", trusted_proxies=("127.0.0.1",)
-        )  # fmt: skip
+            tmp_path,
+            database_url=trusting.database_url,
+            public_url=f"https://localhost:{port}",
+            trusted_proxies=("127.0.0.1",),
+        )
         seen = {one.about: one for one in await asyncio.to_thread(lambda: list(findings(config)))}
     for about in ("reachable", "stream", "heartbeat", "client address", "TRUSTED_PROXIES"):
         assert seen[about].level == "ok", seen[about]
@@ -131,10 +143,18 @@ async def test_browsers_get_http_2(trusting: Service, tmp_path: Path, front: Fro
     await trusting.chat_id(token)
     with front(port_of(trusting), tmp_path) as port:
         curl = await asyncio.create_subprocess_exec(
-            path_of("curl"), "--silent", "--no-buffer", "--include", "--http2", "--cacert", str(tmp_path / "certificate"),
-            "--header", f"Authorization: Bearer {token}", f"https://localhost:{port}/support_chat/stream",
+            path_of("curl"),
+            "--silent",
+            "--no-buffer",
+            "--include",
+            "--http2",
+            "--cacert",
+            str(tmp_path / "certificate"),
+            "--header",
+            f"Authorization: Bearer {token}",
+            f"https://localhost:{port}/support_chat/stream",
             stdout=asyncio.subprocess.PIPE,
-        )  # fmt: skip
+        )
         assert curl.stdout is not None
         try:
             async with asyncio.timeout(10):

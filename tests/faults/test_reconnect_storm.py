@@ -46,7 +46,9 @@ async def test_a_thousand_clients_that_come_back_at_once_get_what_they_missed(
     assert await metric(server.port, "chatsvc_open_streams") == CLIENTS == open_sockets(server)
 
     await asyncio.gather(*(sender.send() for sender in senders))
-    await until(lambda: all(follower.seen.newest == 2 + MISSED for follower in followers), "all are live")
+    await until(
+        lambda: all(follower.seen.newest == 2 + MISSED for follower in followers), "all are live"
+    )
     for connection in connections:
         connection.cancel()
     await asyncio.gather(*connections, return_exceptions=True)
@@ -77,7 +79,9 @@ async def connect(followers: list[Follower], seq: int) -> list[asyncio.Task[None
     connections = [asyncio.create_task(follower.follow()) for follower in followers]
     wanted = [follower for follower in followers if follower.keeps_cursor]
     await until(lambda: all(one.is_open for one in followers), "all are connected", LIMIT_S)
-    await until(lambda: all(one.seen.newest >= seq for one in wanted), f"all have message {seq}", LIMIT_S)
+    await until(
+        lambda: all(one.seen.newest >= seq for one in wanted), f"all have message {seq}", LIMIT_S
+    )
     return connections
 
 

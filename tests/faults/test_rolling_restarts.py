@@ -56,7 +56,9 @@ async def test_ten_restarts_refuse_lose_and_double_nothing(
         await storm.pause()
         await assert_settled(server, storm)
         await storm.finish()
-        assert [len(follower.closes) for follower in storm.followers] == [RESTARTS] * len(storm.followers)
+        assert [len(follower.closes) for follower in storm.followers] == [RESTARTS] * len(
+            storm.followers
+        )
         print(storm.outcomes, refusals(storm))
         assert storm.outcomes[REFUSED] == refusals(storm)[REFUSED] == 0
         assert storm.outcomes[200] == 0, "no answer was cut off after its message was stored"
@@ -84,7 +86,9 @@ async def test_a_frozen_database_does_not_end_the_service(
     assert await asyncio.to_thread(server.told) == "READY=1"
     with durable.frozen():
         ready = asyncio.create_task(request(server.port, "GET", "/readyz"))
-        assert [await asyncio.to_thread(server.told) for _ in range(PINGS)] == ["WATCHDOG=1"] * PINGS
+        assert [await asyncio.to_thread(server.told) for _ in range(PINGS)] == [
+            "WATCHDOG=1"
+        ] * PINGS
         assert (await request(server.port, "GET", "/healthz")).status == 200
         assert (await ready).status == 503
 

@@ -82,7 +82,9 @@ async def test_a_send_whose_answer_was_cut_off_is_stored_once_by_its_client_id(
     token, history = service.user_token(), History()
     chat_id = await service.chat_id(token)
     async with Proxy(port_of(service)) as proxy:
-        sender = Sender([proxy.port], "/support_chat/messages", token, chat_id, history, client_ids=client_ids)
+        sender = Sender(
+            [proxy.port], "/support_chat/messages", token, chat_id, history, client_ids=client_ids
+        )
         proxy.answers_to_cut = 3
         await sender.send()
     assert [one.outcome for one in sender.tries[:-1]] == ["IncompleteReadError"] * 3

@@ -19,7 +19,9 @@ from tests.support.waiting import until
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(120)]
 
 BETWEEN_FAULTS = 40  # acknowledged messages
-LIVE_LIMIT_S = 2.0  # for a message to reach every stream; a round of catching up comes every 5 s only
+LIVE_LIMIT_S = (
+    2.0  # for a message to reach every stream; a round of catching up comes every 5 s only
+)
 
 Fleet = Callable[..., Awaitable[list[ServerProcess]]]
 
@@ -59,7 +61,9 @@ async def kill_each(servers: list[ServerProcess], storm: Storm) -> None:
         await asyncio.to_thread(server.start)
 
 
-async def trouble_redis(servers: list[ServerProcess], storm: Storm, redis_server: RedisServer) -> None:
+async def trouble_redis(
+    servers: list[ServerProcess], storm: Storm, redis_server: RedisServer
+) -> None:
     """Killed and started, its connections cut (twice)."""
     await storm.more(BETWEEN_FAULTS)
     redis_server.kill()
@@ -73,7 +77,9 @@ async def trouble_redis(servers: list[ServerProcess], storm: Storm, redis_server
     await all_up(servers)
 
 
-async def freeze_redis(servers: list[ServerProcess], storm: Storm, redis_server: RedisServer) -> None:
+async def freeze_redis(
+    servers: list[ServerProcess], storm: Storm, redis_server: RedisServer
+) -> None:
     """Stopped by SIGSTOP until everybody has noticed."""
     with redis_server.frozen():
         await all_up(servers, 0)
@@ -87,7 +93,11 @@ async def assert_live(storm: Storm) -> None:
     for sender in storm.senders:
         message = await sender.send()
         behind = [one.seen for one in storm.followers if one.seen.chat_id == message.chat_id]
-        await until(lambda: all(seen.newest >= message.seq for seen in behind), "it is live", LIVE_LIMIT_S)  # noqa: B023
+        await until(
+            lambda: all(seen.newest >= message.seq for seen in behind),  # noqa: B023
+            "it is live",
+            LIVE_LIMIT_S,
+        )
 
 
 @pytest.mark.gen_test(timeout=90)

@@ -34,19 +34,25 @@ async def test_sigterm_under_load_ends_in_order_and_all_resume_at_the_next_start
             began = time.monotonic()
             assert await asyncio.to_thread(server.stop) == 0
             print(f"stopped after {time.monotonic() - began:.2f} s")
-            assert [len(follower.closes) for follower in storm.followers] == [round_] * len(storm.followers)
+            assert [len(follower.closes) for follower in storm.followers] == [round_] * len(
+                storm.followers
+            )
             await asyncio.to_thread(server.start)
         await storm.more(100)
         await storm.pause()
         await assert_settled(server, storm)
         await storm.finish()
         closes = [close for follower in storm.followers for close in follower.closes]
-        assert all(data == CLOSE and retry_ms in RETRY_RANGE_MS for data, retry_ms in closes), closes
+        assert all(data == CLOSE and retry_ms in RETRY_RANGE_MS for data, retry_ms in closes), (
+            closes
+        )
         assert len({retry_ms for _, retry_ms in closes}) > len(closes) / 2, (
             "spread, so that they do not come back as one"
         )
         print(storm.outcomes)
-        assert "IncompleteReadError" not in storm.outcomes, "a request that was accepted is answered"
+        assert "IncompleteReadError" not in storm.outcomes, (
+            "a request that was accepted is answered"
+        )
         assert {one for one in storm.outcomes if isinstance(one, int)} <= {200, 201, 503}
 
 
@@ -59,14 +65,19 @@ async def test_a_request_under_way_is_finished(
     chat_id = (await request(server.port, "GET", "/support_chat", token)).json["id"]
     with locked_chat(database_url, chat_id) as unlock:
         body = {"content": "hello"}
-        post = asyncio.create_task(request(server.port, "POST", "/support_chat/messages", token, body))
+        post = asyncio.create_task(
+            request(server.port, "POST", "/support_chat/messages", token, body)
+        )
         await until(lambda: _waits_for_the_database(server), "the request is under way")
         server.signal(how)
         if how == signal.SIGTERM:
             await until(lambda: "stopping" in server.log, "the server is stopping")
             unlock()
             assert (await post).status == 201
-            assert server.process is not None and await asyncio.to_thread(server.process.wait, AT_ONCE_S) == 0
+            assert (
+                server.process is not None
+                and await asyncio.to_thread(server.process.wait, AT_ONCE_S) == 0
+            )
         else:
             with pytest.raises((EOFError, ConnectionError)):
                 await post
@@ -83,7 +94,9 @@ async def test_a_second_sigterm_ends_at_once_and_nothing_is_lost(
             await until(lambda: _waits_for_the_database(server), "requests are under way")
             server.signal(signal.SIGTERM)
             await until(lambda: "stopping" in server.log, "the server is stopping")
-            assert server.process is not None and server.process.poll() is None, "it waits for the requests"
+            assert server.process is not None and server.process.poll() is None, (
+                "it waits for the requests"
+            )
             began = time.monotonic()
             server.signal(signal.SIGTERM)
             assert await asyncio.to_thread(server.process.wait, AT_ONCE_S) == 1

@@ -22,7 +22,9 @@ from tests.support.waiting import until
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(90)]
 
 SLOW = 200
-TEXT = "\N{SPEECH BALLOON}" * 9_900  # 40 KB on the wire, and with the sender's mark not over 10,000 characters
+TEXT = (
+    "\N{SPEECH BALLOON}" * 9_900
+)  # 40 KB on the wire, and with the sender's mark not over 10,000 characters
 FRAME_BYTES = 41_000
 SLACK_BYTES = 16 * 2**20  # replays read pages of messages; the allocator's grain
 RECEIVE_BUFFER_BYTES = 4096  # the smaller, the sooner the server has to hold what is not read
@@ -70,7 +72,10 @@ async def test_slow_readers_cost_a_bounded_memory_and_nobody_else_anything(
     durable_url: str, start_server: Callable[[str | None], ServerProcess]
 ) -> None:
     server = await asyncio.to_thread(start_server, durable_url)
-    async with Storm([server.port], durable_url, chats=2, senders=1) as storm, AsyncExitStack() as opened:
+    async with (
+        Storm([server.port], durable_url, chats=2, senders=1) as storm,
+        AsyncExitStack() as opened,
+    ):
         await storm.more(100)
         await storm.pause()
         chat_id, token = next(iter(storm.users.items()))
@@ -80,20 +85,29 @@ async def test_slow_readers_cost_a_bounded_memory_and_nobody_else_anything(
         slow = [opened.enter_context(SlowReader(server.port, token)) for _ in range(SLOW)]
         await until(lambda: is_open(server, streams + SLOW), "all streams are open")
         start = (await asyncio.to_thread(read_database, durable_url)).last_seqs[chat_id]
-        background = [asyncio.create_task(trickle(slow[::2])), asyncio.create_task(watch_rss(server, peak))]
+        background = [
+            asyncio.create_task(trickle(slow[::2])),
+            asyncio.create_task(watch_rss(server, peak)),
+        ]
         for _ in range(FLOOD):
             await flood.send(TEXT)
         sending = await seconds_to_send(storm.senders[-1])
-        await until(lambda: is_open(server, streams), "the slow streams are forgotten", 3 * LINGER_S)
+        await until(
+            lambda: is_open(server, streams), "the slow streams are forgotten", 3 * LINGER_S
+        )
         assert sending < max(10 * sending_before, 0.2)
-        assert all(follower.connections == 1 for follower in storm.followers), "others are unaffected"
+        assert all(follower.connections == 1 for follower in storm.followers), (
+            "others are unaffected"
+        )
         assert 'chatsvc_streams_closed_total{reason="slow"} 200.0' in await metrics(server.port)
         await opened.aclose()
         await come_back(storm, chat_id, token, start)
         for task in background:
             task.cancel()
         grown = max(peak) - before
-        print(f"RSS {before >> 10} KiB, peak +{grown >> 10} KiB; a send {sending_before:.4f} -> {sending:.4f} s")
+        print(
+            f"RSS {before >> 10} KiB, peak +{grown >> 10} KiB; a send {sending_before:.4f} -> {sending:.4f} s"
+        )
         assert grown <= SLOW * (WRITE_BUFFER_BYTES + FRAME_BYTES) + SLACK_BYTES
         await storm.finish()
         await assert_settled(server, storm, rss_before=before)
@@ -103,7 +117,8 @@ async def come_back(storm: Storm, chat_id: str, token: str, cursor: int) -> None
     """All slow readers come back with the cursor they had, read as fast as they can, and have everything."""
     newest = (await asyncio.to_thread(read_database, storm.database_url)).last_seqs[chat_id]
     back = [
-        Follower(storm.ports, "/support_chat/stream", token, Seen(f"slow {n}", chat_id, cursor)) for n in range(SLOW)
+        Follower(storm.ports, "/support_chat/stream", token, Seen(f"slow {n}", chat_id, cursor))
+        for n in range(SLOW)
     ]
     storm.history.seen += [follower.seen for follower in back]
     tasks = [asyncio.create_task(follower.run()) for follower in back]
@@ -123,7 +138,10 @@ async def seconds_to_send(sender: Sender) -> float:
 
 
 async def is_open(server: ServerProcess, streams: int) -> bool:
-    return await metric(server.port, "chatsvc_open_streams") == streams and open_sockets(server) == streams
+    return (
+        await metric(server.port, "chatsvc_open_streams") == streams
+        and open_sockets(server) == streams
+    )
 
 
 async def metrics(port: int) -> str:
@@ -138,9 +156,13 @@ async def test_what_one_stalled_reader_holds_is_bounded(
     connections: list[StreamConnection] = []
     if not bounded:
         monkeypatch.setattr(chatsvc.streams.connection, "WRITE_BUFFER_BYTES", 2**40)
-    monkeypatch.setattr(StreamConnection, "on_close", noting(connections, StreamConnection.on_close))
+    monkeypatch.setattr(
+        StreamConnection, "on_close", noting(connections, StreamConnection.on_close)
+    )
     token, history, pending = service.user_token(), History(), 0
-    sender = Sender([port_of(service)], "/support_chat/messages", token, await service.chat_id(token), history)
+    sender = Sender(
+        [port_of(service)], "/support_chat/messages", token, await service.chat_id(token), history
+    )
     with SlowReader(port_of(service), token):
         await until(lambda: len(service.app.streams) == 1, "the stream is open")
         for _ in range(FLOOD_LIMIT):

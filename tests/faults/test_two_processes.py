@@ -21,7 +21,9 @@ async def test_two_servers_on_one_database_number_without_holes_and_replay_exact
 
     Negative control: a follower that has lost its cursor when it comes back misses what the other server wrote.
     """
-    servers = await asyncio.gather(*(asyncio.to_thread(start_server, durable_url) for _ in range(2)))
+    servers = await asyncio.gather(
+        *(asyncio.to_thread(start_server, durable_url) for _ in range(2))
+    )
     async with Storm([server.port for server in servers], durable_url) as storm:
         await storm.more(100)
         servers[0].kill()

@@ -8,7 +8,9 @@ from chatsvc.pages.assets import Assets
 from tests.support.service import Service
 
 
-async def test_the_loader_is_short_lived_and_leads_to_modules_that_live_for_ever(service: Service) -> None:
+async def test_the_loader_is_short_lived_and_leads_to_modules_that_live_for_ever(
+    service: Service,
+) -> None:
     loader = await service.get("/widget.js")
     assert loader.status == 200
     assert loader.headers["Content-Type"] == "text/javascript; charset=utf-8"
@@ -23,20 +25,27 @@ async def test_the_loader_is_short_lived_and_leads_to_modules_that_live_for_ever
         assert "Set-Cookie" not in answer.headers
 
 
-async def test_an_old_version_is_answered_with_the_current_file_and_not_kept(service: Service) -> None:
+async def test_an_old_version_is_answered_with_the_current_file_and_not_kept(
+    service: Service,
+) -> None:
     answer = await service.get("/static/v/000000000000/style.css")
     assert (answer.status, answer.headers["Cache-Control"]) == (200, "no-cache")
 
 
-@pytest.mark.parametrize("name", ["nothing.js", "../config.py", "..%2fconfig.py", "widget", "widget/", ""])
+@pytest.mark.parametrize(
+    "name", ["nothing.js", "../config.py", "..%2fconfig.py", "widget", "widget/", ""]
+)
 async def test_what_is_no_file_is_not_found(service: Service, name: str) -> None:
     assert (await service.get(f"/static/v/{Assets().version}/{name}")).status == 404
 
 
 @pytest.mark.parametrize(
-    ("offer", "coding"), [("gzip, br", "gzip"), ("GZIP;q=0.5", "gzip"), ("", None), ("br", None), ("gzip;q=0", None)]
+    ("offer", "coding"),
+    [("gzip, br", "gzip"), ("GZIP;q=0.5", "gzip"), ("", None), ("br", None), ("gzip;q=0", None)],
 )
-async def test_text_is_compressed_for_those_who_take_it(service: Service, offer: str, coding: str | None) -> None:
+async def test_text_is_compressed_for_those_who_take_it(
+    service: Service, offer: str, coding: str | None
+) -> None:
     plain = await service.get("/static/v/dev/style.css")
     answer = await service.get("/static/v/dev/style.css", headers={"Accept-Encoding": offer})
     assert answer.headers.get("Content-Encoding") == coding

@@ -14,11 +14,29 @@ from chatsvc.text.translations import Languages
 from chatsvc.wire import SupportChatListItem
 from tests.support.service import PASSWORD, Answer, Service, read_cookies
 
-INSIDE = ["/", "/dashboard", "/dashboard?archived=true", "/dashboard/chats/x?before=3", "/a//b", "/a?next=//evil"]
+INSIDE = [
+    "/",
+    "/dashboard",
+    "/dashboard?archived=true",
+    "/dashboard/chats/x?before=3",
+    "/a//b",
+    "/a?next=//evil",
+]
 OUTSIDE = [
-    "", "//evil.example", "/\\evil.example", "\\/evil.example", "https://evil.example", "javascript:alert(1)", "evil.example",
-    "/\t/evil.example", "/\n/evil.example", "/ok\r\nSet-Cookie: a=b", "\x00/x", " /dashboard", "/\x7f",
-]  # fmt: skip
+    "",
+    "//evil.example",
+    "/\\evil.example",
+    "\\/evil.example",
+    "https://evil.example",
+    "javascript:alert(1)",
+    "evil.example",
+    "/\t/evil.example",
+    "/\n/evil.example",
+    "/ok\r\nSet-Cookie: a=b",
+    "\x00/x",
+    " /dashboard",
+    "/\x7f",
+]
 TEXTS = Languages().texts("en")
 GERMAN = {"Accept-Language": "de-AT, en;q=0.5"}
 
@@ -30,7 +48,9 @@ async def get(service: Service, path: str, cookies: dict[str, str]) -> Answer:
 
 
 async def submit(service: Service, path: str, cookies: dict[str, str], **fields: str) -> Answer:
-    return await service.request("POST", path, form={"_xsrf": cookies["_xsrf"], **fields}, cookies=cookies)
+    return await service.request(
+        "POST", path, form={"_xsrf": cookies["_xsrf"], **fields}, cookies=cookies
+    )
 
 
 def seqs(answer: Answer) -> list[int]:
@@ -57,9 +77,15 @@ async def test_login_leads_where_next_says_and_starts_a_new_session(service: Ser
     cookies = read_cookies(page)
     assert 'name="next" value="/dashboard?archived=true"' in page.text
     form = {"email": email, "password": PASSWORD, "next": "//evil.example"}
-    answer = await submit(service, "/login", {**cookies, "chatsvc": "chosen-by-somebody-else"}, **form)
+    answer = await submit(
+        service, "/login", {**cookies, "chatsvc": "chosen-by-somebody-else"}, **form
+    )
     assert (answer.status, answer.headers["Location"]) == (303, "/dashboard")
-    session = [header for header in answer.headers.get_list("Set-Cookie") if "HttpOnly" in header and "Lax" in header]
+    session = [
+        header
+        for header in answer.headers.get_list("Set-Cookie")
+        if "HttpOnly" in header and "Lax" in header
+    ]
     assert session
     assert "chosen-by-somebody-else" not in str(answer.headers)
 
@@ -76,7 +102,9 @@ async def test_a_refused_login_keeps_the_email_and_not_the_password(service: Ser
 async def test_the_sixth_try_to_log_in_is_told_to_wait(service: Service) -> None:
     cookies = read_cookies(await service.get("/login"))
     for _ in range(5):
-        assert (await submit(service, "/login", cookies, email="a@example.com", password="guess")).status == 401
+        assert (
+            await submit(service, "/login", cookies, email="a@example.com", password="guess")
+        ).status == 401
     answer = await submit(service, "/login", cookies, email="a@example.com", password="guess")
     assert answer.status == 429
     assert "wait a little" in answer.text
@@ -100,7 +128,9 @@ async def test_pages_speak_the_language_of_the_browser(service: Service) -> None
         assert '<html lang="de">' in answer.text and text in answer.text, page
     german = (await service.get(path, cookies=cookies, headers=GERMAN)).text
     assert re.search(r">\d\d\.\d\d\.20\d\d, \d\d:\d\d UTC<", german)
-    assert re.search(r'<li class="day"><time datetime="[0-9-]+">\w+tag, \d+\. \w+ 20\d\d<|Mittwoch', german)
+    assert re.search(
+        r'<li class="day"><time datetime="[0-9-]+">\w+tag, \d+\. \w+ 20\d\d<|Mittwoch', german
+    )
     for_scripts = re.search(r"data-texts='([^']+)'", german)
     assert for_scripts and json.loads(for_scripts[1])["just_now"] == "gerade eben"
     form = {"_xsrf": cookies["_xsrf"], "content": "x" * 10_001}
@@ -112,10 +142,20 @@ async def test_strangers_are_sent_to_the_login_and_forms_need_their_token(servic
     await service.create_staff()
     cookies = await service.login()
     chat_id = await service.chat_id(service.user_token())
-    for path in ("/dashboard", "/dashboard/cards", "/dashboard/tabs", f"/dashboard/chats/{chat_id}"):
+    for path in (
+        "/dashboard",
+        "/dashboard/cards",
+        "/dashboard/tabs",
+        f"/dashboard/chats/{chat_id}",
+    ):
         answer = await service.get(path)
-        assert (answer.status, answer.headers["Location"]) == (302, f"/login?{urlencode({'next': path})}")
-        assert (await service.get(path, service.user_token())).status == 302  # a bearer token opens no page
+        assert (answer.status, answer.headers["Location"]) == (
+            302,
+            f"/login?{urlencode({'next': path})}",
+        )
+        assert (
+            await service.get(path, service.user_token())
+        ).status == 302  # a bearer token opens no page
     for path in (f"/dashboard/chats/{chat_id}", f"/dashboard/chats/{chat_id}/archive", "/logout"):
         answer = await service.request("POST", path, form={"content": "forged"}, cookies=cookies)
         assert answer.status == 403, path
@@ -151,7 +191,11 @@ async def test_a_reply_that_is_refused_keeps_the_text_beside_the_reason(service:
 
 async def test_a_page_marks_viewed_what_it_shows_and_nothing_newer(service: Service) -> None:
     await service.create_staff()
-    user, cookies, staff = service.user_token(), await service.login(), await service.staff_token("other@example.com")
+    user, cookies, staff = (
+        service.user_token(),
+        await service.login(),
+        await service.staff_token("other@example.com"),
+    )
     for number in range(60):
         await service.send(user, f"message {number}")
     chat_id = await service.chat_id(user)
@@ -165,7 +209,9 @@ async def test_a_page_marks_viewed_what_it_shows_and_nothing_newer(service: Serv
     assert await unread()
     fragment = await get(service, f"/dashboard/chats/{chat_id}/messages?after=10", cookies)
     assert seqs(fragment) == list(range(11, 61))
-    assert await unread()  # a fragment is fetched by a program; that a person saw it is said by mark_viewed
+    assert (
+        await unread()
+    )  # a fragment is fetched by a program; that a person saw it is said by mark_viewed
     assert seqs(await get(service, f"/dashboard/chats/{chat_id}", cookies)) == list(range(11, 61))
     assert not await unread()
 
@@ -204,14 +250,20 @@ async def test_what_a_colleague_wrote_has_the_colleagues_name(service: Service) 
     """It once said "You" above whatever any of the staff had written."""
     await service.create_staff()
     await service.create_staff("olga@example.com", "<b>Olga")
-    user, mine, theirs = service.user_token("ada"), await service.login(), await service.login("olga@example.com")
+    user, mine, theirs = (
+        service.user_token("ada"),
+        await service.login(),
+        await service.login("olga@example.com"),
+    )
     await service.send(user, "hello")
     path = f"/dashboard/chats/{await service.chat_id(user)}"
     for cookies, content in ((mine, "from me"), (theirs, "from Olga"), (theirs, "again")):
         await submit(service, path, cookies, content=content)
 
     async def labels(cookies: dict[str, str], address: str) -> list[str]:
-        return re.findall(r'class="who[^>]*>(.*?)</span>', (await get(service, address, cookies)).text)
+        return re.findall(
+            r'class="who[^>]*>(.*?)</span>', (await get(service, address, cookies)).text
+        )
 
     olga, user_label = "<bdi>&lt;b&gt;Olga</bdi>", "<bdi>ada@example.com</bdi>"
     for address in (path, f"{path}/messages?after=0"):
@@ -230,9 +282,14 @@ async def test_staff_see_and_decide_what_becomes_of_an_e_mail(service: Service) 
     page = await get(service, path, cookies)
     fragment = await get(service, f"{path}/messages?after=1", cookies)
     for shown in (page, fragment):
-        assert re.search(r"E-mail at <time datetime=\"[0-9TZ:.-]+\" data-clock>[^<]+ UTC</time>", shown.text)
+        assert re.search(
+            r"E-mail at <time datetime=\"[0-9TZ:.-]+\" data-clock>[^<]+ UTC</time>", shown.text
+        )
         assert 'form="e-mail-send"' in shown.text and 'form="e-mail-cancel"' in shown.text
-    for action, expected in (("cancel", "Not e-mailed: staff decided so"), ("send", "E-mailed <time")):
+    for action, expected in (
+        ("cancel", "Not e-mailed: staff decided so"),
+        ("send", "E-mailed <time"),
+    ):
         assert f'action="{path}/e-mail/{action}"' in page.text
         for _ in range(2):  # repeating changes nothing
             answer = await submit(service, f"{path}/e-mail/{action}", cookies)
@@ -259,7 +316,10 @@ async def test_staff_are_told_that_no_e_mail_is_sent_at_all(service: Service) ->
     service.app.notices._trouble = Unusable("the mail server refused the login", "535 <b>no</b>")
     for path in ("/dashboard", "/dashboard/search", "/dashboard/account"):
         page = (await get(service, path, cookies)).text
-        assert "No e-mails are being sent:" in page and "refused the login (535 &lt;b&gt;no&lt;/b&gt;)" in page
+        assert (
+            "No e-mails are being sent:" in page
+            and "refused the login (535 &lt;b&gt;no&lt;/b&gt;)" in page
+        )
 
 
 async def test_what_does_not_exist_is_a_page_that_says_so(service: Service) -> None:
@@ -283,7 +343,9 @@ async def test_the_demo_page_exists_in_demo_mode_only(service: Service) -> None:
     assert (await service.get("/demo")).status == 404
 
 
-@pytest.mark.parametrize(("count", "title"), [(0, ""), (3, "(3) "), (999, "(999) "), (1000, "(999+) ")])
+@pytest.mark.parametrize(
+    ("count", "title"), [(0, ""), (3, "(3) "), (999, "(999) "), (1000, "(999+) ")]
+)
 def test_the_title_counts_up_to_999(count: int, title: str) -> None:
     assert unread_title(capped(count)) == title
 
@@ -298,9 +360,17 @@ def test_people_have_names() -> None:
 def test_a_card_has_another_version_for_all_that_changes_on_it() -> None:
     def version(**changes: Any) -> str:
         fields: dict[str, Any] = {
-            "id": "i", "user_id": "u", "user_email": "a@example.com", "user_name": None, "last_message_at": None,
-            "last_message_preview": None, "last_message_sender": None, "message_count": 1, "unread": False, "archived": False,
-        }  # fmt: skip
+            "id": "i",
+            "user_id": "u",
+            "user_email": "a@example.com",
+            "user_name": None,
+            "last_message_at": None,
+            "last_message_preview": None,
+            "last_message_sender": None,
+            "message_count": 1,
+            "unread": False,
+            "archived": False,
+        }
         return card(SupportChatListItem(**{**fields, **changes}), TEXTS).version
 
     others: list[dict[str, Any]] = [

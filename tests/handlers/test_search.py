@@ -37,7 +37,9 @@ def following(page: Answer, kind: str) -> str | None:
     return html.unescape(found[1]) if found else None
 
 
-async def test_messages_are_found_by_their_words_newest_first(service: Service, cookies: dict[str, str]) -> None:
+async def test_messages_are_found_by_their_words_newest_first(
+    service: Service, cookies: dict[str, str]
+) -> None:
     ada, bob = service.user_token("ada"), service.user_token("bob")
     for user, text in (
         (ada, "My tent is TORN, help!"),
@@ -54,27 +56,54 @@ async def test_messages_are_found_by_their_words_newest_first(service: Service, 
     assert await find("torn+Tent") == await find("tor") == [(ada_chat, 1)]
     assert await find("tor+tent") == [], "all words but the last are whole"
     assert await find("gr%C3%B6%C3%9Fe") == [(bob_chat, 1)]
-    assert await find("kim") == await find("example.org") == await find("kim@example.o") == [(ada_chat, 2)]
-    for nothing in ("tent+nowhere", "x'", "%27%3A*", "%5C", "%26%20%7C", "%00", "", "%F0%9F%98%80", "t" * 5000):
+    assert (
+        await find("kim")
+        == await find("example.org")
+        == await find("kim@example.o")
+        == [(ada_chat, 2)]
+    )
+    for nothing in (
+        "tent+nowhere",
+        "x'",
+        "%27%3A*",
+        "%5C",
+        "%26%20%7C",
+        "%00",
+        "",
+        "%F0%9F%98%80",
+        "t" * 5000,
+    ):
         assert await find(nothing) == [], nothing
 
 
-async def test_people_are_found_by_the_parts_of_address_and_name(service: Service, cookies: dict[str, str]) -> None:
+async def test_people_are_found_by_the_parts_of_address_and_name(
+    service: Service, cookies: dict[str, str]
+) -> None:
     ada = service.user_token("1", email="ada.lovelace@example.com", name="Countess")
     other = service.user_token("2", email="bob@example.com", name="Robert Ada")
     await service.send(ada, "hello")
     await service.send(other, "hello")
     chats = [await service.chat_id(ada), await service.chat_id(other)]
     for query, expected in (
-        ("ada", {*chats}), ("lovelace", {chats[0]}), ("COUNT", {chats[0]}), ("ada.lovelace@example.com", {chats[0]}),
-        ("example.com", {*chats}), ("bob robert", {chats[1]}), ("sam", set()), ("staff", set()),
-    ):  # fmt: skip
+        ("ada", {*chats}),
+        ("lovelace", {chats[0]}),
+        ("COUNT", {chats[0]}),
+        ("ada.lovelace@example.com", {chats[0]}),
+        ("example.com", {*chats}),
+        ("bob robert", {chats[1]}),
+        ("sam", set()),
+        ("staff", set()),
+    ):
         assert {
-            *people(await service.get(f"/dashboard/search?q={query.replace(' ', '+')}", cookies=cookies))
+            *people(
+                await service.get(f"/dashboard/search?q={query.replace(' ', '+')}", cookies=cookies)
+            )
         } == expected
 
 
-async def test_archived_chats_are_found_and_marked(service: Service, cookies: dict[str, str]) -> None:
+async def test_archived_chats_are_found_and_marked(
+    service: Service, cookies: dict[str, str]
+) -> None:
     user = service.user_token("ada")
     await service.send(user, "needle")
     chat = await service.chat_id(user)
@@ -94,9 +123,13 @@ async def test_pages_hold_every_hit_once_in_order(
     """Whichever way they are found; messages and people page on their own."""
     monkeypatch.setattr(search, "RARE_MAX", rare_max)
     for number in range(50):
-        await service.send(service.user_token(f"user{number}"), f"needle {number}" if number % 2 else "hay")
+        await service.send(
+            service.user_token(f"user{number}"), f"needle {number}" if number % 2 else "hay"
+        )
     for kind, count in (("messages", 25), ("people", 50)):
-        path: str | None = "/dashboard/search?q=" + ("needle" if kind == "messages" else "example.com")
+        path: str | None = "/dashboard/search?q=" + (
+            "needle" if kind == "messages" else "example.com"
+        )
         found: list[object] = []
         while path is not None:
             page = await get(service, path, cookies)
@@ -129,7 +162,9 @@ async def test_a_walk_that_finds_nothing_for_long_ends_and_goes_on(
     path = following(page, "messages")
     assert path is not None
     page = await get(service, path, cookies)
-    assert [seq for _, seq in results(page)] == [5, 4, 3, 2, 1] and following(page, "messages") is None
+    assert [seq for _, seq in results(page)] == [5, 4, 3, 2, 1] and following(
+        page, "messages"
+    ) is None
 
 
 async def test_a_result_leads_to_its_message(service: Service, cookies: dict[str, str]) -> None:
@@ -146,12 +181,18 @@ async def test_a_result_leads_to_its_message(service: Service, cookies: dict[str
     )
     assert viewed == 101, "viewed is what was shown"
     for seq, last in ((1, 25), (3, 27), (175, 199), (176, 200), (200, 200), (9999, 200)):
-        assert seqs(await get(service, f"/dashboard/chats/{chat}?message={seq}", cookies))[-1] == last
+        assert (
+            seqs(await get(service, f"/dashboard/chats/{chat}?message={seq}", cookies))[-1] == last
+        )
     assert (await service.get(f"/dashboard/chats/{chat}?message=x", cookies=cookies)).status == 400
 
 
 async def test_a_cursor_that_is_none_is_refused(service: Service, cookies: dict[str, str]) -> None:
-    for query in ("q=a&messages=x", "q=a&people=%27", "q=a&messages=FFFFFFFF-ffff-ffff-ffff-ffffffffffff"):
+    for query in (
+        "q=a&messages=x",
+        "q=a&people=%27",
+        "q=a&messages=FFFFFFFF-ffff-ffff-ffff-ffffffffffff",
+    ):
         assert (await service.get(f"/dashboard/search?{query}", cookies=cookies)).status == 400
 
 
@@ -186,7 +227,10 @@ async def test_users_do_not_wait_for_searches(
 
     monkeypatch.setattr(search, "find_people", hold)
     try:
-        searches = [asyncio.ensure_future(service.get("/dashboard/search?q=x", cookies=cookies)) for _ in range(8)]
+        searches = [
+            asyncio.ensure_future(service.get("/dashboard/search?q=x", cookies=cookies))
+            for _ in range(8)
+        ]
         await until(held.is_set)
         answers = [await service.get("/support_chat", ada) for _ in range(4)]
     finally:

@@ -28,7 +28,9 @@ async def row(service: Service, token: str) -> Any:
     """email_opted_out_at and language."""
     user = await user_id(service, token)
     rows = await service.app.db.read(
-        lambda session: session.execute_sql("SELECT email_opted_out_at, language FROM users WHERE id = %s", (user,))
+        lambda session: session.execute_sql(
+            "SELECT email_opted_out_at, language FROM users WHERE id = %s", (user,)
+        )
     )
     return rows[0]
 
@@ -79,10 +81,14 @@ async def test_head_and_other_methods_change_nothing(service: Service) -> None:
         ),
     ],
 )
-async def test_a_mail_provider_needs_one_request(service: Service, content_type: str, body: bytes) -> None:
+async def test_a_mail_provider_needs_one_request(
+    service: Service, content_type: str, body: bytes
+) -> None:
     """RFC 8058, both forms of the body: no cookie, no other token, no redirect; and no cookie is set."""
     alice = service.user_token()
-    answer = await service.request("POST", await link(service, alice), raw=body, headers={"Content-Type": content_type})
+    answer = await service.request(
+        "POST", await link(service, alice), raw=body, headers={"Content-Type": content_type}
+    )
     assert answer.status == 200 and "Set-Cookie" not in answer.headers
     assert await is_opted_out(service, alice)
 
@@ -92,7 +98,9 @@ async def test_a_post_may_come_from_any_page(service: Service) -> None:
     alice = service.user_token()
     path = await link(service, alice)
     for headers in (headers for headers in FOREIGN if headers.get("Origin")):
-        assert (await service.request("POST", path, form=ONE_CLICK, headers=headers)).status == 200, headers
+        assert (
+            await service.request("POST", path, form=ONE_CLICK, headers=headers)
+        ).status == 200, headers
         assert await is_opted_out(service, alice)
         await service.request("POST", path, form=UNDO)
 
@@ -104,13 +112,27 @@ async def test_what_is_signed_for_something_else_is_not_found(service: Service) 
     good = tokens.sign_unsubscribe(SECRET_KEY, user)
     other = tokens.sign_unsubscribe(b"another secret key, of more than 32 bytes", user)
     nobody = tokens.sign_unsubscribe(SECRET_KEY, NOBODY)
-    for wrong in ("", alice, visitor, other, nobody, good[:-1], good.upper(), f"{good}x", user, "%FF", "x" * 4000):
+    for wrong in (
+        "",
+        alice,
+        visitor,
+        other,
+        nobody,
+        good[:-1],
+        good.upper(),
+        f"{good}x",
+        user,
+        "%FF",
+        "x" * 4000,
+    ):
         for method, form in (("GET", None), ("POST", ONE_CLICK), ("POST", UNDO)):
             answer = await service.request(method, f"/notices/unsubscribe?token={wrong}", form=form)
             assert answer.status == (400 if wrong == "%FF" else 404), wrong
             assert wrong == "%FF" or title(answer.text) == "This link does not work"
     assert not await is_opted_out(service, alice)
-    assert (await service.request("POST", "/notices/unsubscribe", form={"token": good})).status == 404
+    assert (
+        await service.request("POST", "/notices/unsubscribe", form={"token": good})
+    ).status == 404
     for path in ("/support_chat", "/admin/chats"):
         assert (await service.get(path, good)).status == 401, "and it is good for nothing else"
 
@@ -119,7 +141,10 @@ async def test_it_speaks_the_users_language_else_the_browsers(service: Service) 
     alice, bob = service.user_token(), service.user_token("bob")
     await service.get("/support_chat", alice, headers={"Accept-Language": "de-AT"})
     french = {"Accept-Language": "fr"}
-    assert title((await service.get(await link(service, alice), headers=french)).text) == "E-Mails über neue Antworten"
+    assert (
+        title((await service.get(await link(service, alice), headers=french)).text)
+        == "E-Mails über neue Antworten"
+    )
     assert 'lang="de"' in (await service.get(await link(service, alice))).text
     path = await link(service, bob)
     assert title((await service.get(path, headers=french)).text) == "E-mails about new replies"
@@ -135,7 +160,10 @@ async def test_the_page_is_plain_and_tells_nothing_of_the_user(service: Service)
     page = await service.get(await link(service, token))
     assert {"script", "img"}.isdisjoint(tag for tag, _ in Markup(page.text).tags)
     assert "Secret" not in page.text and "alice" not in page.text
-    assert page.headers["Cache-Control"] == "no-store" and page.headers["Referrer-Policy"] == "same-origin"
+    assert (
+        page.headers["Cache-Control"] == "no-store"
+        and page.headers["Referrer-Policy"] == "same-origin"
+    )
 
 
 async def test_the_token_is_in_no_log(service: Service, caplog: pytest.LogCaptureFixture) -> None:
@@ -156,8 +184,14 @@ def writes(service: Service) -> float:
     return found
 
 
-async def test_the_language_is_noted_with_the_chat_and_when_a_message_shows_another(service: Service) -> None:
-    alice, german, english = service.user_token(), {"Accept-Language": "de"}, {"Accept-Language": "en-GB, de"}
+async def test_the_language_is_noted_with_the_chat_and_when_a_message_shows_another(
+    service: Service,
+) -> None:
+    alice, german, english = (
+        service.user_token(),
+        {"Accept-Language": "de"},
+        {"Accept-Language": "en-GB, de"},
+    )
     await service.get("/support_chat", alice, headers=german)
     assert (await row(service, alice))[1] == "de"
     await service.get("/support_chat", alice, headers=english)
@@ -194,7 +228,9 @@ async def test_a_new_address_opens_no_closed_ear(service: Service) -> None:
     visitor = await service.visitor_token(email="one@example.com")
     await service.request("POST", await link(service, visitor), form=ONE_CLICK)
     assert (
-        await service.request("PATCH", "/visitors/me", token=visitor, body={"email": "two@example.com"})
+        await service.request(
+            "PATCH", "/visitors/me", token=visitor, body={"email": "two@example.com"}
+        )
     ).status == 200
     assert await is_opted_out(service, visitor)
 

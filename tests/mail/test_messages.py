@@ -40,7 +40,9 @@ VERY_LONG = "Maximilian " * 500
 
 
 def make_letters(**changes: Any) -> Letters:
-    return Letters(make_config(Path("unused"), **{**OPTIONS, **changes}), SECRET_KEY, TEMPLATES, LANGUAGES)
+    return Letters(
+        make_config(Path("unused"), **{**OPTIONS, **changes}), SECRET_KEY, TEMPLATES, LANGUAGES
+    )
 
 
 LETTERS = make_letters()
@@ -48,10 +50,18 @@ LETTERS = make_letters()
 
 def letter(*contents: str, **changes: Any) -> Letter:
     fields: dict[str, Any] = {
-        "to": "alice@example.com", "user_id": USER, "user_name": "Alice", "language": "en", "chat_id": USER,
-        "message_id": LETTERS.message_id("a-notice"), "notice_id": "a-notice",
-        "messages": [UnreadMessage(seq, text, WRITTEN) for seq, text in enumerate(contents or ("It is in stock.",), 1)],
-    }  # fmt: skip
+        "to": "alice@example.com",
+        "user_id": USER,
+        "user_name": "Alice",
+        "language": "en",
+        "chat_id": USER,
+        "message_id": LETTERS.message_id("a-notice"),
+        "notice_id": "a-notice",
+        "messages": [
+            UnreadMessage(seq, text, WRITTEN)
+            for seq, text in enumerate(contents or ("It is in stock.",), 1)
+        ],
+    }
     return Letter(**{**fields, **changes})
 
 
@@ -113,7 +123,11 @@ def test_the_headers_say_what_mail_programs_and_servers_ask() -> None:
     assert message["Auto-Submitted"] == "auto-generated" and message["X-PM-KeepID"] == "true"
     assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     url = urlsplit(message["List-Unsubscribe"].strip("<>"))
-    assert (url.scheme, url.netloc, url.path) == ("https", "chat.example.com", "/notices/unsubscribe")
+    assert (url.scheme, url.netloc, url.path) == (
+        "https",
+        "chat.example.com",
+        "/notices/unsubscribe",
+    )
     assert read_unsubscribe(parse_qs(url.query)["token"][0], SECRET_KEY) == USER
     assert {"Reply-To", "Cc", "Bcc", "Sender", "Return-Path"}.isdisjoint(message.keys())
     assert message.get_content_type() == "multipart/alternative"
@@ -122,7 +136,11 @@ def test_the_headers_say_what_mail_programs_and_servers_ask() -> None:
 
 def test_the_address_for_unsubscribing_is_one_word_however_long() -> None:
     """Python folds a long word by encoding it, and mail programs that look for an address find none."""
-    raw = make_letters(public_url=f"https://{'very-long-' * 20}.example.com").compose(letter(), NOW).as_bytes()
+    raw = (
+        make_letters(public_url=f"https://{'very-long-' * 20}.example.com")
+        .compose(letter(), NOW)
+        .as_bytes()
+    )
     (line,) = re.findall(rb"(?m)^List-Unsubscribe: (.*)\r$", raw)
     assert re.fullmatch(rb"<https://\S{250,}>", line)
 
@@ -135,7 +153,10 @@ def test_the_same_notice_gives_the_same_message_id() -> None:
 @pytest.mark.parametrize("language", LANGUAGES.names)
 @pytest.mark.parametrize("name", ["Alice", None])
 def test_both_parts_say_the_same(language: str, name: str | None) -> None:
-    contents = ["Hello <b>you</b>\nsecond line\n\n\n\nafter a gap", *(f"Message {n} & more" for n in range(2, 9))]
+    contents = [
+        "Hello <b>you</b>\nsecond line\n\n\n\nafter a gap",
+        *(f"Message {n} & more" for n in range(2, 9)),
+    ]
     message = compose(*contents, language=language, user_name=name)
     text, html = part(message, "plain"), Html(part(message, "html"))
     assert lines_of(text) == lines_of(html.text)
@@ -155,13 +176,16 @@ def test_it_is_in_the_readers_language_with_times_of_a_named_zone() -> None:
 
 def test_messages_of_one_minute_share_their_time() -> None:
     later = WRITTEN + timedelta(minutes=2)
-    unread = [UnreadMessage(seq, f"No. {seq}", at) for seq, at in enumerate((WRITTEN, WRITTEN, later), 1)]
+    unread = [
+        UnreadMessage(seq, f"No. {seq}", at) for seq, at in enumerate((WRITTEN, WRITTEN, later), 1)
+    ]
     said = lines_of(part(compose(messages=unread, language="de"), "plain"))[2:7]
     assert said == ["29. Jan., 10:30 UTC", "No. 1", "No. 2", "29. Jan., 10:32 UTC", "No. 3"]
 
 
 @pytest.mark.parametrize(
-    ("name", "team"), [("Acme", "Acme Support"), ("Support", "Support"), ("Acme SUPPORT", "Acme SUPPORT")]
+    ("name", "team"),
+    [("Acme", "Acme Support"), ("Support", "Support"), ("Acme SUPPORT", "Acme SUPPORT")],
 )
 def test_support_is_said_once(name: str, team: str) -> None:
     assert compose(letters=make_letters(name=name))["Subject"] == f"New reply from {team}"
@@ -169,22 +193,35 @@ def test_support_is_said_once(name: str, team: str) -> None:
 
 def test_links_lead_to_the_configured_addresses_alone() -> None:
     """Whatever the messages hold; and the button's address is right where the page's has no path."""
-    html = Html(part(compose("https://evil.example <a href='https://evil.example'>x</a>", user_name="x"), "html"))
+    html = Html(
+        part(
+            compose("https://evil.example <a href='https://evil.example'>x</a>", user_name="x"),
+            "html",
+        )
+    )
     assert {urlsplit(link).netloc for link in html.links} == {"www.example.com", "chat.example.com"}
     for page, button in (
         ("https://example.com", "https://example.com/#support-chat"),
         ("https://example.com/a/", "https://example.com/a/#support-chat"),
     ):
-        assert Html(part(compose(letters=make_letters(chat_page_url=page)), "html")).links[0] == button
+        assert (
+            Html(part(compose(letters=make_letters(chat_page_url=page)), "html")).links[0] == button
+        )
     demo = make_letters(demo=True, chat_page_url=OPTIONS["public_url"])
-    assert Html(part(compose(letters=demo), "html")).links[0] == "https://chat.example.com/demo#support-chat"
+    assert (
+        Html(part(compose(letters=demo), "html")).links[0]
+        == "https://chat.example.com/demo#support-chat"
+    )
 
 
 def test_a_test_message_has_one_part_and_an_id_of_its_own() -> None:
     one, two = (received(LETTERS.test_message("admin@example.com", NOW)) for _ in range(2))
     assert one["To"] == "admin@example.com" and one["From"] == "Acme Support <help@example.com>"
     assert one["Message-ID"] != two["Message-ID"] and one["Message-ID"].endswith("@example.com>")
-    assert "https://chat.example.com" in one.get_content() and one["Auto-Submitted"] == "auto-generated"
+    assert (
+        "https://chat.example.com" in one.get_content()
+        and one["Auto-Submitted"] == "auto-generated"
+    )
 
 
 # ---- names and addresses ----
@@ -192,8 +229,18 @@ def test_a_test_message_has_one_part_and_an_id_of_its_own() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["Алиса", "陳大文", "يوسف בן", "Zoë O'Brien", "👩‍👩‍👧‍👦 Emoji 🇩🇪", "Nguyễn Thị", "von der Leyen, Ursula", 'Dwayne "The Rock"', "J. R. R."],
-)  # fmt: skip
+    [
+        "Алиса",
+        "陳大文",
+        "يوسف בן",
+        "Zoë O'Brien",
+        "👩‍👩‍👧‍👦 Emoji 🇩🇪",
+        "Nguyễn Thị",
+        "von der Leyen, Ursula",
+        'Dwayne "The Rock"',
+        "J. R. R.",
+    ],
+)
 def test_a_name_in_any_script_arrives(name: str) -> None:
     message = compose(user_name=name)
     (recipient,) = message["To"].addresses
@@ -210,7 +257,8 @@ def test_a_very_long_name_is_cut() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["WIN at https://evil.example", "evil.example", "bob@example.com", "a@b", "", " \u202e ", None]
+    "name",
+    ["WIN at https://evil.example", "evil.example", "bob@example.com", "a@b", "", " \u202e ", None],
 )
 def test_what_is_no_name_is_left_out(name: str | None) -> None:
     """A visitor who leaves somebody else's address gets nothing of his own delivered there."""
@@ -222,12 +270,29 @@ def test_what_is_no_name_is_left_out(name: str | None) -> None:
 @pytest.mark.parametrize(
     "address",
     [
-        "a@example.com, b@example.com", "a@example.com,b@example.com", "a@example.com b@example.com", "a@example.com;b@example.com",
-        "a@example.com\r\nBcc: b@example.com", "a@example.com\nb@example.com", "a@example.com\r", "<a@example.com>", "Alice <a@example.com>",
-        '"a@x, b@y"@example.com', "a@", "@example.com", "a", "", "a@b@example.com", "a@example..com", f"a@{'x' * 64}.example.com",
-        "jürgen@example.com", "a\0@example.com", "group: a@example.com;", "(b@example.com)a@example.com",
+        "a@example.com, b@example.com",
+        "a@example.com,b@example.com",
+        "a@example.com b@example.com",
+        "a@example.com;b@example.com",
+        "a@example.com\r\nBcc: b@example.com",
+        "a@example.com\nb@example.com",
+        "a@example.com\r",
+        "<a@example.com>",
+        "Alice <a@example.com>",
+        '"a@x, b@y"@example.com',
+        "a@",
+        "@example.com",
+        "a",
+        "",
+        "a@b@example.com",
+        "a@example..com",
+        f"a@{'x' * 64}.example.com",
+        "jürgen@example.com",
+        "a\0@example.com",
+        "group: a@example.com;",
+        "(b@example.com)a@example.com",
     ],
-)  # fmt: skip
+)
 def test_what_is_not_one_address_is_refused(address: str) -> None:
     with pytest.raises(LetterError) as raised:
         LETTERS.compose(letter(to=address), NOW)
@@ -245,7 +310,8 @@ def test_domains_in_other_scripts_travel_in_their_ascii_form() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["Alice\r\nBcc: evil@example.com", "Alice\nSubject: x", "Alice\u2028Bcc: x", "\r\n\r\nbody"]
+    "name",
+    ["Alice\r\nBcc: evil@example.com", "Alice\nSubject: x", "Alice\u2028Bcc: x", "\r\n\r\nbody"],
 )
 def test_line_breaks_make_no_headers(name: str) -> None:
     """In the user's name; in ours the configuration refuses them."""
@@ -278,15 +344,25 @@ def test_what_reverses_or_hides_text_is_taken_out() -> None:
     assert harmless("a\u202egnp.exe\u202c\x07\x1b[31m\u2066b\u2069\ufeff") == "agnp.exe[31mb"
     assert harmless("a\r\nb\rc\u2028d\x85e\tf") == "a\nb\nc\nd\ne f"
     assert harmless("a \n \n\n \nb") == "a\n\nb"
-    assert harmless("שלום\u200f!") == "שלום\u200f!", "marks that only say which way a word runs stay"
+    assert harmless("שלום\u200f!") == "שלום\u200f!", (
+        "marks that only say which way a word runs stay"
+    )
     text = part(compose("pay to \u202eexample"), "plain")
     assert "pay to example" in text and "\u202e" not in text
 
 
 @pytest.mark.parametrize(
     ("character", "count"),
-    [("👨‍👩‍👧‍👦", 28), ("🇩🇪", 99), ("e\u0301", 99), ("👍🏽", 99), ("न\u094dष", 66), ("x", 199), ("\u1100\u1161\u11a8", 66)],
-)  # fmt: skip
+    [
+        ("👨‍👩‍👧‍👦", 28),
+        ("🇩🇪", 99),
+        ("e\u0301", 99),
+        ("👍🏽", 99),
+        ("न\u094dष", 66),
+        ("x", 199),
+        ("\u1100\u1161\u11a8", 66),
+    ],
+)
 def test_a_preview_ends_with_a_whole_character(character: str, count: int) -> None:
     assert cut(character * 300, 200) == character * count + "…"
 
@@ -297,7 +373,11 @@ def test_a_preview_is_cut_only_if_it_must_be() -> None:
     assert cut("e" + "\u0301" * 5000, 200) == "e" + "\u0301" * 198 + "…", "one character of 5,001"
 
 
-ANY_TEXT = st.text(max_size=400) | st.text(st.characters(codec="utf-8"), max_size=60) | st.sampled_from(PAYLOADS)
+ANY_TEXT = (
+    st.text(max_size=400)
+    | st.text(st.characters(codec="utf-8"), max_size=60)
+    | st.sampled_from(PAYLOADS)
+)
 
 
 @given(

@@ -26,9 +26,15 @@ def server() -> Iterator[MailServer]:
         yield server
 
 
-def mail(to: str = "alice@example.com", message_id: str = "<one@chat.example>") -> Callable[[], EmailMessage]:
+def mail(
+    to: str = "alice@example.com", message_id: str = "<one@chat.example>"
+) -> Callable[[], EmailMessage]:
     message = EmailMessage()
-    message["From"], message["To"], message["Message-ID"] = "Chat <chat@example.com>", f"Alice <{to}>", message_id
+    message["From"], message["To"], message["Message-ID"] = (
+        "Chat <chat@example.com>",
+        f"Alice <{to}>",
+        message_id,
+    )
     message.set_content("a line\n.\n..and dots\n")
     return lambda: message
 
@@ -54,8 +60,10 @@ async def test_it_is_handed_over_as_it_was_written(server: MailServer) -> None:
         assert await mailer.send(mail()) == f"127.0.0.1 port {server.port}: {FINE}"
     [taken] = server.mails
     assert (taken["From"], taken["To"], taken["Message-ID"]) == (
-        "Chat <chat@example.com>", "Alice <alice@example.com>", "<one@chat.example>",
-    )  # fmt: skip
+        "Chat <chat@example.com>",
+        "Alice <alice@example.com>",
+        "<one@chat.example>",
+    )
     assert taken.get_content().replace("\r\n", "\n") == "a line\n.\n..and dots\n"
 
 
@@ -95,7 +103,9 @@ async def test_each_answer_has_one_meaning_and_the_next_e_mail_is_not_hurt(
     assert len(server.mails) == 1
 
 
-async def test_a_server_that_hangs_up_after_the_content_may_have_taken_it(server: MailServer) -> None:
+async def test_a_server_that_hangs_up_after_the_content_may_have_taken_it(
+    server: MailServer,
+) -> None:
     async with mailer_to(server.url) as mailer:
         server.hangs_up = True
         error = await refusal(mailer)
@@ -103,7 +113,9 @@ async def test_a_server_that_hangs_up_after_the_content_may_have_taken_it(server
         assert len(server.mails) == 1  # it did
 
 
-async def test_a_kept_connection_that_the_server_has_closed_costs_nothing(server: MailServer) -> None:
+async def test_a_kept_connection_that_the_server_has_closed_costs_nothing(
+    server: MailServer,
+) -> None:
     async with mailer_to(server.url) as mailer:
         for number in range(3):
             await mailer.send(mail(message_id=f"<{number}@chat.example>"))
@@ -114,15 +126,21 @@ async def test_a_kept_connection_that_the_server_has_closed_costs_nothing(server
     assert server.connections == 2
 
 
-@pytest.mark.parametrize(("role", "may_be_out"), [("drips", False), ("hold", True), ("silent", False)])
-async def test_one_limit_holds_for_the_whole_of_an_e_mail(server: MailServer, role: str, may_be_out: bool) -> None:
+@pytest.mark.parametrize(
+    ("role", "may_be_out"), [("drips", False), ("hold", True), ("silent", False)]
+)
+async def test_one_limit_holds_for_the_whole_of_an_e_mail(
+    server: MailServer, role: str, may_be_out: bool
+) -> None:
     """smtplib's own limit is for each read: a server that sends a byte every now and then never meets it."""
     limit_s = 0.7
     server.drips = role == "drips"
     if role == "hold":
         server.go_on.clear()
     url = server.url
-    silent = socket.create_server(("127.0.0.1", 0))  # the kernel accepts, and nobody answers the TLS handshake
+    silent = socket.create_server(
+        ("127.0.0.1", 0)
+    )  # the kernel accepts, and nobody answers the TLS handshake
     if role == "silent":
         url = f"smtps://127.0.0.1:{silent.getsockname()[1]}"
     async with mailer_to(url, limit_s) as mailer:
@@ -152,7 +170,11 @@ async def test_a_login_that_is_refused_makes_the_server_unusable(
 async def test_a_server_that_is_not_there_is_asked_again_later() -> None:
     async with mailer_to(f"smtp://127.0.0.1:{free_port()}") as mailer:
         error = await refusal(mailer)
-        assert isinstance(error, NotNow) and not error.may_be_out and "Connection refused" in str(error)
+        assert (
+            isinstance(error, NotNow)
+            and not error.may_be_out
+            and "Connection refused" in str(error)
+        )
 
 
 async def test_without_tls_only_when_told_so(server: MailServer) -> None:
@@ -163,7 +185,11 @@ async def test_without_tls_only_when_told_so(server: MailServer) -> None:
 
 @pytest.mark.parametrize(("scheme", "door"), [("smtp", "tls_context"), ("smtps", "ssl_context")])
 async def test_a_certificate_is_checked(
-    tmp_path: Path, certificate: Certificate, monkeypatch: pytest.MonkeyPatch, scheme: str, door: str
+    tmp_path: Path,
+    certificate: Certificate,
+    monkeypatch: pytest.MonkeyPatch,
+    scheme: str,
+    door: str,
 ) -> None:
     with mail_server(**{door: certificate.context()}, auth_require_tls=scheme == "smtp") as server:
         url = f"{scheme}://me:right@127.0.0.1:{server.port}"
@@ -175,14 +201,19 @@ async def test_a_certificate_is_checked(
         assert len(server.mails) == 1
 
 
-async def test_a_greeting_may_have_a_shorter_limit_than_what_follows(certificate: Certificate) -> None:
+async def test_a_greeting_may_have_a_shorter_limit_than_what_follows(
+    certificate: Certificate,
+) -> None:
     """`test-email` said after a minute that smtp:// led to a port with TLS from the start: both sides wait for the other to speak."""
     with mail_server(ssl_context=certificate.context()) as silent, mail_server() as slow:
         slow.pause_s = 0.6
         mailers = [SmtpMailer(Address.of(one.url), greeting_limit_s=0.3) for one in (silent, slow)]
         began = time.monotonic()
         error = await refusal(mailers[0])
-        assert isinstance(error, NotNow) and str(error) == f"127.0.0.1 port {silent.port}: no answer in time"
+        assert (
+            isinstance(error, NotNow)
+            and str(error) == f"127.0.0.1 port {silent.port}: no answer in time"
+        )
         assert "take smtps://" in error.advice and time.monotonic() - began < 5
         assert FINE in await mailers[1].send(mail())
         for mailer in mailers:
@@ -192,7 +223,9 @@ async def test_a_greeting_may_have_a_shorter_limit_than_what_follows(certificate
 # ---- into a folder ----
 
 
-async def test_without_a_mail_server_e_mails_are_files_and_the_same_one_is_one_file(tmp_path: Path) -> None:
+async def test_without_a_mail_server_e_mails_are_files_and_the_same_one_is_one_file(
+    tmp_path: Path,
+) -> None:
     mailer = mailer_of(make_config(tmp_path))
     assert isinstance(mailer, FolderMailer) and str(tmp_path / "mail") in mailer.where
     for _ in range(2):

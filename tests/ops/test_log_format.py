@@ -10,12 +10,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatsvc.ops.log_format import JournalFormatter, JsonFormatter, TextFormatter, goes_to_journal, set_up
+from chatsvc.ops.log_format import (
+    JournalFormatter,
+    JsonFormatter,
+    TextFormatter,
+    goes_to_journal,
+    set_up,
+)
 
 EVIL = [
-    "a\n<3>fake", "a\r\n2026-01-01 00:00:00,000 ERROR chatsvc: fake", "a\rfake", "a\x1b[2Jfake", "a\0fake", "a\x85fake", "a\u2028fake",
-    "a\u2029fake", "a\x0bfake", "a\x0cfake", "a\x1cfake", "a\x9bfake", "\nTraceback (most recent call last):\nfake", "a\n    File fake",
-]  # fmt: skip
+    "a\n<3>fake",
+    "a\r\n2026-01-01 00:00:00,000 ERROR chatsvc: fake",
+    "a\rfake",
+    "a\x1b[2Jfake",
+    "a\0fake",
+    "a\x85fake",
+    "a\u2028fake",
+    "a\u2029fake",
+    "a\x0bfake",
+    "a\x0cfake",
+    "a\x1cfake",
+    "a\x9bfake",
+    "\nTraceback (most recent call last):\nfake",
+    "a\n    File fake",
+]
 
 
 def record(message: str, *args: object, error: BaseException | None = None) -> logging.LogRecord:
@@ -65,13 +83,17 @@ def test_any_text_is_one_line(text: str) -> None:
 def test_what_a_line_holds() -> None:
     assert TextFormatter().format(record("hello %d", 7)).endswith(" ERROR chatsvc.test: hello 7")
     entry = json.loads(JsonFormatter().format(record("hello %d", 7)))
-    assert (entry["level"], entry["logger"], entry["message"]) == ("ERROR", "chatsvc.test", "hello 7")
+    assert (entry["level"], entry["logger"], entry["message"]) == (
+        "ERROR",
+        "chatsvc.test",
+        "hello 7",
+    )
     assert "trace" not in entry and entry["time"]
 
 
 def test_a_useful_trace_stays_useful() -> None:
     lines = TextFormatter().format(record("failed", error=raised("why"))).splitlines()
-    assert any(line.strip().startswith("File ") and "test_logs.py" in line for line in lines)
+    assert any(line.strip().startswith("File ") and "test_log_format.py" in line for line in lines)
     assert any("raise ValueError(text) from cause" in line for line in lines)
     assert lines[-1] == "    ValueError: why"
 
@@ -104,7 +126,11 @@ def test_lines_of_tornado_that_hold_what_clients_sent_are_off(
 
 def test_the_journal_gets_a_priority_on_every_line() -> None:
     """It takes each line for an entry of its own: without one, a trace below an error would be `info`."""
-    lines = JournalFormatter(TextFormatter()).format(record("failed", error=raised("why\n<6>fake"))).splitlines()
+    lines = (
+        JournalFormatter(TextFormatter())
+        .format(record("failed", error=raised("why\n<6>fake")))
+        .splitlines()
+    )
     assert len(lines) > 5 and all(line.startswith("<3>") for line in lines)
     one = logging.LogRecord("chatsvc.test", logging.WARNING, __file__, 1, "hello", (), None)
     assert JournalFormatter(JsonFormatter()).format(one).startswith('<4>{"time": ')
@@ -112,7 +138,9 @@ def test_the_journal_gets_a_priority_on_every_line() -> None:
     assert JournalFormatter(TextFormatter()).format(one).startswith("<6>")
 
 
-def test_priorities_are_for_the_journal_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_priorities_are_for_the_journal_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`$JOURNAL_STREAM` stays in the environment when somebody sends standard error into a file."""
     with (tmp_path / "journal").open("w") as journal, (tmp_path / "file").open("w") as file:
         there = os.fstat(journal.fileno())

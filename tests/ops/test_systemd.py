@@ -42,7 +42,11 @@ def supervised(tmp_path: Path, database_url: str) -> Iterator[SupervisedServer]:
 
 def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [path_of("systemd-analyze"), *arguments], capture_output=True, text=True, check=False, timeout=LIMIT_S
+        [path_of("systemd-analyze"), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=LIMIT_S,
     )
 
 
@@ -67,17 +71,28 @@ def test_the_units_have_no_mistake(tmp_path: Path) -> None:
 
 def test_the_service_is_exposed_little() -> None:
     units = [str(UNITS / "chatsvc.service")]
-    done = analyze("security", "--no-pager", "--offline=true", f"--threshold={EXPOSURE_MAX}", *units)
+    done = analyze(
+        "security", "--no-pager", "--offline=true", f"--threshold={EXPOSURE_MAX}", *units
+    )
     assert units and done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize("kind", ["service", "socket"])
 def test_one_of_several_servers_runs_as_the_only_one_does(kind: str) -> None:
     """But for its name, its port, and that it begins after Redis."""
-    one, several = ((UNITS / f"{name}.{kind}").read_text().splitlines() for name in ("chatsvc", "chatsvc@"))
+    one, several = (
+        (UNITS / f"{name}.{kind}").read_text().splitlines() for name in ("chatsvc", "chatsvc@")
+    )
     assert len(one) == len(several)
-    different = {a.partition("=")[0]: b for a, b in zip(one, several, strict=True) if a != b and not a.startswith("#")}
-    expected = {"service": ["Description", "Requires", "After"], "socket": ["Description", "ListenStream"]}
+    different = {
+        a.partition("=")[0]: b
+        for a, b in zip(one, several, strict=True)
+        if a != b and not a.startswith("#")
+    }
+    expected = {
+        "service": ["Description", "Requires", "After"],
+        "socket": ["Description", "ListenStream"],
+    }
     assert list(different) == expected[kind] and all("%i" in line for line in different.values())
 
 
@@ -85,7 +100,11 @@ def test_every_restriction_has_its_reason() -> None:
     """A comment above it, or above those of the same name before it."""
     above = ""
     for line in (
-        (UNITS / "chatsvc.service").read_text().partition("may not do.\n")[2].partition("\n[Install]")[0].splitlines()
+        (UNITS / "chatsvc.service")
+        .read_text()
+        .partition("may not do.\n")[2]
+        .partition("\n[Install]")[0]
+        .splitlines()
     ):
         name = line.partition("=")[0]
         assert line.startswith("#") or not line or above.startswith(("#", f"{name}=")), line
@@ -95,7 +114,9 @@ def test_every_restriction_has_its_reason() -> None:
 # ---- telling ----
 
 
-def test_it_is_told_when_the_service_listens_and_when_it_stops(supervised: SupervisedServer) -> None:
+def test_it_is_told_when_the_service_listens_and_when_it_stops(
+    supervised: SupervisedServer,
+) -> None:
     supervised.environment["WATCHDOG_USEC"] = str(int(WATCHDOG_S * 1e6))
     supervised.start(wait=False)
     assert supervised.told() == "READY=1"
@@ -134,20 +155,30 @@ async def test_a_loop_that_stands_still_is_not_well(
     loop, pause_s = asyncio.get_running_loop(), WATCHDOG_S / systemd.PINGS_PER_INTERVAL
     watch = asyncio.create_task(supervisor(door, WATCHDOG_USEC=str(int(WATCHDOG_S * 1e6))).watch())
     try:
-        assert await asyncio.wait_for(loop.sock_recv(door, MESSAGE_MAX_BYTES), LIMIT_S) == b"WATCHDOG=1"
+        assert (
+            await asyncio.wait_for(loop.sock_recv(door, MESSAGE_MAX_BYTES), LIMIT_S)
+            == b"WATCHDOG=1"
+        )
         until = loop.time() + pause_s + 0.15
         while loop.time() < until:
             pass
-        assert await asyncio.wait_for(loop.sock_recv(door, MESSAGE_MAX_BYTES), LIMIT_S) == b"WATCHDOG=1"
+        assert (
+            await asyncio.wait_for(loop.sock_recv(door, MESSAGE_MAX_BYTES), LIMIT_S)
+            == b"WATCHDOG=1"
+        )
         assert loop.time() >= until + pause_s
     finally:
         watch.cancel()
 
 
 @pytest.mark.parametrize(
-    "environ", [{}, {"WATCHDOG_USEC": "1000", "WATCHDOG_PID": "1"}], ids=["no watchdog", "another's watchdog"]
+    "environ",
+    [{}, {"WATCHDOG_USEC": "1000", "WATCHDOG_PID": "1"}],
+    ids=["no watchdog", "another's watchdog"],
 )
-async def test_without_a_watchdog_there_are_no_pings(door: socket.socket, environ: dict[str, str]) -> None:
+async def test_without_a_watchdog_there_are_no_pings(
+    door: socket.socket, environ: dict[str, str]
+) -> None:
     await asyncio.wait_for(supervisor(door, **environ).watch(), LIMIT_S)
     with pytest.raises(BlockingIOError):
         door.recv(MESSAGE_MAX_BYTES)
@@ -200,7 +231,9 @@ def test_sockets_meant_for_another_process_are_left_alone() -> None:
 
 
 @pytest.mark.parametrize("kind", ["datagrams", "a path", "not listening", "no socket"])
-def test_what_nobody_can_listen_on_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+def test_what_nobody_can_listen_on_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
     made = socket.socket(
         socket.AF_UNIX if kind == "a path" else socket.AF_INET,
         socket.SOCK_DGRAM if kind == "datagrams" else socket.SOCK_STREAM,

@@ -38,7 +38,9 @@ def test_the_loader_is_one_file_with_what_it_imports_inside(tmp_path: Path) -> N
     assert b"import {" not in Assets().loader.body
 
 
-def test_the_panel_is_one_file_too_and_a_change_of_any_module_changes_its_address(tmp_path: Path) -> None:
+def test_the_panel_is_one_file_too_and_a_change_of_any_module_changes_its_address(
+    tmp_path: Path,
+) -> None:
     element = b'import { a } from "./a.js";\nexport const b = a;\n'
     modules = {"widget/element.js": element, "widget/a.js": b"export const a = 1;"}
     assets = Assets(_tree(tmp_path / "a", **modules))
@@ -57,9 +59,7 @@ def test_what_a_page_names_is_all_that_it_fetches(entry: str) -> None:
 
 
 def test_a_script_loses_its_comments_and_nothing_else() -> None:
-    script = (
-        '/** @type {string} */\nconst a = "https://x"; // why\n\n  // a line\n  f(/** @type {T} */ (a)); /* kept */\n'
-    )
+    script = '/** @type {string} */\nconst a = "https://x"; // why\n\n  // a line\n  f(/** @type {T} */ (a)); /* kept */\n'
     assert slim(script) == 'const a = "https://x";\nf((a)); /* kept */\n'
 
 

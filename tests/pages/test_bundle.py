@@ -18,7 +18,9 @@ def run(tmp_path: Path, modules: dict[str, str], entry: str = "main.js") -> obje
     joined = bundle({name: text.encode() for name, text in modules.items()}, entry)
     (tmp_path / "joined.mjs").write_bytes(joined)
     script = 'import("./joined.mjs").then(({ result }) => console.log(JSON.stringify(result)))'
-    done = subprocess.run([NODE, "-e", script], cwd=tmp_path, capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run(
+        [NODE, "-e", script], cwd=tmp_path, capture_output=True, text=True, timeout=30, check=True
+    )
     return json.loads(done.stdout)
 
 
@@ -52,11 +54,20 @@ def test_text_that_looks_like_an_import_in_a_line_stays(tmp_path: Path) -> None:
     ("modules", "reason"),
     [
         ({"main.js": 'import { a } from "./a.js";'}, "not there"),
-        ({"main.js": 'import { a } from "./a.js";', "a.js": 'import { b } from "./main.js";'}, "cycle"),
-        ({"main.js": 'import a from "./a.js";', "a.js": ""}, "import a from"),
-        ({"main.js": 'import { a as b } from "./a.js";', "a.js": "export const a = 1;"}, "import { a as b }"),
         (
-            {"main.js": 'import { a } from "./a.js";\nlet b;', "a.js": "export const a = 1;\nclass b {}"},
+            {"main.js": 'import { a } from "./a.js";', "a.js": 'import { b } from "./main.js";'},
+            "cycle",
+        ),
+        ({"main.js": 'import a from "./a.js";', "a.js": ""}, "import a from"),
+        (
+            {"main.js": 'import { a as b } from "./a.js";', "a.js": "export const a = 1;"},
+            "import { a as b }",
+        ),
+        (
+            {
+                "main.js": 'import { a } from "./a.js";\nlet b;',
+                "a.js": "export const a = 1;\nclass b {}",
+            },
             "both have a b",
         ),
         ({"main.js": "const a = 1;\nexport { a };"}, "export { a }"),

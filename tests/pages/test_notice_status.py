@@ -16,16 +16,22 @@ def message(seq: int, *, by: str = "admin", read: bool = False) -> SupportMessag
     return SupportMessage(f"id {seq}", "text", by, AT if read else None, AT, seq, None)  # type: ignore[arg-type]
 
 
-def notice(state: State, first: int = 1, up_to: int | None = None, reason: str | None = None) -> Notice:
+def notice(
+    state: State, first: int = 1, up_to: int | None = None, reason: str | None = None
+) -> Notice:
     return Notice(state, DUE, AT if state == "sent" else None, first, up_to, reason)
 
 
-def one(found: Notice, *, read: bool = False, has_address: bool = True, now: str = AT) -> Chip | None:
+def one(
+    found: Notice, *, read: bool = False, has_address: bool = True, now: str = AT
+) -> Chip | None:
     return chips([message(1, read=read)], [found], Reader(TEXTS, has_address, now)).get(1)
 
 
 def test_what_is_to_come_has_its_time_and_can_be_decided() -> None:
-    assert one(notice("pending")) == Chip("E-mail at ", DUE, "", "due", may_send=True, may_cancel=True)
+    assert one(notice("pending")) == Chip(
+        "E-mail at ", DUE, "", "due", may_send=True, may_cancel=True
+    )
     assert one(notice("claimed", up_to=1)) == Chip("E-mail is being sent", kind="due")
     assert one(notice("pending"), now=DUE) == Chip("E-mail is being sent", kind="due")
     assert one(notice("pending"), has_address=False) == Chip("No e-mail: no address")
@@ -42,7 +48,9 @@ def test_what_was_sent_or_failed_says_so() -> None:
 def test_what_was_not_sent_says_why(reason: str) -> None:
     chip = one(notice("cancelled", up_to=1, reason=reason))
     assert chip is not None and "e-mail" in chip.before.lower() and not chip.may_cancel
-    assert chip.may_send == (reason in ("staff", "unheard of")), "only what staff decided is theirs to decide again"
+    assert chip.may_send == (reason in ("staff", "unheard of")), (
+        "only what staff decided is theirs to decide again"
+    )
 
 
 def test_a_message_that_was_read_has_been_seen_and_needs_no_more() -> None:

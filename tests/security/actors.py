@@ -74,7 +74,9 @@ async def open_session(service: Service, *, revoked: bool = False, email: str = 
 async def revoked_token(service: Service) -> str:
     token, token_id = tokens.new_secret(tokens.STAFF_PREFIX), str(uuid4())
     await service.app.db.write(people.create_staff_token, token_id, STAFF, tokens.hash_token(token))
-    execute(service.database_url, "UPDATE staff_tokens SET revoked_at = now() WHERE id = %s", token_id)
+    execute(
+        service.database_url, "UPDATE staff_tokens SET revoked_at = now() WHERE id = %s", token_id
+    )
     return token
 
 

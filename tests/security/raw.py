@@ -34,9 +34,9 @@ async def _read_all(reader: asyncio.StreamReader) -> bytes:
 
 def head(method: str, path: str, *lines: str, host: str = "localhost") -> bytes:
     """The head of a request that is the last one on its connection."""
-    return "\r\n".join([f"{method} {path} HTTP/1.1", f"Host: {host}", "Connection: close", *lines, "", ""]).encode(
-        "latin-1"
-    )
+    return "\r\n".join(
+        [f"{method} {path} HTTP/1.1", f"Host: {host}", "Connection: close", *lines, "", ""]
+    ).encode("latin-1")
 
 
 def status(answer: bytes) -> int:

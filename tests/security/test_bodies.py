@@ -16,26 +16,98 @@ JSON = {"Content-Type": "application/json"}
 WITH_BODY: dict[tuple[str, str], Operation] = {
     (pattern, method): operation
     for pattern, handler, method in all_routes()
-    if (operation := getattr(getattr(handler, method.lower()), "operation", None)) and operation.body
+    if (operation := getattr(getattr(handler, method.lower()), "operation", None))
+    and operation.body
 }
 NOT_JSON: list[bytes] = [
-    b"{", b"}", b"x", b"{}x", b"{} {}", b"{'a':1}", b"{a:1}", b'{"a":1,}', b"\x00", b"{}\x00", b"\xff", b'{"a":"\xff"}', b'{"a":"\xed\xa0\x80"}',
-    b"\xef\xbb\xbf{}", "{}".encode("utf-16"), "{}".encode("utf-32"), b'{"a":"\x01"}', b'{"a":"\n"}', b'{"\\ud800":1}', b'{"a":"\\ud800"}',
-    b'{"a":"\\udc00\\ud800"}', b'{"a":"\\x41"}', b'{"a":NaN}', b'{"a":Infinity}', b'{"a":-Infinity}', b'{"a":01}', b'{"a":+1}', b'{"a":1e}',
-    b"/**/{}", b"{}//", b"[" * 60_000, b'{"a":' * 12_000, b"nul", b"<a/>", b"a=1&b=2",
-]  # fmt: skip
+    b"{",
+    b"}",
+    b"x",
+    b"{}x",
+    b"{} {}",
+    b"{'a':1}",
+    b"{a:1}",
+    b'{"a":1,}',
+    b"\x00",
+    b"{}\x00",
+    b"\xff",
+    b'{"a":"\xff"}',
+    b'{"a":"\xed\xa0\x80"}',
+    b"\xef\xbb\xbf{}",
+    "{}".encode("utf-16"),
+    "{}".encode("utf-32"),
+    b'{"a":"\x01"}',
+    b'{"a":"\n"}',
+    b'{"\\ud800":1}',
+    b'{"a":"\\ud800"}',
+    b'{"a":"\\udc00\\ud800"}',
+    b'{"a":"\\x41"}',
+    b'{"a":NaN}',
+    b'{"a":Infinity}',
+    b'{"a":-Infinity}',
+    b'{"a":01}',
+    b'{"a":+1}',
+    b'{"a":1e}',
+    b"/**/{}",
+    b"{}//",
+    b"[" * 60_000,
+    b'{"a":' * 12_000,
+    b"nul",
+    b"<a/>",
+    b"a=1&b=2",
+]
 NO_OBJECT: list[bytes] = [
-    b"[]", b"[{}]", b"null", b"true", b"1", b"-1e400", b"9" * 5000, b'""', b'"{}"', b"[[[[]]]]", b"[" * 30_000 + b"]" * 30_000,
-]  # fmt: skip
+    b"[]",
+    b"[{}]",
+    b"null",
+    b"true",
+    b"1",
+    b"-1e400",
+    b"9" * 5000,
+    b'""',
+    b'"{}"',
+    b"[[[[]]]]",
+    b"[" * 30_000 + b"]" * 30_000,
+]
 UNKNOWN = (
-    "sender_type", "seq", "is_admin", "chat_id", "id", "user_id", "created_at", "read_at", "kind", "archived", "sender_id", "__proto__",
-    "constructor", "token", "request_id", "CONTENT", "", " ", "é", "x" * 1000, "a\nb",
-)  # fmt: skip
+    "sender_type",
+    "seq",
+    "is_admin",
+    "chat_id",
+    "id",
+    "user_id",
+    "created_at",
+    "read_at",
+    "kind",
+    "archived",
+    "sender_id",
+    "__proto__",
+    "constructor",
+    "token",
+    "request_id",
+    "CONTENT",
+    "",
+    " ",
+    "é",
+    "x" * 1000,
+    "a\nb",
+)
 ANY_VALUE: list[Any] = ["x", True, 1, None, {"a": []}]
 OTHER_TYPES = (
-    "", "text/plain", "text/json", "application/jsonp", "application/json-patch+json", "application/xml", "json", "*/*", "application/*",
-    "text/plain; application/json", "application/x-www-form-urlencoded", "application/octet-stream", "text/html;charset=application/json",
-)  # fmt: skip
+    "",
+    "text/plain",
+    "text/json",
+    "application/jsonp",
+    "application/json-patch+json",
+    "application/xml",
+    "json",
+    "*/*",
+    "application/*",
+    "text/plain; application/json",
+    "application/x-www-form-urlencoded",
+    "application/octet-stream",
+    "text/html;charset=application/json",
+)
 
 
 def check_problem(answer: Answer, *statuses: int) -> Any:
@@ -44,7 +116,11 @@ def check_problem(answer: Answer, *statuses: int) -> Any:
     assert answer.headers["Content-Type"] == "application/problem+json"
     problem = answer.json
     assert problem["status"] == answer.status and problem["type"].startswith("urn:chatsvc:problem:")
-    assert problem["title"] and problem["detail"] and problem["request_id"] == answer.headers["X-Request-Id"]
+    assert (
+        problem["title"]
+        and problem["detail"]
+        and problem["request_id"] == answer.headers["X-Request-Id"]
+    )
     if answer.status == 422:
         assert problem["errors"] and all(error["detail"] for error in problem["errors"])
     return problem
@@ -67,7 +143,9 @@ class Doors:
         self.chat = await self.service.chat_id(self.tokens["/support_chat"])
         return self
 
-    async def send(self, route: tuple[str, str], raw: bytes, headers: dict[str, str] | None = None) -> Answer:
+    async def send(
+        self, route: tuple[str, str], raw: bytes, headers: dict[str, str] | None = None
+    ) -> Answer:
         pattern, method = route
         token = next(token for start, token in self.tokens.items() if pattern.startswith(start))
         path = TABLE[route].path.format(chat=self.chat)
@@ -77,7 +155,9 @@ class Doors:
 
     async def seq(self) -> int:
         """How many messages were stored."""
-        return int((await self.service.get("/support_chat", self.tokens["/support_chat"])).json["last_seq"])
+        return int(
+            (await self.service.get("/support_chat", self.tokens["/support_chat"])).json["last_seq"]
+        )
 
 
 def test_the_routes_with_a_body() -> None:
@@ -110,7 +190,9 @@ async def test_a_field_that_is_not_in_the_contract_is_422_and_named(service: Ser
             if name in known:
                 continue
             for value in ANY_VALUE:
-                problem = check_problem(await doors.send(route, json.dumps({**good, name: value}).encode()), 422)
+                problem = check_problem(
+                    await doors.send(route, json.dumps({**good, name: value}).encode()), 422
+                )
                 assert problem["errors"][0]["field"] == name[:64]
         assert await doors.seq() == 0
 
@@ -134,7 +216,10 @@ async def test_a_body_that_is_not_application_json_is_415(service: Service) -> N
             "application/json; charset=utf-8",
             "application/json;x=y",
         ):
-            assert (await doors.send(route, raw, {"Content-Type": content_type})).status in (200, 201)
+            assert (await doors.send(route, raw, {"Content-Type": content_type})).status in (
+                200,
+                201,
+            )
 
 
 async def test_64_kib_are_taken_and_one_byte_more_is_413(service: Service) -> None:
@@ -148,29 +233,71 @@ async def test_64_kib_are_taken_and_one_byte_more_is_413(service: Service) -> No
 
 
 FIELDS: dict[tuple[str, str], list[Any]] = {
-    ("messages", "content"): [None, 7, True, [], {}, 1.5, "", " ", "\t\n\r", "\u3000\u2003", "x" * 10_001, "a\0b", "\0"],
+    ("messages", "content"): [
+        None,
+        7,
+        True,
+        [],
+        {},
+        1.5,
+        "",
+        " ",
+        "\t\n\r",
+        "\u3000\u2003",
+        "x" * 10_001,
+        "a\0b",
+        "\0",
+    ],
     ("messages", "client_id"): ["", "x" * 65, 7, True, [], "a\0b", 9 * 10**400],
     ("mark_read", "up_to"): [-1, 1.5, "1", True, [], {}, 2**53, 10**300, -(10**300), "\u0661"],
     ("mark_viewed", "up_to"): [-1, 1.5, "1", 2**53],
     ("visitors", "name"): ["x" * 256, 7, "a\0b", "a\nb", "a\x9bb", []],
     ("visitors", "email"): [
-        "x", "@", "a@", "@b", "a@b", "a b@c.example", "a@x.example, b@y.example", "a@x.example\nBcc: b@y.example", "<a@x.example>",
-        "a@x..example", "Ada <a@x.example>", "a@x.example;b@y.example", "a\0@x.example", "a" * 65 + "@x.example", "a@" + "x" * 250 + ".example",
-        "a@-.example!", 7, [], '"a"@x.example', "a@[127.0.0.1]",
+        "x",
+        "@",
+        "a@",
+        "@b",
+        "a@b",
+        "a b@c.example",
+        "a@x.example, b@y.example",
+        "a@x.example\nBcc: b@y.example",
+        "<a@x.example>",
+        "a@x..example",
+        "Ada <a@x.example>",
+        "a@x.example;b@y.example",
+        "a\0@x.example",
+        "a" * 65 + "@x.example",
+        "a@" + "x" * 250 + ".example",
+        "a@-.example!",
+        7,
+        [],
+        '"a"@x.example',
+        "a@[127.0.0.1]",
     ],
-}  # fmt: skip
+}
 
 
-async def test_each_field_is_held_to_its_form_and_named_when_it_has_another(service: Service) -> None:
+async def test_each_field_is_held_to_its_form_and_named_when_it_has_another(
+    service: Service,
+) -> None:
     doors = await Doors(service).open()
     wrong = []
     for (end, field), values in FIELDS.items():
-        for route in (one for one in WITH_BODY if one[0].endswith(end) or (end == "visitors" and end in one[0])):
+        for route in (
+            one
+            for one in WITH_BODY
+            if one[0].endswith(end) or (end == "visitors" and end in one[0])
+        ):
             for value in values:
                 body = {**TABLE[route].options.get("body", {}), field: value}
                 answer = await doors.send(route, json.dumps(body).encode())
-                if answer.status != 422 or check_problem(answer, 422)["errors"][0]["field"] != field:
-                    wrong.append(f"{route} {field}={value!r:.40}: {answer.status} {answer.text[:200]}")
+                if (
+                    answer.status != 422
+                    or check_problem(answer, 422)["errors"][0]["field"] != field
+                ):
+                    wrong.append(
+                        f"{route} {field}={value!r:.40}: {answer.status} {answer.text[:200]}"
+                    )
     assert not wrong, "\n".join(wrong)
     assert await doors.seq() == 0
 
@@ -179,7 +306,10 @@ async def test_a_missing_field_is_named(service: Service) -> None:
     doors = await Doors(service).open()
     for route in (route for route in WITH_BODY if route[0].endswith("messages")):
         assert check_problem(await doors.send(route, b"{}"), 422)["errors"][0]["field"] == "content"
-        assert check_problem(await doors.send(route, b'{"client_id":"x"}'), 422)["errors"][0]["field"] == "content"
+        assert (
+            check_problem(await doors.send(route, b'{"client_id":"x"}'), 422)["errors"][0]["field"]
+            == "content"
+        )
         check_problem(await doors.send(route, b""), 400)
 
 
@@ -187,9 +317,12 @@ async def test_a_field_that_comes_twice_is_refused(service: Service) -> None:
     """Two parsers on the way would not agree which one counts."""
     doors = await Doors(service).open()
     for end, raw in (
-        ("messages", b'{"content":"a","content":"b"}'), ("messages", b'{"content":"a","client_id":"x","client_id":"x"}'),
-        ("mark_read", b'{"up_to":1,"up_to":2}'), ("mark_viewed", b'{"up_to":1,"up\\u005fto":2}'), ("visitors", b'{"name":"a","name":"b"}'),
-    ):  # fmt: skip
+        ("messages", b'{"content":"a","content":"b"}'),
+        ("messages", b'{"content":"a","client_id":"x","client_id":"x"}'),
+        ("mark_read", b'{"up_to":1,"up_to":2}'),
+        ("mark_viewed", b'{"up_to":1,"up\\u005fto":2}'),
+        ("visitors", b'{"name":"a","name":"b"}'),
+    ):
         for route in (route for route in WITH_BODY if route[0].endswith(end)):
             check_problem(await doors.send(route, raw), 400)
     assert await doors.seq() == 0
@@ -207,7 +340,9 @@ async def test_what_people_really_write_is_taken_as_it_is(service: Service) -> N
         "\x01\x1b[2J",
         "{{7*7}}",
     ):
-        answer = await doors.send(route, json.dumps({"content": content}, ensure_ascii=False).encode())
+        answer = await doors.send(
+            route, json.dumps({"content": content}, ensure_ascii=False).encode()
+        )
         assert answer.status == 201 and answer.json["content"] == content
     escaped = await doors.send(route, json.dumps({"content": "\U0001f600\u202eé"}).encode())
     assert escaped.json["content"] == "\U0001f600\u202eé"
@@ -226,7 +361,9 @@ async def test_lengths_hold_behind_the_form_too(service: Service) -> None:
         {},
     ):
         form = {**fields, "_xsrf": cookies["_xsrf"]}
-        answer = await service.request("POST", f"/dashboard/chats/{chat}", form=form, cookies=cookies)
+        answer = await service.request(
+            "POST", f"/dashboard/chats/{chat}", form=form, cookies=cookies
+        )
         assert answer.status == 422 and 'role="alert">' in answer.text, fields
     assert (await service.get("/support_chat", alice)).json["last_seq"] == 0
 
@@ -248,7 +385,8 @@ async def test_chunks_without_an_announced_length_are_bounded_too(service: Servi
     ):
         body = b"{}".ljust(size)
         chunks = b"".join(
-            b"%x\r\n%s\r\n" % (len(part), part) for part in (body[n : n + 9000] for n in range(0, size, 9000))
+            b"%x\r\n%s\r\n" % (len(part), part)
+            for part in (body[n : n + 9000] for n in range(0, size, 9000))
         )
         answer = await exchange(service.url, chunked + chunks + b"0\r\n\r\n")
         assert status(answer) in statuses, size
@@ -257,21 +395,36 @@ async def test_chunks_without_an_announced_length_are_bounded_too(service: Servi
 
 
 AMBIGUOUS: list[tuple[str, ...]] = [
-        ("Content-Length: -1",), ("Content-Length: x",), ("Content-Length: 2, 3",), ("Content-Length: 2", "Content-Length: 3"),
-            ("Content-Length: +2",),
-        ("Content-Length: 0x2",), ("Content-Length: 2.0",), ("Content-Length: \xb2",), ("Content-Length: 2", "Transfer-Encoding: chunked"),
-        ("Transfer-Encoding: gzip, chunked",), ("Transfer-Encoding: xchunked",), ("Transfer-Encoding: chunked", "Transfer-Encoding: chunked"),
-        ("Content-Length: " + "9" * 30,), ("Content-Length: 1_0",),
-]  # fmt: skip
+    ("Content-Length: -1",),
+    ("Content-Length: x",),
+    ("Content-Length: 2, 3",),
+    ("Content-Length: 2", "Content-Length: 3"),
+    ("Content-Length: +2",),
+    ("Content-Length: 0x2",),
+    ("Content-Length: 2.0",),
+    ("Content-Length: \xb2",),
+    ("Content-Length: 2", "Transfer-Encoding: chunked"),
+    ("Transfer-Encoding: gzip, chunked",),
+    ("Transfer-Encoding: xchunked",),
+    ("Transfer-Encoding: chunked", "Transfer-Encoding: chunked"),
+    ("Content-Length: " + "9" * 30,),
+    ("Content-Length: 1_0",),
+]
 
 
-async def test_lengths_that_two_servers_could_read_differently_are_refused(service: Service) -> None:
+async def test_lengths_that_two_servers_could_read_differently_are_refused(
+    service: Service,
+) -> None:
     """Request smuggling: one answer at most, a 4xx, and the connection ends; what follows is not taken for a request."""
     smuggled = b"{}GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
     for lines in AMBIGUOUS:
         keep_alive = post(*lines).replace(b"Connection: close\r\n", b"")
         answer = await exchange(service.url, keep_alive + smuggled.ljust(70_100))
-        assert status(answer) in (0, 400, 411, 413, 501) and answer.count(b"HTTP/1.1 ") <= 1 and b"ok\n" not in answer
+        assert (
+            status(answer) in (0, 400, 411, 413, 501)
+            and answer.count(b"HTTP/1.1 ") <= 1
+            and b"ok\n" not in answer
+        )
 
 
 async def test_chunks_with_bad_frames_are_refused(service: Service) -> None:
@@ -285,4 +438,6 @@ async def test_chunks_with_bad_frames_are_refused(service: Service) -> None:
         b"+2\r\n{}\r\n0\r\n\r\n",
         b"f" * 100,
     ):
-        assert status(await exchange(service.url, chunked + frames + b"\r\n" * 40)) in (0, 400), frames
+        assert status(await exchange(service.url, chunked + frames + b"\r\n" * 40)) in (0, 400), (
+            frames
+        )

@@ -11,16 +11,36 @@ from tests.support.service import Answer, Service
 
 ALLOWED = ("https://www.example.com", "http://shop.example.org:8080")
 EVIL = (
-    "https://evil.example", "null", "", "*", "http://www.example.com", "https://example.com", "https://a.www.example.com",
-    "https://www.example.com:444", "https://www.example.com:443", "https://www.example.com.evil.example", "https://evilwww.example.com",
-    "https://www.example.com/", "https://WWW.example.com", "https://www.example.com, https://evil.example",
-    "https://www.example.com https://evil.example", "https://user@www.example.com",
-    "http://shop.example.org", "http://shop.example.org:80801", "https://shop.example.org:8080", "https://www.example\xb7com",
-)  # fmt: skip
+    "https://evil.example",
+    "null",
+    "",
+    "*",
+    "http://www.example.com",
+    "https://example.com",
+    "https://a.www.example.com",
+    "https://www.example.com:444",
+    "https://www.example.com:443",
+    "https://www.example.com.evil.example",
+    "https://evilwww.example.com",
+    "https://www.example.com/",
+    "https://WWW.example.com",
+    "https://www.example.com, https://evil.example",
+    "https://www.example.com https://evil.example",
+    "https://user@www.example.com",
+    "http://shop.example.org",
+    "http://shop.example.org:80801",
+    "https://shop.example.org:8080",
+    "https://www.example\xb7com",
+)
 CORS_ROUTES = sorted({pattern for pattern, _, method in all_routes() if method == "OPTIONS"})
 FOR_USERS = [
-    "/support_chat", "/support_chat/mark_read", "/support_chat/messages", "/support_chat/stream", "/visitors", "/visitors/me",
-]  # fmt: skip
+    "/support_chat",
+    "/support_chat/mark_read",
+    "/support_chat/messages",
+    "/support_chat/stream",
+    "/visitors",
+    "/visitors/me",
+]
 
 
 @pytest.fixture
@@ -69,19 +89,28 @@ async def test_no_other_origin_may_read_anything(service: Service) -> None:
     for origin in EVIL:
         for method, path, options, status in requests(service):
             answer = await service.request(method, path, headers={"Origin": origin}, **options)
-            assert allowed_origin(answer) is None and answer.status in (status, 403), f"{method} {path} {origin}"
+            assert allowed_origin(answer) is None and answer.status in (status, 403), (
+                f"{method} {path} {origin}"
+            )
     for method, path, options, _ in requests(service):
-        assert allowed_origin(await service.request(method, path, **options)) is None, f"{method} {path}"
+        assert allowed_origin(await service.request(method, path, **options)) is None, (
+            f"{method} {path}"
+        )
 
 
-async def test_the_preflight_permits_what_the_widget_needs_and_is_cacheable(service: Service) -> None:
+async def test_the_preflight_permits_what_the_widget_needs_and_is_cacheable(
+    service: Service,
+) -> None:
     for path in FOR_USERS:
         head = {"Origin": ALLOWED[0], "Access-Control-Request-Method": "POST"}
         answer = await service.request("OPTIONS", path, headers=head)
         assert (answer.status, answer.body, allowed_origin(answer)) == (204, b"", ALLOWED[0])
         methods = {method for pattern, method in TABLE if pattern == path} | {"OPTIONS"}
         assert set(answer.headers["Access-Control-Allow-Methods"].split(", ")) == methods
-        assert answer.headers["Access-Control-Allow-Headers"] == "Authorization, Content-Type, Last-Event-ID"
+        assert (
+            answer.headers["Access-Control-Allow-Headers"]
+            == "Authorization, Content-Type, Last-Event-ID"
+        )
         assert int(answer.headers["Access-Control-Max-Age"]) >= 600
         assert "no-store" not in answer.headers.get("Cache-Control", "")
 
@@ -91,7 +120,9 @@ async def test_the_preflight_permits_nothing_to_others(service: Service) -> None
         head = {"Origin": origin, "Access-Control-Request-Method": "POST"}
         answer = await service.request("OPTIONS", "/support_chat/messages", headers=head)
         assert allowed_origin(answer) is None
-        assert not [name for name in answer.headers if name.startswith("Access-Control-Allow")], origin
+        assert not [name for name in answer.headers if name.startswith("Access-Control-Allow")], (
+            origin
+        )
 
 
 async def test_streams_carry_the_same_headers(service: Service) -> None:
@@ -99,7 +130,10 @@ async def test_streams_carry_the_same_headers(service: Service) -> None:
         stream = await service.stream(service.user_token(), Origin=origin)
         allowed = origin if origin in ALLOWED else None
         assert stream.headers.get("access-control-allow-origin") == allowed
-        assert stream.headers["vary"] == "Origin" and "access-control-allow-credentials" not in stream.headers
+        assert (
+            stream.headers["vary"] == "Origin"
+            and "access-control-allow-credentials" not in stream.headers
+        )
         stream.close()
 
 
@@ -123,5 +157,7 @@ async def test_staff_paths_and_pages_are_for_no_other_origin(service: Service) -
 @with_options()
 async def test_without_allowed_origins_no_page_elsewhere_may_read(configured: Service) -> None:
     for origin in (*ALLOWED, "null", configured.url):
-        answer = await configured.get("/support_chat", configured.user_token(), headers={"Origin": origin})
+        answer = await configured.get(
+            "/support_chat", configured.user_token(), headers={"Origin": origin}
+        )
         assert answer.status == 200 and allowed_origin(answer) is None

@@ -86,7 +86,11 @@ async def test_another_site_gets_403_though_the_cookies_travel(actors: Actors) -
         before = await unchanged(actors)
         for headers in FOREIGN:
             answer = await actors.request(
-                "session", method, row.path.format(chat=actors.chat_id), headers=headers, **row.options
+                "session",
+                method,
+                row.path.format(chat=actors.chat_id),
+                headers=headers,
+                **row.options,
             )
             assert answer.status == 403, headers
         assert await unchanged(actors) == before
@@ -98,10 +102,16 @@ async def test_without_the_token_beside_the_cookie_it_is_403(actors: Actors) -> 
         wrong = XSRF.replace("00000000|", "00000001|", 1)
         before = await unchanged(actors)
         for cookies, token in (
-            (session, None), (session, XSRF), (f"{session}; _xsrf={XSRF}", None), (f"{session}; _xsrf={XSRF}", ""),
-            (f"{session}; _xsrf={XSRF}", wrong), (f"{session}; _xsrf={XSRF}", "2|x|y|z"), (f"{session}; _xsrf=", ""),
-            (f"{session}; _xsrf={XSRF}", "0" * 31), (f"{session}; _xsrf={XSRF}", "\xff"),
-        ):  # fmt: skip
+            (session, None),
+            (session, XSRF),
+            (f"{session}; _xsrf={XSRF}", None),
+            (f"{session}; _xsrf={XSRF}", ""),
+            (f"{session}; _xsrf={XSRF}", wrong),
+            (f"{session}; _xsrf={XSRF}", "2|x|y|z"),
+            (f"{session}; _xsrf=", ""),
+            (f"{session}; _xsrf={XSRF}", "0" * 31),
+            (f"{session}; _xsrf={XSRF}", "\xff"),
+        ):
             headers = {"Cookie": cookies, **({} if token is None else {"X-XSRFToken": token})}
             answer = await actors.service.request(
                 method, row.path.format(chat=actors.chat_id), headers=headers, **row.options
@@ -114,20 +124,30 @@ async def test_our_own_pages_are_let_in(actors: Actors) -> None:
     for pattern, method in BY_COOKIE:
         row = TABLE[pattern, method]
         for headers in OWN:
-            fresh = cookie(await open_session(actors.service))["Cookie"].replace("chatsvc=", "__Host-chatsvc=")
+            fresh = cookie(await open_session(actors.service))["Cookie"].replace(
+                "chatsvc=", "__Host-chatsvc="
+            )
             actors.headers["session"]["Cookie"] = fresh
             answer = await actors.request(
-                "session", method, row.path.format(chat=actors.chat_id), headers=headers, **row.options
+                "session",
+                method,
+                row.path.format(chat=actors.chat_id),
+                headers=headers,
+                **row.options,
             )
             assert answer.status == row.ok, (pattern, headers)
 
 
-async def test_the_same_host_in_host_and_origin_is_our_own_without_fetch_metadata(service: Service) -> None:
+async def test_the_same_host_in_host_and_origin_is_our_own_without_fetch_metadata(
+    service: Service,
+) -> None:
     """An old browser over plain http, at an address that is not PUBLIC_URL: Origin and Host agree."""
     await service.create_staff()
     cookies = await service.login()
     headers = {"X-XSRFToken": cookies["_xsrf"], "Origin": service.url}
-    assert (await service.request("POST", "/logout", cookies=cookies, headers=headers)).status == 303
+    assert (
+        await service.request("POST", "/logout", cookies=cookies, headers=headers)
+    ).status == 303
 
 
 async def test_a_bearer_token_needs_no_other(actors: Actors) -> None:
@@ -135,7 +155,10 @@ async def test_a_bearer_token_needs_no_other(actors: Actors) -> None:
         if method not in CHANGING or not pattern.startswith("/admin"):
             continue
         answer = await actors.service.request(
-            method, row.path.format(chat=actors.chat_id), headers=actors.headers["staff token"], **row.options
+            method,
+            row.path.format(chat=actors.chat_id),
+            headers=actors.headers["staff token"],
+            **row.options,
         )
         assert answer.status == row.ok, pattern
 
@@ -144,7 +167,9 @@ async def test_a_bogus_bearer_token_does_not_replace_the_xsrf_token(actors: Acto
     """A form cannot send one; but if it could, the cookie beside it would count for nothing."""
     for value in ("Bearer x", "Bearer ", "", "Basic x"):
         headers = {**actors.headers["session"], "Authorization": value}
-        answer = await actors.service.request("POST", f"/admin/chats/{actors.chat_id}/archive", headers=headers)
+        answer = await actors.service.request(
+            "POST", f"/admin/chats/{actors.chat_id}/archive", headers=headers
+        )
         assert answer.status == 401, value
 
 
@@ -161,17 +186,23 @@ async def test_nobody_can_log_a_browser_in_from_elsewhere(configured: Service) -
         )
         assert answer.status == 403 and "__Host-chatsvc" not in read_cookies(answer), headers
     for cookies, token in (({}, xsrf), ({"_xsrf": xsrf}, "")):
-        answer = await service.request("POST", "/login", form={**form, "_xsrf": token}, cookies=cookies)
+        answer = await service.request(
+            "POST", "/login", form={**form, "_xsrf": token}, cookies=cookies
+        )
         assert answer.status == 403 and "__Host-chatsvc" not in read_cookies(answer)
 
 
 async def test_user_endpoints_take_writes_from_allowed_origins_only(actors: Actors) -> None:
     """They need no cookie, so nothing could be stolen; an origin that is not allowed is refused all the same."""
     for path, method, body in (
-        ("/visitors", "POST", {}), ("/support_chat/messages", "POST", {"content": "x"}),
-        ("/support_chat/mark_read", "PATCH", {}), ("/visitors/me", "PATCH", {}),
-    ):  # fmt: skip
+        ("/visitors", "POST", {}),
+        ("/support_chat/messages", "POST", {"content": "x"}),
+        ("/support_chat/mark_read", "PATCH", {}),
+        ("/visitors/me", "PATCH", {}),
+    ):
         who = "visitor" if path == "/visitors/me" else "owner"
         for headers in FOREIGN:
-            answer = await actors.service.request(method, path, headers={**actors.headers[who], **headers}, body=body)
+            answer = await actors.service.request(
+                method, path, headers={**actors.headers[who], **headers}, body=body
+            )
             assert (answer.status == 403) == (headers.get("Origin") != HOST_PAGE), (path, headers)

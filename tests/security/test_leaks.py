@@ -22,8 +22,9 @@ CSP = (
     "base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 )
 INSIDE = re.compile(
-    r"Traceback|psycopg|peewee|tornado|python|postgres|SELECT |INSERT |UPDATE |relation |/chatsvc/|\.py\b|line \d|site-packages", re.IGNORECASE
-)  # fmt: skip
+    r"Traceback|psycopg|peewee|tornado|python|postgres|SELECT |INSERT |UPDATE |relation |/chatsvc/|\.py\b|line \d|site-packages",
+    re.IGNORECASE,
+)
 REQUEST_ID = re.compile(r"[0-9a-f]{16}")
 SECRET = "s3cret of /etc/passwd SELECT 1"
 
@@ -63,9 +64,21 @@ async def pages(service: Service) -> list[Answer]:
     chat = await service.chat_id(service.user_token())
     cookies = await service.login()
     html = {"Accept": "text/html"}
-    paths = ("/login", "/", "/dashboard", "/dashboard/cards", "/dashboard/tabs", f"/dashboard/chats/{chat}", f"/dashboard/chats/{chat}/messages",
-             f"/dashboard/chats/{UUID}", f"/dashboard/chats/{chat}?before=x", "/demo", "/nope",
-             "/dashboard/search?q=a", "/dashboard/account")  # fmt: skip
+    paths = (
+        "/login",
+        "/",
+        "/dashboard",
+        "/dashboard/cards",
+        "/dashboard/tabs",
+        f"/dashboard/chats/{chat}",
+        f"/dashboard/chats/{chat}/messages",
+        f"/dashboard/chats/{UUID}",
+        f"/dashboard/chats/{chat}?before=x",
+        "/demo",
+        "/nope",
+        "/dashboard/search?q=a",
+        "/dashboard/account",
+    )
     found = [await service.get(path, cookies=cookies, headers=html) for path in paths]
     found += [
         await service.get("/dashboard"),
@@ -89,7 +102,8 @@ async def test_pages_keep_to_their_own_policy(service: Service) -> None:
     """No inline script, style or handler: the policy would stop them, and a browser would report it."""
     for answer in await pages(service):
         assert not re.search(
-            r"<script(?![^>]* src=)|<style|\son\w+=|\sstyle=|javascript:|https?://(?!localhost)", answer.text
+            r"<script(?![^>]* src=)|<style|\son\w+=|\sstyle=|javascript:|https?://(?!localhost)",
+            answer.text,
         ), answer.text
 
 
@@ -145,7 +159,10 @@ class BrokenPrepare(BaseHandler):
 
 @pytest.mark.parametrize("handler", [Broken, BrokenLate, BrokenPage, BrokenPrepare])
 async def test_an_exception_is_a_500_that_shares_its_number_with_the_log(
-    service: Service, handler: type[BaseHandler], expected_log: list[str], caplog: pytest.LogCaptureFixture
+    service: Service,
+    handler: type[BaseHandler],
+    expected_log: list[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     expected_log.append("failed")
     service.app.web.add_handlers(".*", [("/broken", handler)])
@@ -155,7 +172,10 @@ async def test_an_exception_is_a_500_that_shares_its_number_with_the_log(
     (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
     assert answer.headers["X-Request-Id"] in record.getMessage() and record.exc_info
     if handler is BrokenPage:
-        assert answer.headers["X-Request-Id"] in answer.text and answer.headers["Content-Security-Policy"] == CSP
+        assert (
+            answer.headers["X-Request-Id"] in answer.text
+            and answer.headers["Content-Security-Policy"] == CSP
+        )
     else:
         assert check_problem(answer, 500)["detail"].startswith("something went wrong")
 
@@ -166,7 +186,9 @@ async def test_a_broken_table_is_a_500_without_a_word_of_sql(
     expected_log.append("failed")
     alice, staff = service.user_token(), await service.staff_token()
     chat, cookies = await service.chat_id(alice), await service.login()
-    await service.app.db.write(lambda session: session.execute_sql("ALTER TABLE support_messages RENAME TO gone"))
+    await service.app.db.write(
+        lambda session: session.execute_sql("ALTER TABLE support_messages RENAME TO gone")
+    )
     answers = [
         await service.get("/support_chat", alice),
         await service.post("/support_chat/messages", alice, {"content": "x"}),
@@ -178,11 +200,15 @@ async def test_a_broken_table_is_a_500_without_a_word_of_sql(
     for answer in answers:
         check_tells_nothing(answer)
         assert any(
-            answer.headers["X-Request-Id"] in record.getMessage() for record in caplog.records if record.exc_info
+            answer.headers["X-Request-Id"] in record.getMessage()
+            for record in caplog.records
+            if record.exc_info
         )
 
 
-async def test_without_a_database_everything_is_503_with_retry_after(service: Service, expected_log: list[str]) -> None:
+async def test_without_a_database_everything_is_503_with_retry_after(
+    service: Service, expected_log: list[str]
+) -> None:
     """And stays up: /healthz says so, /readyz says why."""
     expected_log += ["the database", "could not do it"]
     alice, staff = service.user_token(), await service.staff_token()
@@ -190,7 +216,9 @@ async def test_without_a_database_everything_is_503_with_retry_after(service: Se
     admin = with_database(service.database_url, "postgres")
     ((name,),) = execute(service.database_url, "SELECT current_database()")
     execute(admin, f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
-    execute(admin, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", name)
+    execute(
+        admin, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", name
+    )
     try:
         answers = [
             await service.get("/support_chat", alice),
@@ -227,7 +255,11 @@ async def test_every_status_of_the_contract_can_be_had_and_is_a_problem(
         ("GET", "/admin/chats", {"token": alice}),
         ("GET", f"/admin/chats/{UUID}", {"token": staff}),
         ("DELETE", "/support_chat", {"token": alice}),
-        ("POST", "/support_chat/messages", {"token": alice, "body": {"content": "other", "client_id": "c1"}}),
+        (
+            "POST",
+            "/support_chat/messages",
+            {"token": alice, "body": {"content": "other", "client_id": "c1"}},
+        ),
         ("POST", "/support_chat/messages", {"token": alice, "raw": b" " * 70_000}),
         ("POST", "/support_chat/messages", {"token": alice, "raw": b"{}"}),
         ("POST", "/support_chat/messages", {"token": alice, "body": {"content": ""}}),
@@ -248,20 +280,34 @@ async def test_every_status_of_the_contract_can_be_had_and_is_a_problem(
     for status, answer in had.items():
         check_problem(answer, status)
         check_tells_nothing(answer)
-    assert had[401].headers["WWW-Authenticate"] == "Bearer" and had[405].headers["Allow"] == "GET, OPTIONS"
+    assert (
+        had[401].headers["WWW-Authenticate"] == "Bearer"
+        and had[405].headers["Allow"] == "GET, OPTIONS"
+    )
     assert had[429].headers["Retry-After"] == "2" and had[503].headers["Retry-After"] == "1"
 
 
 async def test_a_refused_token_is_told_nothing_but_expired(service: Service) -> None:
     """One body for whatever was wrong with it, another for a token that was right once."""
     wrong = [
-        "x", "a.b.c", "cs_x", "cv_x", "cv_a.b.c", sign(claims(aud="x")), sign(claims(), secret=OTHER_SECRET), sign(claims(), header={"alg": "none"}),
-        sign(claims(exp="x")), sign(claims(sub="")), sign(claims(exp=10**12)), "x" * 5000, sign(claims(exp=float("inf"))),
-    ]  # fmt: skip
+        "x",
+        "a.b.c",
+        "cs_x",
+        "cv_x",
+        "cv_a.b.c",
+        sign(claims(aud="x")),
+        sign(claims(), secret=OTHER_SECRET),
+        sign(claims(), header={"alg": "none"}),
+        sign(claims(exp="x")),
+        sign(claims(sub="")),
+        sign(claims(exp=10**12)),
+        "x" * 5000,
+        sign(claims(exp=float("inf"))),
+    ]
     bodies = [(await service.get("/support_chat", token)).json for token in wrong]
     bodies.append((await service.get("/support_chat")).json)
-    assert len({str({**body, "request_id": ""}) for body in bodies}) == 1 and bodies[0]["type"].endswith(
-        ":unauthorized"
-    )
+    assert len({str({**body, "request_id": ""}) for body in bodies}) == 1 and bodies[0][
+        "type"
+    ].endswith(":unauthorized")
     expired = await service.get("/support_chat", service.user_token(ttl_s=-100))
     assert expired.status == 401 and expired.json["type"].endswith(":expired")

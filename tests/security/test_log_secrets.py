@@ -68,7 +68,9 @@ def use_everything(server: ServerProcess, client: Client) -> None:
             ttl_s=600,
         )
     )
-    expired = secret(tokens.sign_identity(IDENTITY_SECRET, sub="sub-4711", email=None, name=None, ttl_s=-600))
+    expired = secret(
+        tokens.sign_identity(IDENTITY_SECRET, sub="sub-4711", email=None, name=None, ttl_s=-600)
+    )
     assert (
         ask(
             "POST",
@@ -80,23 +82,43 @@ def use_everything(server: ServerProcess, client: Client) -> None:
     )
     assert (
         ask(
-            "POST", "/support_chat/messages", user, {"content": secret("other words"), "client_id": "client-id-1"}
+            "POST",
+            "/support_chat/messages",
+            user,
+            {"content": secret("other words"), "client_id": "client-id-1"},
         ).status
         == 409
     )
-    assert ask("POST", "/visitors", None, {"email": secret("victor.visitor@example.com")}).status == 201
+    assert (
+        ask("POST", "/visitors", None, {"email": secret("victor.visitor@example.com")}).status
+        == 201
+    )
     assert ask("POST", "/visitors", None, {"email": secret("no address at all")}).status == 422
     assert ask("GET", "/support_chat/stream", user).status == 200
     assert ask("GET", "/admin/notifications/stream", staff).status == 200
-    for token in (expired, secret("garbage-token"), secret("cs_garbage-token"), secret("cv_garbage-token")):
+    for token in (
+        expired,
+        secret("garbage-token"),
+        secret("cs_garbage-token"),
+        secret("cv_garbage-token"),
+    ):
         assert ask("GET", "/support_chat", token).status == 401
     for path in ("/support_chat", "/admin/chats", "/dashboard", "/nope", "/login"):
-        ask("GET", f"{path}?token={user}&access_token={staff}&email={secret('query%40example.com')}")
+        ask(
+            "GET", f"{path}?token={user}&access_token={staff}&email={secret('query%40example.com')}"
+        )
     cookie = (ask("GET", "/login").getheader("Set-Cookie") or "").partition(";")[0]
     xsrf = secret(cookie.partition("=")[2].strip('"'))
     for password in (secret("a wrong password"), PASSWORD):
         form = urlencode({"email": STAFF, "password": password, "_xsrf": xsrf})
-        answer = ask("POST", "/login", None, form, Cookie=cookie, Content_Type="application/x-www-form-urlencoded")
+        answer = ask(
+            "POST",
+            "/login",
+            None,
+            form,
+            Cookie=cookie,
+            Content_Type="application/x-www-form-urlencoded",
+        )
     session = (answer.getheader("Set-Cookie") or "").partition(";")[0]
     secret(session.partition("=")[2])
     assert answer.status == 303 and ask("GET", "/dashboard", Cookie=session).status == 200
@@ -109,7 +131,9 @@ def use_everything(server: ServerProcess, client: Client) -> None:
         f"Host: {user} x",
     ):
         client.raw(f"GET /support_chat HTTP/1.1\r\n{header}\r\n\r\n".encode("latin-1"))
-    client.raw(f"POST /visitors HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{user}\r\n".encode())
+    client.raw(
+        f"POST /visitors HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{user}\r\n".encode()
+    )
     client.raw(f"{user}\r\n\r\n".encode())
 
 
@@ -121,7 +145,9 @@ def forge_lines(client: Client) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("log_format", ["text", "json"])
-def test_the_log_holds_no_secret_and_every_line_is_one(server: ServerProcess, log_format: str, tmp_path: Path) -> None:
+def test_the_log_holds_no_secret_and_every_line_is_one(
+    server: ServerProcess, log_format: str, tmp_path: Path
+) -> None:
     server.environment["CHATSVC_LOG_FORMAT"] = log_format
     server.start()
     client = Client(server.port)

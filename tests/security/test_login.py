@@ -28,11 +28,17 @@ class Browser:
         return cls(service, read_cookies(await service.get("/login")))
 
     async def login(
-        self, email: str = STAFF, password: str = "wrong wrong wrong", address: str = "", **form: str
+        self,
+        email: str = STAFF,
+        password: str = "wrong wrong wrong",
+        address: str = "",
+        **form: str,
     ) -> Answer:
         fields = {"email": email, "password": password, "_xsrf": self.cookies["_xsrf"], **form}
         headers = {"X-Forwarded-For": address} if address else {}
-        return await self.service.request("POST", "/login", form=fields, cookies=self.cookies, headers=headers)
+        return await self.service.request(
+            "POST", "/login", form=fields, cookies=self.cookies, headers=headers
+        )
 
 
 @pytest.fixture
@@ -85,7 +91,9 @@ async def test_another_address_is_not_kept_waiting_but_the_same_network_is(
 
 
 @with_options(trusted_proxies=())
-async def test_a_forwarded_address_from_nobody_we_trust_buys_no_tries(configured: Service, verified: list[str]) -> None:
+async def test_a_forwarded_address_from_nobody_we_trust_buys_no_tries(
+    configured: Service, verified: list[str]
+) -> None:
     browser = await Browser.open(configured)
     statuses = [(await browser.login(address=f"198.51.100.{n}")).status for n in range(7)]
     assert statuses == [401] * 5 + [429] * 2
@@ -103,7 +111,8 @@ async def test_one_account_has_20_tries_in_5_minutes_from_the_whole_world(
     for email in (STAFF, "nobody@example.com"):
         spellings = (email, email.upper(), f" {email} ", email.title())
         statuses = [
-            (await browser.login(spellings[n % 4], address=f"198.51.{len(email)}.{n}")).status for n in range(22)
+            (await browser.login(spellings[n % 4], address=f"198.51.{len(email)}.{n}")).status
+            for n in range(22)
         ]
         assert statuses == [401] * 20 + [429] * 2, email
     last = await browser.login(STAFF, PASSWORD, address="203.0.113.1")
@@ -123,7 +132,9 @@ async def test_a_login_under_way_with_the_old_password_ends_when_that_is_changed
 
     async def slow(password: str, password_hash: str | None) -> bool:
         is_right = await matches(password, password_hash)
-        await service.app.db.write(people.save_staff, "", STAFF, None, hash_password("another horse battery"))
+        await service.app.db.write(
+            people.save_staff, "", STAFF, None, hash_password("another horse battery")
+        )
         return is_right
 
     monkeypatch.setattr(service.app.identity._passwords, "matches", slow)
@@ -131,7 +142,9 @@ async def test_a_login_under_way_with_the_old_password_ends_when_that_is_changed
     assert answer.status == 401 and "chatsvc" not in read_cookies(answer)
 
 
-async def test_known_and_unknown_accounts_are_treated_alike(service: Service, verified: list[str]) -> None:
+async def test_known_and_unknown_accounts_are_treated_alike(
+    service: Service, verified: list[str]
+) -> None:
     """The same work (one verification of a hash), the same answer. Measured by what is done: times jitter."""
     await service.create_staff()
     browser = await Browser.open(service)
@@ -140,7 +153,9 @@ async def test_known_and_unknown_accounts_are_treated_alike(service: Service, ve
         del verified[:]
         answer = await browser.login(email)
         assert len(verified) == 1
-        pages.append((answer.status, answer.text.replace(email, "EMAIL").replace(_xsrf_of(answer), "XSRF")))
+        pages.append(
+            (answer.status, answer.text.replace(email, "EMAIL").replace(_xsrf_of(answer), "XSRF"))
+        )
     assert pages[0] == pages[1] and pages[0][0] == 401
 
 
@@ -150,7 +165,10 @@ def _xsrf_of(answer: Answer) -> str:
 
 def test_the_hash_for_unknown_accounts_costs_what_the_others_cost() -> None:
     passwords._dummy_hash.cache_clear()
-    parameters = [password_hash.split("$")[:4] for password_hash in (passwords._dummy_hash(), hash_password("x" * 10))]
+    parameters = [
+        password_hash.split("$")[:4]
+        for password_hash in (passwords._dummy_hash(), hash_password("x" * 10))
+    ]
     assert parameters[0] == parameters[1] == ["", "argon2id", "v=19", "m=47104,t=1,p=1"]
 
 
@@ -158,7 +176,14 @@ async def test_users_and_visitors_have_no_password(service: Service, verified: l
     await service.get("/support_chat", service.user_token("alice", email="alice@example.com"))
     await service.visitor_token(email="visitor@example.com")
     browser = await Browser.open(service)
-    for email in ("alice@example.com", "visitor@example.com", "", "%", "_" * 17, "' OR kind='staff' --"):
+    for email in (
+        "alice@example.com",
+        "visitor@example.com",
+        "",
+        "%",
+        "_" * 17,
+        "' OR kind='staff' --",
+    ):
         if email == "' OR kind='staff' --":
             browser.service.app.identity._tries_of_address._full_at.clear()
         assert (await browser.login(email, PASSWORD)).status == 401, email
@@ -190,17 +215,47 @@ async def test_hashing_is_off_the_loop_and_at_most_two_at_once(service: Service)
 # ---- and then? ----
 
 OUTSIDE = (
-    "https://evil.example", "//evil.example", "/\\evil.example", "\\\\evil.example", "\\/evil.example", "///evil.example",
-    "http:/evil.example", "http:evil.example",
-    "javascript:alert(1)", "data:text/html,x", "evil.example", "", " ", " /dashboard", "\t//evil.example", "/\t/evil.example",
-    "/\n/evil.example", "/\r/evil.example",
-    "/\x00/evil.example", "\x01/x", "/x\x7f", "/dashboard\r\nSet-Cookie: a=b", "?next=//evil.example",
-    "#", ".", "@evil.example", "/\x0b/evil.example",
-)  # fmt: skip
+    "https://evil.example",
+    "//evil.example",
+    "/\\evil.example",
+    "\\\\evil.example",
+    "\\/evil.example",
+    "///evil.example",
+    "http:/evil.example",
+    "http:evil.example",
+    "javascript:alert(1)",
+    "data:text/html,x",
+    "evil.example",
+    "",
+    " ",
+    " /dashboard",
+    "\t//evil.example",
+    "/\t/evil.example",
+    "/\n/evil.example",
+    "/\r/evil.example",
+    "/\x00/evil.example",
+    "\x01/x",
+    "/x\x7f",
+    "/dashboard\r\nSet-Cookie: a=b",
+    "?next=//evil.example",
+    "#",
+    ".",
+    "@evil.example",
+    "/\x0b/evil.example",
+)
 INSIDE = (
-    "/", "/dashboard", "/dashboard/chats/0190aaaa-bbbb-7ccc-8ddd-eeeeffff0000?before=5", "/dashboard?archived=true", "/x//y", "/%2fevil.example",
-    "/é", "/a\u2028b", "/@evil.example", "/.evil.example", "/https://evil.example",
-)  # fmt: skip
+    "/",
+    "/dashboard",
+    "/dashboard/chats/0190aaaa-bbbb-7ccc-8ddd-eeeeffff0000?before=5",
+    "/dashboard?archived=true",
+    "/x//y",
+    "/%2fevil.example",
+    "/é",
+    "/a\u2028b",
+    "/@evil.example",
+    "/.evil.example",
+    "/https://evil.example",
+)
 
 
 @pytest.mark.parametrize("target", OUTSIDE)
@@ -239,6 +294,9 @@ async def test_who_is_not_logged_in_is_sent_to_the_login_and_back(service: Servi
         "/dashboard?x=%0d%0aSet-Cookie:%20a=b",
     ):
         answer = await service.get(path)
-        assert answer.status == 302 and answer.headers["Location"] == f"/login?next={quote(path, safe='')}"
+        assert (
+            answer.status == 302
+            and answer.headers["Location"] == f"/login?next={quote(path, safe='')}"
+        )
         page = await service.get(answer.headers["Location"])
         assert f'name="next" value="{path.replace("&", "&amp;")}"' in page.text or "%0d" in path

@@ -9,18 +9,67 @@ from chatsvc.text.search_terms import words_of
 from tests.support.service import Service
 
 PAYLOADS = (
-    "<script>alert(1)</script>", "</script><script>alert(1)</script>", "\"><img src=x onerror=alert(1)>", "'><svg onload=alert(1)>",
-    "</title><script>alert(1)</script>", "</textarea><script>alert(1)</script>", "<!--><script>alert(1)//-->", "{{1327*7919}}{% raw %}{{config}}",
-    "${1327*7919}#{1327*7919}<%= 1327*7919 %>", "&lt;script&gt;alert(1)&lt;/script&gt;", "javascript:alert(1)", '<a href="javascript:alert(1)">x</a>',
-    "<iframe srcdoc='<script>alert(1)</script>'>", '" autofocus onfocus=alert(1) x="', "' onmouseover='alert(1)", "<base href=//evil.example>",
-    "<meta http-equiv=refresh content=0;url=//evil.example>", "<style>*{display:none}</style>", "\u202e<script>",
-    "<scr\u0130pt>alert(1)</scr\u0130pt>", "\uff1cscript\uff1ealert(1)\uff1c/script\uff1e", "<\x0cimg src=x>", "</li></ol><h1>fake</h1>",
-)  # fmt: skip
+    "<script>alert(1)</script>",
+    "</script><script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "'><svg onload=alert(1)>",
+    "</title><script>alert(1)</script>",
+    "</textarea><script>alert(1)</script>",
+    "<!--><script>alert(1)//-->",
+    "{{1327*7919}}{% raw %}{{config}}",
+    "${1327*7919}#{1327*7919}<%= 1327*7919 %>",
+    "&lt;script&gt;alert(1)&lt;/script&gt;",
+    "javascript:alert(1)",
+    '<a href="javascript:alert(1)">x</a>',
+    "<iframe srcdoc='<script>alert(1)</script>'>",
+    '" autofocus onfocus=alert(1) x="',
+    "' onmouseover='alert(1)",
+    "<base href=//evil.example>",
+    "<meta http-equiv=refresh content=0;url=//evil.example>",
+    "<style>*{display:none}</style>",
+    "\u202e<script>",
+    "<scr\u0130pt>alert(1)</scr\u0130pt>",
+    "\uff1cscript\uff1ealert(1)\uff1c/script\uff1e",
+    "<\x0cimg src=x>",
+    "</li></ol><h1>fake</h1>",
+)
 TAGS = {
-    "html", "head", "meta", "title", "link", "script", "body", "header", "div", "a", "form", "input", "span", "button", "p", "main",
-    "h1", "h2", "section", "nav", "ol", "li", "bdi", "time", "label", "textarea",
-    "mark", "fieldset", "legend", "select", "option", "ul", "code", "strong", "wbr",
-}  # fmt: skip
+    "html",
+    "head",
+    "meta",
+    "title",
+    "link",
+    "script",
+    "body",
+    "header",
+    "div",
+    "a",
+    "form",
+    "input",
+    "span",
+    "button",
+    "p",
+    "main",
+    "h1",
+    "h2",
+    "section",
+    "nav",
+    "ol",
+    "li",
+    "bdi",
+    "time",
+    "label",
+    "textarea",
+    "mark",
+    "fieldset",
+    "legend",
+    "select",
+    "option",
+    "ul",
+    "code",
+    "strong",
+    "wbr",
+}
 
 
 class Markup(HTMLParser):
@@ -46,9 +95,10 @@ def check_text_only(page: str, payload: str) -> None:
     assert {tag for tag, _ in found.tags} <= TAGS, payload
     assert sum(tag == "h1" for tag, _ in found.tags) <= 1, payload
     for tag, attributes in found.tags:
-        assert not any(name.startswith("on") or name in ("style", "srcdoc", "http-equiv") for name in attributes), (
-            payload
-        )
+        assert not any(
+            name.startswith("on") or name in ("style", "srcdoc", "http-equiv")
+            for name in attributes
+        ), payload
         assert (attributes.get("href") or "/").startswith(("/", "#content")) and (
             attributes.get("src") or "/"
         ).startswith("/static/v/" if tag == "script" else "/")
@@ -56,7 +106,9 @@ def check_text_only(page: str, payload: str) -> None:
     assert "10508513" not in found.text, payload
 
 
-async def everything_staff_see(service: Service, chat: str, cookies: dict[str, str]) -> dict[str, str]:
+async def everything_staff_see(
+    service: Service, chat: str, cookies: dict[str, str]
+) -> dict[str, str]:
     paths = (
         "/dashboard",
         "/dashboard/cards",
@@ -85,11 +137,17 @@ async def test_names_and_messages_are_text(service: Service, by: str) -> None:
             check_text_only(page, payload)
         assert payload in Markup(staff_pages[f"/dashboard/chats/{chat}"]).text
         form = {"content": payload, "_xsrf": cookies["_xsrf"]}
-        assert (await service.request("POST", f"/dashboard/chats/{chat}", form=form, cookies=cookies)).status == 303
-        check_text_only((await service.get(f"/dashboard/chats/{chat}", cookies=cookies)).text, payload)
+        assert (
+            await service.request("POST", f"/dashboard/chats/{chat}", form=form, cookies=cookies)
+        ).status == 303
+        check_text_only(
+            (await service.get(f"/dashboard/chats/{chat}", cookies=cookies)).text, payload
+        )
         found = await service.get(f"/dashboard/search?{urlencode({'q': payload})}", cookies=cookies)
         check_text_only(found.text, payload)
-        assert not words_of(payload) or payload[:100] in Markup(found.text).text, "excerpt or name, with what was typed"
+        assert not words_of(payload) or payload[:100] in Markup(found.text).text, (
+            "excerpt or name, with what was typed"
+        )
 
 
 async def test_addresses_that_carry_markup_are_text_or_no_addresses(service: Service) -> None:
@@ -108,7 +166,9 @@ async def test_addresses_that_carry_markup_are_text_or_no_addresses(service: Ser
     ):
         user = service.user_token(f"user{n}", email=email)
         await service.send(user, "hello")
-        for page in (await everything_staff_see(service, await service.chat_id(user), cookies)).values():
+        for page in (
+            await everything_staff_see(service, await service.chat_id(user), cookies)
+        ).values():
             check_text_only(page, email)
             assert "<b>" not in page and "49@" not in page and '"onx' not in page
 
@@ -123,10 +183,15 @@ async def test_what_a_request_says_is_text_where_it_is_shown_again(service: Serv
         assert login.status in (401, 429)
         check_text_only(login.text, payload)
         draft = {"content": payload + "x" * 10_001, "_xsrf": cookies["_xsrf"]}
-        refused = await service.request("POST", f"/dashboard/chats/{chat}", form=draft, cookies=cookies)
+        refused = await service.request(
+            "POST", f"/dashboard/chats/{chat}", form=draft, cookies=cookies
+        )
         assert refused.status == 422
         check_text_only(refused.text, payload)
-        for field in ("name", "token_name"):  # kept beside what was wrong with it, or stored and shown
+        for field in (
+            "name",
+            "token_name",
+        ):  # kept beside what was wrong with it, or stored and shown
             path = f"/dashboard/account/{field.replace('token_name', 'tokens')}"
             for value in (payload, payload + "x" * 255):
                 form = {field: value, "_xsrf": cookies["_xsrf"]}
@@ -147,7 +212,9 @@ async def test_what_a_request_says_is_text_where_it_is_shown_again(service: Serv
 def _quoted(payload: str) -> str:
     """As some clients send it: the query as it is, but for what would end it."""
     return "".join(
-        c if c.isascii() and c.isprintable() and c not in " #&+" else "".join(f"%{b:02x}" for b in c.encode())
+        c
+        if c.isascii() and c.isprintable() and c not in " #&+"
+        else "".join(f"%{b:02x}" for b in c.encode())
         for c in payload
     )
 

@@ -15,9 +15,21 @@ from tests.support.service import Service
 
 UUID = "0190aaaa-bbbb-7ccc-8ddd-eeeeffff0000"
 EVERYBODY = (
-    "nobody", "owner", "other", "visitor", "session", "staff token", "expired", "revoked session", "revoked token",
-    "garbage", "garbage session", "user token as cookie", "staff token as cookie", "session as bearer",
-)  # fmt: skip
+    "nobody",
+    "owner",
+    "other",
+    "visitor",
+    "session",
+    "staff token",
+    "expired",
+    "revoked session",
+    "revoked token",
+    "garbage",
+    "garbage session",
+    "user token as cookie",
+    "staff token as cookie",
+    "session as bearer",
+)
 
 OK = 0  # stands for the row's own status
 Statuses = dict[str, int]
@@ -25,13 +37,26 @@ REFUSED: Statuses = dict.fromkeys(EVERYBODY, 401)
 PUBLIC: Statuses = dict.fromkeys(EVERYBODY, OK)
 USER: Statuses = {**REFUSED, "owner": OK, "other": OK, "visitor": OK, "staff token": 403}
 VISITOR: Statuses = {**USER, "owner": 403, "other": 403}
-STAFF: Statuses = {**REFUSED, "session": OK, "staff token": OK, "owner": 403, "other": 403, "visitor": 403}
+STAFF: Statuses = {
+    **REFUSED,
+    "session": OK,
+    "staff token": OK,
+    "owner": 403,
+    "other": 403,
+    "visitor": 403,
+}
 PAGE: Statuses = {**dict.fromkeys(EVERYBODY, 302), "session": OK}  # a page knows the cookie alone
 FORM: Statuses = {**REFUSED, "session": OK}
 METRICS: Statuses = {  # the test is on this machine: without a token everybody is welcome
-    **dict.fromkeys(EVERYBODY, OK), "owner": 403, "other": 403, "visitor": 403,
-    "expired": 401, "revoked token": 401, "garbage": 401, "session as bearer": 401,
-}  # fmt: skip
+    **dict.fromkeys(EVERYBODY, OK),
+    "owner": 403,
+    "other": 403,
+    "visitor": 403,
+    "expired": 401,
+    "revoked token": 401,
+    "garbage": 401,
+    "session as bearer": 401,
+}
 
 
 class Row(NamedTuple):
@@ -64,10 +89,14 @@ TABLE: dict[tuple[str, str], Row] = {
     (f"/admin/chats/{_ID}/archive", "POST"): Row(STAFF, 200, f"{CHAT}/archive"),
     (f"/admin/chats/{_ID}/unarchive", "POST"): Row(STAFF, 200, f"{CHAT}/unarchive"),
     (f"/admin/chats/{_ID}/stream", "GET"): Row(STAFF, 200, f"{CHAT}/stream"),
-    ("/admin/notifications/stream", "GET"): Row(STAFF, 200, "/admin/notifications/stream?chat_id={chat}"),
+    ("/admin/notifications/stream", "GET"): Row(
+        STAFF, 200, "/admin/notifications/stream?chat_id={chat}"
+    ),
     ("/", "GET"): Row(PUBLIC, 302, "/"),
     ("/login", "GET"): Row(PUBLIC, 200, "/login"),
-    ("/login", "POST"): Row(PUBLIC, 401, "/login", {"form": {"email": "x@example.com", "password": "wrong"}}),
+    ("/login", "POST"): Row(
+        PUBLIC, 401, "/login", {"form": {"email": "x@example.com", "password": "wrong"}}
+    ),
     ("/logout", "POST"): Row(FORM, 303, "/logout"),
     ("/dashboard", "GET"): Row(PAGE, 200, "/dashboard"),
     ("/dashboard/cards", "GET"): Row(PAGE, 200, "/dashboard/cards"),
@@ -75,10 +104,16 @@ TABLE: dict[tuple[str, str], Row] = {
     ("/dashboard/search", "GET"): Row(PAGE, 200, "/dashboard/search?q=alice"),
     (ACCOUNT, "GET"): Row(PAGE, 200, ACCOUNT),
     (f"{ACCOUNT}/name", "POST"): Row(FORM, 303, f"{ACCOUNT}/name", {"form": {"name": "Sam"}}),
-    (f"{ACCOUNT}/language", "POST"): Row(FORM, 303, f"{ACCOUNT}/language", {"form": {"language": ""}}),
-    (f"{ACCOUNT}/password", "POST"): Row(FORM, 422, f"{ACCOUNT}/password", {"form": WRONG_PASSWORD}),
+    (f"{ACCOUNT}/language", "POST"): Row(
+        FORM, 303, f"{ACCOUNT}/language", {"form": {"language": ""}}
+    ),
+    (f"{ACCOUNT}/password", "POST"): Row(
+        FORM, 422, f"{ACCOUNT}/password", {"form": WRONG_PASSWORD}
+    ),
     (f"{ACCOUNT}/sessions/{_UUID}/end", "POST"): Row(FORM, 303, f"{ACCOUNT}/sessions/{UUID}/end"),
-    (f"{ACCOUNT}/tokens", "POST"): Row(FORM, 201, f"{ACCOUNT}/tokens", {"form": {"token_name": "x"}}),
+    (f"{ACCOUNT}/tokens", "POST"): Row(
+        FORM, 201, f"{ACCOUNT}/tokens", {"form": {"token_name": "x"}}
+    ),
     (f"{ACCOUNT}/tokens/{_UUID}/revoke", "POST"): Row(FORM, 303, f"{ACCOUNT}/tokens/{UUID}/revoke"),
     (_PAGES, "GET"): Row(PAGE, 200, PAGES),
     (_PAGES, "POST"): Row(FORM, 303, PAGES, {"form": {"content": "a reply"}}),
@@ -91,8 +126,12 @@ TABLE: dict[tuple[str, str], Row] = {
     ("/notices/unsubscribe", "POST"): Row(PUBLIC, 404, "/notices/unsubscribe"),
     (r"/widget\.js", "GET"): Row(PUBLIC, 200, "/widget.js"),
     (r"/widget\.js", "HEAD"): Row(PUBLIC, 200, "/widget.js"),
-    (r"/static/v/([0-9a-z]{1,64})/([A-Za-z0-9_./-]{1,200})", "GET"): Row(PUBLIC, 200, "/static/v/x/style.css"),
-    (r"/static/v/([0-9a-z]{1,64})/([A-Za-z0-9_./-]{1,200})", "HEAD"): Row(PUBLIC, 200, "/static/v/x/style.css"),
+    (r"/static/v/([0-9a-z]{1,64})/([A-Za-z0-9_./-]{1,200})", "GET"): Row(
+        PUBLIC, 200, "/static/v/x/style.css"
+    ),
+    (r"/static/v/([0-9a-z]{1,64})/([A-Za-z0-9_./-]{1,200})", "HEAD"): Row(
+        PUBLIC, 200, "/static/v/x/style.css"
+    ),
     ("/healthz", "GET"): Row(PUBLIC, 200, "/healthz"),
     ("/healthz", "HEAD"): Row(PUBLIC, 200, "/healthz"),
     ("/readyz", "GET"): Row(PUBLIC, 200, "/readyz"),
@@ -119,7 +158,8 @@ def test_rows_lead_to_their_routes() -> None:
     for (pattern, _), row in TABLE.items():
         path = row.path.format(chat=UUID).partition("?")[0]
         assert re.fullmatch(pattern, path) and not any(
-            re.fullmatch(other, path) for other, *_ in ROUTES[: [route[0] for route in ROUTES].index(pattern)]
+            re.fullmatch(other, path)
+            for other, *_ in ROUTES[: [route[0] for route in ROUTES].index(pattern)]
         )
 
 
@@ -166,7 +206,11 @@ async def test_a_user_sees_only_what_is_his(actors: Actors) -> None:
         assert mine["id"] != actors.chat_id and mine["messages"] == []
         await actors.request(who, "POST", "/support_chat/messages", body={"content": "mine"})
         for query in ("after=0", "before=100", "since=2000-01-01T00:00:00Z"):
-            page = (await actors.request(who, "GET", f"/support_chat/messages?{query}&chat_id={actors.chat_id}")).json
+            page = (
+                await actors.request(
+                    who, "GET", f"/support_chat/messages?{query}&chat_id={actors.chat_id}"
+                )
+            ).json
             assert [message["content"] for message in page["messages"]] == ["mine"]
     owner = (await actors.request("owner", "GET", "/support_chat")).json
     assert [message["content"] for message in owner["messages"]] == [SECRET_TEXT]
@@ -176,12 +220,21 @@ async def test_what_is_not_there_and_what_is_not_ones_own_are_the_same(actors: A
     """A user who tries ids on staff's paths learns nothing from the answers, and no id form tells staff more than another."""
     for row in (row for (pattern, _), row in TABLE.items() if "/admin/chats/" in pattern):
         method = next(method for (_, method), other in TABLE.items() if other is row)
-        for who, status in (("owner", 403), ("other", 403), ("visitor", 403), ("nobody", 401), ("staff token", 404)):
+        for who, status in (
+            ("owner", 403),
+            ("other", 403),
+            ("visitor", 403),
+            ("nobody", 401),
+            ("staff token", 404),
+        ):
             known = actors.chat_id if status != 404 else "no-uuid"
             answers = [
-                await actors.request(who, method, row.path.format(chat=chat), **row.options) for chat in (known, UUID)
+                await actors.request(who, method, row.path.format(chat=chat), **row.options)
+                for chat in (known, UUID)
             ]
-            assert [answer.status for answer in answers] == [status, status], f"{method} {row.path} by {who}"
+            assert [answer.status for answer in answers] == [status, status], (
+                f"{method} {row.path} by {who}"
+            )
             bodies = [{**answer.json, "request_id": ""} for answer in answers]
             assert bodies[0] == bodies[1], f"{method} {row.path} by {who}"
 
@@ -196,14 +249,18 @@ async def test_methods_that_a_route_does_not_know_are_405_with_allow(service: Se
             head = {"X-XSRFToken": XSRF, "Cookie": f"_xsrf={XSRF}"}
             answer = await service.request(method, row.path.format(chat=UUID), headers=head)
             assert answer.status == 405, f"{method} {pattern}"
-            assert answer.headers["Allow"] == ", ".join(handler.allowed_methods()), f"{method} {pattern}"
+            assert answer.headers["Allow"] == ", ".join(handler.allowed_methods()), (
+                f"{method} {pattern}"
+            )
 
 
 def test_a_handler_without_an_audience_is_refused_to_everybody() -> None:
     assert BaseHandler.audience == PageHandler.audience == "nobody"
     for pattern, handler, *_ in ROUTES:
         assert issubclass(handler, BaseHandler), pattern
-        assert handler.audience in ("public", "user", "staff"), f"{pattern} does not say who may call it"
+        assert handler.audience in ("public", "user", "staff"), (
+            f"{pattern} does not say who may call it"
+        )
         assert handler.prepare is BaseHandler.prepare, f"{pattern} has a door of its own"
 
 
@@ -221,14 +278,20 @@ async def test_a_forgotten_audience_lets_nobody_in(actors: Actors, base: type[Ba
         assert answer.status in (401, 403) and "let in" not in answer.text, who
 
 
-async def test_the_more_specific_proof_counts_and_none_falls_back_to_the_other(actors: Actors) -> None:
+async def test_the_more_specific_proof_counts_and_none_falls_back_to_the_other(
+    actors: Actors,
+) -> None:
     """A bad token is not made good by a cookie that travels with it, and a user's token hides the session beside it."""
     session = actors.headers["session"]
     for who, status in (("garbage", 401), ("expired", 401), ("owner", 403), ("staff token", 200)):
-        answer = await actors.service.request("GET", "/admin/chats", headers={**session, **actors.headers[who]})
+        answer = await actors.service.request(
+            "GET", "/admin/chats", headers={**session, **actors.headers[who]}
+        )
         assert answer.status == status, who
     for header in ("", "Bearer", "Bearer ", "Basic c3RhZmY6eA==", "Token x", "bearer\tx"):
-        answer = await actors.service.request("GET", "/admin/chats", headers={**session, "Authorization": header})
+        answer = await actors.service.request(
+            "GET", "/admin/chats", headers={**session, "Authorization": header}
+        )
         assert answer.status == 401, header
 
 
@@ -238,7 +301,9 @@ async def test_a_token_in_the_url_or_the_body_is_nothing(actors: Actors) -> None
     for name in ("token", "access_token", "authorization", "bearer", "jwt"):
         assert (await actors.service.get(f"/support_chat?{name}={token}")).status == 401
         assert (await actors.service.get(f"/admin/chats?{name}={staff}")).status == 401
-        assert (await actors.service.request("POST", "/support_chat/messages", form={name: token})).status == 401
+        assert (
+            await actors.service.request("POST", "/support_chat/messages", form={name: token})
+        ).status == 401
         stream = await actors.service.stream(None, f"/support_chat/stream?{name}={token}")
         assert stream.status == 401
         stream.close()
@@ -246,5 +311,7 @@ async def test_a_token_in_the_url_or_the_body_is_nothing(actors: Actors) -> None
 
 async def test_the_scheme_is_bearer_in_any_case(service: Service) -> None:
     for scheme in ("bearer", "BEARER", "Bearer"):
-        answer = await service.get("/support_chat", headers={"Authorization": f"{scheme} {service.user_token()}"})
+        answer = await service.get(
+            "/support_chat", headers={"Authorization": f"{scheme} {service.user_token()}"}
+        )
         assert answer.status == 200

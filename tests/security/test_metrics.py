@@ -22,10 +22,14 @@ async def test_a_request_that_a_proxy_passed_on_needs_a_staff_token(service: Ser
     for name in PROXIED:
         for value in ("127.0.0.1", "::1", "", "for=127.0.0.1"):
             answer = await service.get("/metrics", headers={name: value})
-            assert "chatsvc_requests" not in answer.text and check_problem(answer, 403)["detail"], name
+            assert "chatsvc_requests" not in answer.text and check_problem(answer, 403)["detail"], (
+                name
+            )
             assert (await service.get("/metrics", staff, headers={name: value})).status == 200
     cookies = await service.login()
-    assert (await service.get("/metrics", cookies=cookies, headers={"X-Forwarded-For": "1.2.3.4"})).status == 403
+    assert (
+        await service.get("/metrics", cookies=cookies, headers={"X-Forwarded-For": "1.2.3.4"})
+    ).status == 403
 
 
 async def test_a_request_from_another_machine_needs_a_staff_token(
@@ -51,7 +55,9 @@ async def test_labels_are_few_whatever_is_asked_for(service: Service) -> None:
         await service.get(f"/admin/chats/{n}", service.user_token(f"user{n}"))
         await service.request(f"METHOD{n}", "/login")
         await service.get("/support_chat", f"token{n}", headers={f"X-{n}": "y"})
-        await exchange(service.url, f"GET /{n} HTTP/1.1\r\nHost: host{n}\r\nConnection: close\r\n\r\n".encode())
+        await exchange(
+            service.url, f"GET /{n} HTTP/1.1\r\nHost: host{n}\r\nConnection: close\r\n\r\n".encode()
+        )
 
     await knock(0)
     await series()

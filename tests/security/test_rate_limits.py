@@ -21,8 +21,14 @@ PAUSES_S = st.lists(st.one_of(st.just(0.0), st.floats(0, 0.5), st.floats(0, 300)
 KEYS = st.sampled_from("ab")
 
 
-@given(RATES, BURSTS, st.lists(st.tuples(KEYS, st.one_of(st.just(0.0), st.floats(0, 90))), max_size=120))
-def test_never_more_than_burst_plus_rate_times_t(rate: float, burst: int, tries: list[tuple[str, float]]) -> None:
+@given(
+    RATES,
+    BURSTS,
+    st.lists(st.tuples(KEYS, st.one_of(st.just(0.0), st.floats(0, 90))), max_size=120),
+)
+def test_never_more_than_burst_plus_rate_times_t(
+    rate: float, burst: int, tries: list[tuple[str, float]]
+) -> None:
     clock = Clock()
     limiter = RateLimiter(rate, burst, now=clock)
     allowed: dict[str, list[float]] = {}
@@ -37,7 +43,9 @@ def test_never_more_than_burst_plus_rate_times_t(rate: float, burst: int, tries:
 
 
 @given(RATES, BURSTS, PAUSES_S)
-def test_refused_until_exactly_the_time_that_was_said(rate: float, burst: int, pauses: list[float]) -> None:
+def test_refused_until_exactly_the_time_that_was_said(
+    rate: float, burst: int, pauses: list[float]
+) -> None:
     """Also: never refused for longer than one message takes to be earned, so never for ever."""
     clock = Clock()
     limiter = RateLimiter(rate, burst, now=clock)
@@ -64,7 +72,8 @@ def test_whole_burst_after_silence(rate: float, burst: int, more: float) -> None
 
 
 @pytest.mark.parametrize(
-    ("per_minute", "burst", "wait"), [(30, 10, 2), (300, 60, 0.2), (1, 30, 60), (15, 5, 4), (4, 20, 15)]
+    ("per_minute", "burst", "wait"),
+    [(30, 10, 2), (300, 60, 0.2), (1, 30, 60), (15, 5, 4), (4, 20, 15)],
 )
 def test_figures_of_the_service(per_minute: int, burst: int, wait: float) -> None:
     limiter = RateLimiter(per_minute, burst, now=Clock())

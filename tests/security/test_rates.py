@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from chatsvc.handlers import services
+from chatsvc.security import rate_limits
 from chatsvc.services import identity
 from tests.security.conftest import with_options
 from tests.security.test_bodies import check_problem
@@ -17,7 +17,7 @@ PROXY = ("127.0.0.1",)
 def small_bursts(monkeypatch: pytest.MonkeyPatch) -> None:
     """3 at once instead of 10 to 100; the figures themselves are asked for below."""
     for name in ("BURST_USER", "BURST_STAFF", "BURST_ADDRESS", "BURST_VISITORS"):
-        monkeypatch.setattr(services, name, 3)
+        monkeypatch.setattr(rate_limits, name, 3)
 
 
 async def say(service: Service, token: str, chat: str = "", **options: Any) -> Answer:
@@ -37,7 +37,11 @@ def check_refused(answer: Answer, per_minute: int) -> None:
 @with_options(message_rate_user=7)
 async def test_a_user_has_his_own_rate(configured: Service) -> None:
     """Whatever token or address he comes with; refused messages are not stored; others go on."""
-    alice, again, bob = configured.user_token(), configured.user_token(ttl_s=60), configured.user_token("bob")
+    alice, again, bob = (
+        configured.user_token(),
+        configured.user_token(ttl_s=60),
+        configured.user_token("bob"),
+    )
     answers = [await say(configured, token) for token in (alice, again, alice, again, alice)]
     assert [answer.status for answer in answers] == [201] * 3 + [429] * 2
     check_refused(answers[3], 7)
@@ -49,7 +53,9 @@ async def test_a_user_has_his_own_rate(configured: Service) -> None:
 async def test_what_is_refused_for_another_reason_counts_as_well(configured: Service) -> None:
     alice = configured.user_token()
     for _ in range(3):
-        assert (await configured.post("/support_chat/messages", alice, {"content": ""})).status == 422
+        assert (
+            await configured.post("/support_chat/messages", alice, {"content": ""})
+        ).status == 422
     assert (await say(configured, alice)).status == 429
 
 
@@ -59,7 +65,10 @@ async def test_staff_have_another_by_api_and_by_form(configured: Service) -> Non
     chat, cookies = await configured.chat_id(alice), await configured.login()
     assert [(await say(configured, staff, chat)).status for _ in range(2)] == [201] * 2
     form = {"content": "by form", "_xsrf": cookies["_xsrf"]}
-    pages = [await configured.request("POST", f"/dashboard/chats/{chat}", form=form, cookies=cookies) for _ in range(2)]
+    pages = [
+        await configured.request("POST", f"/dashboard/chats/{chat}", form=form, cookies=cookies)
+        for _ in range(2)
+    ]
     assert [page.status for page in pages] == [303, 429]
     assert "by form" in pages[1].text and 1 <= int(pages[1].headers["Retry-After"]) <= 7
     check_refused(await say(configured, staff, chat), 11)
@@ -83,16 +92,23 @@ async def test_new_visitors_are_counted_by_address(configured: Service) -> None:
         [f"2001:db8::{n}" for n in range(5)],
         ["::ffff:203.0.113.9", "203.0.113.9"] * 2,
     ):
-        answers = [await configured.post("/visitors", body={}, headers=from_(address)) for address in addresses]
+        answers = [
+            await configured.post("/visitors", body={}, headers=from_(address))
+            for address in addresses
+        ]
         assert [answer.status for answer in answers][:4] == [201] * 3 + [429], addresses
         check_refused(answers[3], 2)
-    assert (await configured.post("/visitors", body={}, headers=from_("2001:db8:0:1::"))).status == 201
+    assert (
+        await configured.post("/visitors", body={}, headers=from_("2001:db8:0:1::"))
+    ).status == 201
 
 
 @with_options(visitor_rate_address=2, trusted_proxies=())
 async def test_without_trusted_proxies_every_claim_is_one_address(configured: Service) -> None:
     statuses = []
-    for n, name in enumerate(("X-Forwarded-For", "X-Real-IP", "Forwarded", "X-Client-IP", "True-Client-IP")):
+    for n, name in enumerate(
+        ("X-Forwarded-For", "X-Real-IP", "Forwarded", "X-Client-IP", "True-Client-IP")
+    ):
         answer = await configured.post("/visitors", body={}, headers={name: f"198.51.100.{n}"})
         statuses.append(answer.status)
     assert statuses == [201] * 3 + [429] * 2
@@ -102,12 +118,16 @@ async def test_without_trusted_proxies_every_claim_is_one_address(configured: Se
 async def test_what_a_client_writes_left_of_the_proxys_word_is_ignored(configured: Service) -> None:
     statuses = []
     for claim in ("1.1.1.1", "127.0.0.1", "garbage", "::1, 2.2.2.2", ""):
-        answer = await configured.post("/visitors", body={}, headers=from_(f"{claim}, 198.51.100.7"))
+        answer = await configured.post(
+            "/visitors", body={}, headers=from_(f"{claim}, 198.51.100.7")
+        )
         statuses.append(answer.status)
     assert statuses == [201] * 3 + [429] * 2
 
 
-@with_options(message_rate_user=0, message_rate_staff=0, message_rate_address=0, visitor_rate_address=0)
+@with_options(
+    message_rate_user=0, message_rate_staff=0, message_rate_address=0, visitor_rate_address=0
+)
 async def test_0_is_no_limit(configured: Service) -> None:
     alice = configured.user_token()
     assert {(await say(configured, alice)).status for _ in range(20)} == {201}
@@ -120,7 +140,10 @@ async def test_streams_of_one_address_are_bounded(configured: Service) -> None:
     for address in ("198.51.100.7", "::ffff:198.51.100.7", "198.51.100.7", "198.51.100.8"):
         opened.append(await configured.stream(alice, X_Forwarded_For=address))
     assert [stream.status for stream in opened] == [200, 200, 429, 200]
-    assert int(opened[2].headers["retry-after"]) >= 1 and "problem+json" in opened[2].headers["content-type"]
+    assert (
+        int(opened[2].headers["retry-after"]) >= 1
+        and "problem+json" in opened[2].headers["content-type"]
+    )
     for stream in opened:
         stream.close()
 
@@ -143,5 +166,5 @@ async def test_one_stream_too_many_ends_the_oldest_of_the_same_person(configured
 def test_the_figures_of_the_contract(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bursts are no options; docs/api.md section 8 names them."""
     monkeypatch.undo()
-    assert (services.BURST_USER, services.BURST_VISITORS) == (10, 30)
+    assert (rate_limits.BURST_USER, rate_limits.BURST_VISITORS) == (10, 30)
     assert (identity.LOGIN_PER_ADDRESS, identity.LOGIN_PER_ACCOUNT) == ((5, 20.0), (20, 300.0))

@@ -18,14 +18,50 @@ from tests.support.service import Service
 def other_forms(chat: str) -> list[str]:
     """What some parsers take for the same id, and what none takes for one."""
     digits = chat.replace("-", "")
-    arabic = "".join(chr(0x660 + int(character)) if character.isdigit() else character for character in chat)
+    arabic = "".join(
+        chr(0x660 + int(character)) if character.isdigit() else character for character in chat
+    )
     return [
-        chat.upper(), digits, "{" + chat + "}", f"urn:uuid:{chat}", f" {chat}", f"{chat} ", f"{chat}\n", f"{chat}\r\n", f"{chat}\0", f"\ufeff{chat}",
-        arabic, chat.replace("-", "\u2010"), chat.replace("-", "_"), chat[:-1], chat + "0", str(int(digits, 16)), f"0x{digits}",
+        chat.upper(),
+        digits,
+        "{" + chat + "}",
+        f"urn:uuid:{chat}",
+        f" {chat}",
+        f"{chat} ",
+        f"{chat}\n",
+        f"{chat}\r\n",
+        f"{chat}\0",
+        f"\ufeff{chat}",
+        arabic,
+        chat.replace("-", "\u2010"),
+        chat.replace("-", "_"),
+        chat[:-1],
+        chat + "0",
+        str(int(digits, 16)),
+        f"0x{digits}",
         chat.replace("0", "\uff10"),
-        f"{chat}.json", f"{chat};x=1", f"{chat},{chat}", f"'{chat}'", f"{chat}%00", "9" * 5000, "-1", "0", "1e9", "null", "None", "..", ".", "*", "%",
-        "' OR 1=1 --", "<script>", "${7*7}", "\r\nSet-Cookie: a=b", "é" * 100, "[object Object]",
-    ]  # fmt: skip
+        f"{chat}.json",
+        f"{chat};x=1",
+        f"{chat},{chat}",
+        f"'{chat}'",
+        f"{chat}%00",
+        "9" * 5000,
+        "-1",
+        "0",
+        "1e9",
+        "null",
+        "None",
+        "..",
+        ".",
+        "*",
+        "%",
+        "' OR 1=1 --",
+        "<script>",
+        "${7*7}",
+        "\r\nSet-Cookie: a=b",
+        "é" * 100,
+        "[object Object]",
+    ]
 
 
 async def test_only_the_canonical_form_of_an_id_is_an_id(service: Service) -> None:
@@ -34,7 +70,10 @@ async def test_only_the_canonical_form_of_an_id_is_an_id(service: Service) -> No
     for form in other_forms(chat):
         for end in ("", "/messages"):
             answer = await service.get(f"/admin/chats/{quote(form, safe='')}{end}", staff)
-            assert check_problem(answer, 404)["detail"] in ("there is no such chat", "There is no such thing"), form
+            assert check_problem(answer, 404)["detail"] in (
+                "there is no such chat",
+                "There is no such thing",
+            ), form
             assert "Set-Cookie" not in answer.headers
     for raw in ("%ff", "%c0%ae", "%ed%a0%80", f"{chat}%ff", "%"):
         check_problem(await service.get(f"/admin/chats/{raw}", staff), 404)
@@ -65,12 +104,46 @@ async def test_strange_ids_of_pages_are_no_pages(service: Service) -> None:
 
 
 QUERIES: list[tuple[str, list[str]]] = [
-    ("limit", ["0", "201", "-1", "1.0", "1e1", "x", "", " 1x", "9" * 5000, "\u0661", "0x1", "+1 1", "%ff", "1_0"]),
+    (
+        "limit",
+        [
+            "0",
+            "201",
+            "-1",
+            "1.0",
+            "1e1",
+            "x",
+            "",
+            " 1x",
+            "9" * 5000,
+            "\u0661",
+            "0x1",
+            "+1 1",
+            "%ff",
+            "1_0",
+        ],
+    ),
     ("after", ["-1", "x", "", "1.0", "01", "9" * 5000, "\u0661", "%ff", "1;2"]),
     ("before", ["-1", "x", "", "1e3", "9" * 17, "%ff"]),
-    ("since", ["x", "", "2026-01-29", "2026-01-29T10:30:00", "0001-01-01T00:00:00%2B23:59", "9999-12-31T23:59:59-23:59", "2026-13-01T00:00:00Z",
-               "1769682600", "%ff", "now", "infinity", "-infinity", "2026-01-29T10:30:00Z' --"]),
-]  # fmt: skip
+    (
+        "since",
+        [
+            "x",
+            "",
+            "2026-01-29",
+            "2026-01-29T10:30:00",
+            "0001-01-01T00:00:00%2B23:59",
+            "9999-12-31T23:59:59-23:59",
+            "2026-13-01T00:00:00Z",
+            "1769682600",
+            "%ff",
+            "now",
+            "infinity",
+            "-infinity",
+            "2026-01-29T10:30:00Z' --",
+        ],
+    ),
+]
 
 
 async def test_query_parameters_of_the_wrong_form_are_400_and_named(service: Service) -> None:
@@ -78,8 +151,13 @@ async def test_query_parameters_of_the_wrong_form_are_400_and_named(service: Ser
     chat = await service.chat_id(alice)
     for name, values in QUERIES:
         for value in values:
-            for path, token in (("/support_chat/messages", alice), (f"/admin/chats/{chat}/messages", staff)):
-                answer = await service.get(f"{path}?{name}={value if '%' in value else quote(value)}", token)
+            for path, token in (
+                ("/support_chat/messages", alice),
+                (f"/admin/chats/{chat}/messages", staff),
+            ):
+                answer = await service.get(
+                    f"{path}?{name}={value if '%' in value else quote(value)}", token
+                )
                 assert name in check_problem(answer, 400)["detail"], (name, value)
     for query in (
         "limit=0",
@@ -93,7 +171,11 @@ async def test_query_parameters_of_the_wrong_form_are_400_and_named(service: Ser
         "cursor=" + "A" * 5000,
     ):
         check_problem(await service.get(f"/admin/chats?{query}", staff), 400)
-    for query in ("after=1&before=2", "after=1&since=2026-01-29T10:30:00Z", "after=0&before=1&since=x"):
+    for query in (
+        "after=1&before=2",
+        "after=1&since=2026-01-29T10:30:00Z",
+        "after=0&before=1&since=x",
+    ):
         check_problem(await service.get(f"/support_chat/messages?{query}", alice), 400)
 
 
@@ -103,17 +185,40 @@ async def test_large_seqs_are_beyond_the_newest_and_no_error(service: Service) -
     for seq in (2, 2**31 - 1, 2**31, 2**53 - 1, 9_999_999_999_999_999):
         page = await service.get(f"/support_chat/messages?after={seq}", alice)
         assert (page.status, page.json["messages"]) == (200, [])
-        assert len((await service.get(f"/support_chat/messages?before={seq}", alice)).json["messages"]) == 1
+        assert (
+            len((await service.get(f"/support_chat/messages?before={seq}", alice)).json["messages"])
+            == 1
+        )
         if seq < 2**53:
-            answer = await service.request("PATCH", "/support_chat/mark_read", token=alice, body={"up_to": seq})
+            answer = await service.request(
+                "PATCH", "/support_chat/mark_read", token=alice, body={"up_to": seq}
+            )
             assert answer.status == 200
 
 
 TRAVERSAL = (
-    "../chats.py", "..%2fchats.py", "%2e%2e/chats.py", "....//chats.py", "..%5cchats.py", "/etc/passwd", "%2fetc%2fpasswd", "widget/../../chats.py",
-    "widget/%2e%2e/%2e%2e/chats.py", "style.css%00.js", "style.css/", "./style.css", "widget", "", "style.css%0d%0aX:%20y", "STYLE.CSS", "..", "...",
-    "%c0%ae%c0%ae/chats.py", "style.css?/../../chats.py%23", "x" * 201,
-)  # fmt: skip
+    "../chats.py",
+    "..%2fchats.py",
+    "%2e%2e/chats.py",
+    "....//chats.py",
+    "..%5cchats.py",
+    "/etc/passwd",
+    "%2fetc%2fpasswd",
+    "widget/../../chats.py",
+    "widget/%2e%2e/%2e%2e/chats.py",
+    "style.css%00.js",
+    "style.css/",
+    "./style.css",
+    "widget",
+    "",
+    "style.css%0d%0aX:%20y",
+    "STYLE.CSS",
+    "..",
+    "...",
+    "%c0%ae%c0%ae/chats.py",
+    "style.css?/../../chats.py%23",
+    "x" * 201,
+)
 
 
 async def test_static_paths_lead_to_static_files_and_nowhere_else(service: Service) -> None:
@@ -125,44 +230,95 @@ async def test_static_paths_lead_to_static_files_and_nowhere_else(service: Servi
             assert b"\nimport " not in raw and b"root:" not in raw
 
 
-async def test_strange_request_lines_get_one_plain_answer(service: Service, expected_log: list[str]) -> None:
+async def test_strange_request_lines_get_one_plain_answer(
+    service: Service, expected_log: list[str]
+) -> None:
     for line in (
-        "GET http://evil.example/healthz HTTP/1.1", "GET //evil.example/ HTTP/1.1", "GET /\\evil.example HTTP/1.1", "GET * HTTP/1.1",
-        "GET /%00 HTTP/1.1", "GET /%0d%0aX-Injected:%20y HTTP/1.1", "GET /é HTTP/1.1", "GET /a b HTTP/1.1", "GET  /healthz HTTP/1.1", "GET /healthz",
-        "GET /healthz HTTP/9.9", "GET /healthz HTTP/1.x", " GET /healthz HTTP/1.1", "\x00\x01\x02", "OPTIONS * HTTP/1.1",
+        "GET http://evil.example/healthz HTTP/1.1",
+        "GET //evil.example/ HTTP/1.1",
+        "GET /\\evil.example HTTP/1.1",
+        "GET * HTTP/1.1",
+        "GET /%00 HTTP/1.1",
+        "GET /%0d%0aX-Injected:%20y HTTP/1.1",
+        "GET /é HTTP/1.1",
+        "GET /a b HTTP/1.1",
+        "GET  /healthz HTTP/1.1",
+        "GET /healthz",
+        "GET /healthz HTTP/9.9",
+        "GET /healthz HTTP/1.x",
+        " GET /healthz HTTP/1.1",
+        "\x00\x01\x02",
+        "OPTIONS * HTTP/1.1",
         "CONNECT evil.example:443 HTTP/1.1",
-        "get /healthz HTTP/1.1", "G\xcbT /healthz HTTP/1.1", "GET /healthz\t HTTP/1.1", "PRI * HTTP/2.0", "\x16\x03\x01\x02\x00\x01\x00\x01",
-        "GET /" + "a/" * 4000 + " HTTP/1.1", "GET /healthz?" + "&" * 8000 + " HTTP/1.1", "GET /healthz?" + "a=1&" * 3500 + " HTTP/1.1",
-    ):  # fmt: skip
+        "get /healthz HTTP/1.1",
+        "G\xcbT /healthz HTTP/1.1",
+        "GET /healthz\t HTTP/1.1",
+        "PRI * HTTP/2.0",
+        "\x16\x03\x01\x02\x00\x01\x00\x01",
+        "GET /" + "a/" * 4000 + " HTTP/1.1",
+        "GET /healthz?" + "&" * 8000 + " HTTP/1.1",
+        "GET /healthz?" + "a=1&" * 3500 + " HTTP/1.1",
+    ):
         answer = await exchange(
             service.url, f"{line}\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode("latin-1")
         )
         assert status(answer) in (0, 200, 302, 400, 404, 405), (line[:60], answer[:200])
-        assert answer.count(b"HTTP/1.1 ") <= 1 and b"X-Injected" not in answer.partition(b"\r\n\r\n")[0]
+        assert (
+            answer.count(b"HTTP/1.1 ") <= 1
+            and b"X-Injected" not in answer.partition(b"\r\n\r\n")[0]
+        )
 
 
 STRANGE: list[tuple[str, ...]] = [
-        ("Host: a", "Host: b"), ("Host: a b",), ("Host: <script>",), ("Host: a\x0bb",), ("Host:",), (), ("Host: a", "X: a\x00b"),
-        ("Host: a", "X: a\x01b"),
-        ("Host: a", " folded: x"), ("Host: a", "no colon"), ("Host: a", ": no name"), ("Host: a", "X Y: z"), ("Host: a", "X\x00: z"), ("Host: a,b",),
-        ("Host: a", "X : z"), ("Host: a", "Cookie: \x80\xff; =; ;;; a=\"\\777"), ("Host: a", "Cookie: chatsvc=\"\\012\""), ("Host: a", "Expect: x"),
-        ("Host: a", "Range: bytes=0-1,2-"), ("Host: a", "Accept-Encoding: gzip;q=x"), ("Host: a", "If-None-Match: \x80"), ("Host: a", "Upgrade: h2c"),
-]  # fmt: skip
+    ("Host: a", "Host: b"),
+    ("Host: a b",),
+    ("Host: <script>",),
+    ("Host: a\x0bb",),
+    ("Host:",),
+    (),
+    ("Host: a", "X: a\x00b"),
+    ("Host: a", "X: a\x01b"),
+    ("Host: a", " folded: x"),
+    ("Host: a", "no colon"),
+    ("Host: a", ": no name"),
+    ("Host: a", "X Y: z"),
+    ("Host: a", "X\x00: z"),
+    ("Host: a,b",),
+    ("Host: a", "X : z"),
+    ("Host: a", 'Cookie: \x80\xff; =; ;;; a="\\777'),
+    ("Host: a", 'Cookie: chatsvc="\\012"'),
+    ("Host: a", "Expect: x"),
+    ("Host: a", "Range: bytes=0-1,2-"),
+    ("Host: a", "Accept-Encoding: gzip;q=x"),
+    ("Host: a", "If-None-Match: \x80"),
+    ("Host: a", "Upgrade: h2c"),
+]
 
 
 async def test_strange_headers_are_refused_or_ignored(service: Service) -> None:
     for lines in STRANGE:
         for path in ("/widget.js", "/dashboard", "/support_chat"):
-            data = "\r\n".join([f"GET {path} HTTP/1.1", *lines, "Connection: close", "", ""]).encode("latin-1")
+            data = "\r\n".join(
+                [f"GET {path} HTTP/1.1", *lines, "Connection: close", "", ""]
+            ).encode("latin-1")
             assert status(await exchange(service.url, data)) in (0, 200, 302, 400, 401)
 
 
 async def test_a_head_over_16_kib_is_cut_off(service: Service) -> None:
     small, large = "X: " + "a" * 15_000, "X: " + "a" * 17_000
     assert status(await exchange(service.url, head("GET", "/healthz", small))) == 200
-    for lines in ((large,), tuple(f"X{n}: {'a' * 100}" for n in range(200)), ("Cookie: chatsvc=" + "a" * 17_000,)):
+    for lines in (
+        (large,),
+        tuple(f"X{n}: {'a' * 100}" for n in range(200)),
+        ("Cookie: chatsvc=" + "a" * 17_000,),
+    ):
         assert status(await exchange(service.url, head("GET", "/healthz", *lines))) in (0, 400, 431)
-    assert status(await exchange(service.url, head("GET", "/healthz?" + "a" * 17_000))) in (0, 400, 414, 431)
+    assert status(await exchange(service.url, head("GET", "/healthz?" + "a" * 17_000))) in (
+        0,
+        400,
+        414,
+        431,
+    )
     endless = b"GET /healthz HTTP/1.1\r\nX: " + b"a" * 1_000_000
     assert status(await exchange(service.url, endless)) in (0, 400, 431)
 
@@ -176,11 +332,14 @@ def impatient(make_service: ServiceFactory, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 HALF: list[bytes] = [
-        b"", b"GET /healthz HTTP/1.1\r\n", b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: a",
-        b"POST /visitors HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{",
-        b"POST /visitors HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
-        b"POST /visitors HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n{",
-]  # fmt: skip
+    b"",
+    b"GET /healthz HTTP/1.1\r\n",
+    b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: a",
+    b"POST /visitors HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{",
+    b"POST /visitors HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{",
+    b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"POST /visitors HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n{",
+]
 
 
 async def test_who_is_too_slow_is_hung_up_on(impatient: Service) -> None:
@@ -215,7 +374,11 @@ async def test_dripping_byte_by_byte_does_not_buy_time(impatient: Service) -> No
 async def test_limits_are_those_of_the_design(service: Service) -> None:
     assert (app.IDLE_LIMIT_S, app.BODY_LIMIT_S, app.HEADER_MAX_BYTES) == (30.0, 15.0, 16 * 1024)
     params: Any = service.app.server.conn_params
-    assert (params.header_timeout, params.body_timeout, params.max_header_size) == (30.0, 15.0, 16 * 1024)
+    assert (params.header_timeout, params.body_timeout, params.max_header_size) == (
+        30.0,
+        15.0,
+        16 * 1024,
+    )
 
 
 async def test_unknown_paths_are_404_for_every_method(service: Service) -> None:
@@ -233,7 +396,9 @@ async def test_unknown_paths_are_404_for_every_method(service: Service) -> None:
         "/static/",
     ):
         for method in ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"):
-            answer = await service.request(method, path, raw=b"{}" if method in ("POST", "PUT", "PATCH") else None)
+            answer = await service.request(
+                method, path, raw=b"{}" if method in ("POST", "PUT", "PATCH") else None
+            )
             assert answer.status == 404, (method, path)
             if method != "HEAD":
                 check_problem(answer, 404)
@@ -261,5 +426,7 @@ async def test_an_error_repeats_nothing_that_could_run(service: Service) -> None
     assert "<script>" in json.loads(answer.body)["detail"]
     cookies = await service.login()
     chat = await service.chat_id(service.user_token())
-    page = await service.get(f"/dashboard/chats/{chat}?before=<script>alert(1)</script>", cookies=cookies)
+    page = await service.get(
+        f"/dashboard/chats/{chat}?before=<script>alert(1)</script>", cookies=cookies
+    )
     assert page.status == 400 and "alert(1)" not in page.text

@@ -28,7 +28,9 @@ async def is_in(service: Service, cookies: dict[str, str]) -> bool:
 
 
 def session_header(answer: Answer, name: str = "chatsvc") -> str:
-    return next(header for header in answer.headers.get_list("Set-Cookie") if header.startswith(f"{name}="))
+    return next(
+        header for header in answer.headers.get_list("Set-Cookie") if header.startswith(f"{name}=")
+    )
 
 
 async def submit_login(service: Service, cookies: dict[str, str]) -> Answer:
@@ -66,7 +68,9 @@ async def test_a_failed_login_makes_none(service: Service) -> None:
 async def test_only_the_hash_of_a_session_is_stored(service: Service) -> None:
     staff_token, session = await service.staff_token(), await open_session(service)
     rows = await service.app.db.read(
-        lambda db: db.execute_sql("SELECT token_hash FROM staff_sessions UNION SELECT token_hash FROM staff_tokens")
+        lambda db: db.execute_sql(
+            "SELECT token_hash FROM staff_sessions UNION SELECT token_hash FROM staff_tokens"
+        )
     )
     stored = {row[0] for row in rows}
     assert stored == {tokens.hash_token(session), tokens.hash_token(staff_token)}
@@ -95,10 +99,16 @@ async def test_behind_https_cookies_never_leave_it(configured: Service) -> None:
     assert "; Secure" in session_header(await configured.get("/login"), "_xsrf")
     cookies = {**read_cookies(answer), **read_cookies(await configured.get("/login"))}
     assert await is_in(configured, cookies)
-    assert not await is_in(configured, {"chatsvc": cookies["__Host-chatsvc"]})  # a sub-domain could have set that one
-    out = await configured.request("POST", "/logout", cookies=cookies, headers={"X-XSRFToken": cookies["_xsrf"]})
+    assert not await is_in(
+        configured, {"chatsvc": cookies["__Host-chatsvc"]}
+    )  # a sub-domain could have set that one
+    out = await configured.request(
+        "POST", "/logout", cookies=cookies, headers={"X-XSRFToken": cookies["_xsrf"]}
+    )
     cleared = session_header(out, "__Host-chatsvc")
-    assert "; Secure" in cleared and "; Path=/" in cleared, "a browser ignores a __Host- cookie without them"
+    assert "; Secure" in cleared and "; Path=/" in cleared, (
+        "a browser ignores a __Host- cookie without them"
+    )
 
 
 async def test_logging_out_ends_the_session_and_its_streams_at_once(service: Service) -> None:
@@ -108,7 +118,9 @@ async def test_logging_out_ends_the_session_and_its_streams_at_once(service: Ser
     mine = await service.stream(None, NOTIFICATIONS, Cookie=f"chatsvc={cookies['chatsvc']}")
     other = await service.stream(None, NOTIFICATIONS, Cookie=f"chatsvc={elsewhere['chatsvc']}")
     assert (await mine.next()).type == (await other.next()).type == "state"
-    answer = await service.request("POST", "/logout", cookies=cookies, headers={"X-XSRFToken": cookies["_xsrf"]})
+    answer = await service.request(
+        "POST", "/logout", cookies=cookies, headers={"X-XSRFToken": cookies["_xsrf"]}
+    )
     assert answer.status == 303 and read_cookies(answer)["chatsvc"] == ""
     assert (await mine.next("close", timeout=1)).data == {"reason": "revoked", "reconnect": False}
     assert not await is_in(service, cookies)
@@ -133,7 +145,9 @@ async def test_a_new_password_ends_all_sessions_and_their_streams(
     stream = await service.stream(None, NOTIFICATIONS, Cookie=f"chatsvc={cookies['chatsvc']}")
     await stream.next()
     assert await is_in(service, cookies)
-    await service.app.db.write(people.save_staff, str(uuid4()), STAFF.upper(), None, hash_password("another password"))
+    await service.app.db.write(
+        people.save_staff, str(uuid4()), STAFF.upper(), None, hash_password("another password")
+    )
     assert (await stream.next("close")).data == {"reason": "revoked", "reconnect": False}
     await forget(service)
     assert not await is_in(service, cookies)
@@ -159,11 +173,16 @@ async def test_sessions_end_after_12_idle_hours_and_after_7_days(
     await service.create_staff()
     cookies = {"chatsvc": await open_session(service)}
     await service.app.db.write(
-        lambda db: db.execute_sql(f"UPDATE staff_sessions SET {column} = clock_timestamp() - %s::interval", age)  # noqa: S608
+        lambda db: db.execute_sql(
+            f"UPDATE staff_sessions SET {column} = clock_timestamp() - %s::interval",  # noqa: S608
+            age,
+        )
     )
     assert await is_in(service, cookies) is lives
     rows = await service.app.db.read(
-        lambda db: db.execute_sql("SELECT clock_timestamp() - last_seen_at < interval '1 minute' FROM staff_sessions")
+        lambda db: db.execute_sql(
+            "SELECT clock_timestamp() - last_seen_at < interval '1 minute' FROM staff_sessions"
+        )
     )
     if lives:
         assert rows == [(True,)], "a session that is used is no longer idle"
@@ -173,14 +192,20 @@ async def test_an_expired_session_is_removed_at_the_next_login(service: Service)
     await service.create_staff()
     await open_session(service)
     await service.app.db.write(
-        lambda db: db.execute_sql("UPDATE staff_sessions SET created_at = clock_timestamp() - interval '8 days'")
+        lambda db: db.execute_sql(
+            "UPDATE staff_sessions SET created_at = clock_timestamp() - interval '8 days'"
+        )
     )
     await open_session(service)
-    rows: list[Any] = await service.app.db.read(lambda db: db.execute_sql("SELECT count(*) FROM staff_sessions"))
+    rows: list[Any] = await service.app.db.read(
+        lambda db: db.execute_sql("SELECT count(*) FROM staff_sessions")
+    )
     assert rows == [(1,)]
 
 
-async def test_a_stream_ends_with_the_token_that_opened_it(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stream_ends_with_the_token_that_opened_it(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(registry, "PING_INTERVAL_S", 1)
     service.app.streams._wheel = [set()]
     token = service.user_token(ttl_s=2)
@@ -190,14 +215,20 @@ async def test_a_stream_ends_with_the_token_that_opened_it(service: Service, mon
 
 
 @pytest.mark.slow
-def test_create_admin_again_locks_the_old_sessions_out(server: ServerProcess, tmp_path: Path) -> None:
+def test_create_admin_again_locks_the_old_sessions_out(
+    server: ServerProcess, tmp_path: Path
+) -> None:
     """The command as it is used, beside the running server."""
     server.start()
     assert server.command("create-admin", STAFF, "--password-stdin", stdin=PASSWORD).returncode == 0
 
-    def ask(method: str, path: str, body: str | None = None, **headers: str) -> http.client.HTTPResponse:
+    def ask(
+        method: str, path: str, body: str | None = None, **headers: str
+    ) -> http.client.HTTPResponse:
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
-        connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+        connection.request(
+            method, path, body, {name.replace("_", "-"): value for name, value in headers.items()}
+        )
         answer = connection.getresponse()
         answer.read()
         connection.close()
@@ -205,16 +236,30 @@ def test_create_admin_again_locks_the_old_sessions_out(server: ServerProcess, tm
 
     def login(password: str) -> tuple[int, str]:
         cookie = (ask("GET", "/login").getheader("Set-Cookie") or "").partition(";")[0]
-        form = urlencode({"email": STAFF, "password": password, "_xsrf": cookie.partition("=")[2].strip('"')})
-        answer = ask("POST", "/login", form, Cookie=cookie, Content_Type="application/x-www-form-urlencoded")
+        form = urlencode(
+            {"email": STAFF, "password": password, "_xsrf": cookie.partition("=")[2].strip('"')}
+        )
+        answer = ask(
+            "POST", "/login", form, Cookie=cookie, Content_Type="application/x-www-form-urlencoded"
+        )
         return answer.status, (answer.getheader("Set-Cookie") or "").partition(";")[0]
 
     status, session = login(PASSWORD)
     assert status == 303 and ask("GET", "/admin/chats", Cookie=session).status == 200
     token = server.command("staff-token", STAFF).stdout
-    assert token.count("\n") == 1 and ask("GET", "/admin/chats", Authorization=f"Bearer {token.strip()}").status == 200
-    assert server.command("create-admin", STAFF, "--password-stdin", stdin="another password").returncode == 0
-    wait(lambda: ask("GET", "/admin/chats", Cookie=session).status == 401, "the old session is over")
+    assert (
+        token.count("\n") == 1
+        and ask("GET", "/admin/chats", Authorization=f"Bearer {token.strip()}").status == 200
+    )
+    assert (
+        server.command(
+            "create-admin", STAFF, "--password-stdin", stdin="another password"
+        ).returncode
+        == 0
+    )
+    wait(
+        lambda: ask("GET", "/admin/chats", Cookie=session).status == 401, "the old session is over"
+    )
     assert (login(PASSWORD)[0], login("another password")[0]) == (401, 303)
     for secret in (PASSWORD, "another password", token.strip(), session.partition("=")[2], STAFF):
         assert secret not in server.log

@@ -11,7 +11,12 @@ from argon2 import PasswordHasher
 from chatsvc.errors import DomainError, Forbidden, TokenExpired, TooManyRequests, Unauthorized
 from chatsvc.security import tokens
 from chatsvc.security.passwords import hash_password, needs_rehash
-from chatsvc.services.identity import REMEMBERED_MAX, STAFF_REMEMBERED_S, USER_REMEMBERED_S, IdentityService
+from chatsvc.services.identity import (
+    REMEMBERED_MAX,
+    STAFF_REMEMBERED_S,
+    USER_REMEMBERED_S,
+    IdentityService,
+)
 from chatsvc.store import people
 from chatsvc.wire import NewVisitor, VisitorChange
 from tests.support.service import IDENTITY_SECRET, PASSWORD, SECRET_KEY, Service
@@ -45,11 +50,18 @@ class Identities:
         visitors: bool = True,
     ) -> IdentityService:
         return IdentityService(
-            self.db, self.published.append, secret_key=secret_key, identity_secrets=identity_secrets, visitors=visitors, now=self.clock
-        )  # fmt: skip
+            self.db,
+            self.published.append,
+            secret_key=secret_key,
+            identity_secrets=identity_secrets,
+            visitors=visitors,
+            now=self.clock,
+        )
 
     async def count(self, table: str) -> int:
-        rows = await self.db.read(lambda session: session.execute_sql(f"SELECT count(*) FROM {table}"))  # noqa: S608
+        rows = await self.db.read(
+            lambda session: session.execute_sql(f"SELECT count(*) FROM {table}")  # noqa: S608
+        )
         return int(rows[0][0])
 
 
@@ -58,9 +70,13 @@ def identities(service: Service) -> Identities:
     return Identities(service)
 
 
-def token(sub: str = "alice", *, age_s: float = 0, secret: bytes = IDENTITY_SECRET, **claims: Any) -> str:
+def token(
+    sub: str = "alice", *, age_s: float = 0, secret: bytes = IDENTITY_SECRET, **claims: Any
+) -> str:
     now = int(time.time() - age_s)
-    return jwt.encode({"sub": sub, "iat": now, "exp": now + 7200, "aud": "chatsvc", **claims}, secret, "HS256")
+    return jwt.encode(
+        {"sub": sub, "iat": now, "exp": now + 7200, "aud": "chatsvc", **claims}, secret, "HS256"
+    )
 
 
 async def refusal(work: Any) -> type[DomainError]:
@@ -84,7 +100,9 @@ async def test_a_newer_token_changes_name_and_email_and_an_older_one_does_not_se
     assert await identities.count("users") == 1
 
 
-async def test_a_token_that_only_confirms_what_is_known_is_the_newest_all_the_same(identities: Identities) -> None:
+async def test_a_token_that_only_confirms_what_is_known_is_the_newest_all_the_same(
+    identities: Identities,
+) -> None:
     """It was not: a token that changed nothing left its time unnoted, and one issued before it could then change the e-mail."""
     await identities.make().identify(token(age_s=300, email="a@example.com"))
     await identities.make().identify(token(email="a@example.com"))
@@ -95,7 +113,12 @@ async def test_a_token_that_only_confirms_what_is_known_is_the_newest_all_the_sa
 async def test_a_claim_that_is_absent_or_no_address_changes_nothing(identities: Identities) -> None:
     identity = identities.make()
     await identity.identify(token(age_s=60, email="a@example.com", name="Ada"))
-    no_news: list[dict[str, Any]] = [{}, {"email": "", "name": ""}, {"email": "a@x, b@y"}, {"email": "x\r\nBcc: y@z"}]
+    no_news: list[dict[str, Any]] = [
+        {},
+        {"email": "", "name": ""},
+        {"email": "a@x, b@y"},
+        {"email": "x\r\nBcc: y@z"},
+    ]
     for age, claims in enumerate(no_news):
         caller = await identity.identify(token(age_s=10 - age, **claims))
         assert (caller.email, caller.name) == ("a@example.com", "Ada"), claims
@@ -103,7 +126,9 @@ async def test_a_claim_that_is_absent_or_no_address_changes_nothing(identities: 
     assert caller.name == "A  B C" + "x" * 249
 
 
-async def test_staff_are_told_of_a_new_name_and_not_of_a_known_one(identities: Identities, service: Service) -> None:
+async def test_staff_are_told_of_a_new_name_and_not_of_a_known_one(
+    identities: Identities, service: Service
+) -> None:
     await service.chat_id(token(age_s=60, name="Ada"))
     await identities.make().identify(token(age_s=30, name="Ada"))
     assert identities.published == []
@@ -111,17 +136,23 @@ async def test_staff_are_told_of_a_new_name_and_not_of_a_known_one(identities: I
     assert len(identities.published) == 1
 
 
-async def test_the_same_token_again_writes_nothing(identities: Identities, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_same_token_again_writes_nothing(
+    identities: Identities, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mine = token(email="a@example.com")
     await identities.make().identify(mine)
-    monkeypatch.setattr(identities.db, "write", lambda *_, **__: pytest.fail("a known user was written"))
+    monkeypatch.setattr(
+        identities.db, "write", lambda *_, **__: pytest.fail("a known user was written")
+    )
     assert (await identities.make().identify(mine)).email == "a@example.com"
 
 
 # ---- kinds of callers ----
 
 
-async def test_an_identity_token_never_gives_staff_rights(identities: Identities, service: Service) -> None:
+async def test_an_identity_token_never_gives_staff_rights(
+    identities: Identities, service: Service
+) -> None:
     await service.create_staff()
     record = await identities.db.read(people.password_of, "staff@example.com")
     assert record is not None
@@ -134,25 +165,40 @@ async def test_an_identity_token_never_gives_staff_rights(identities: Identities
             "sub": sub,
         }
         caller = await identities.make().identify(token(**claims))
-        assert caller.kind == "host" and caller.user_id != record.user_id and caller.access_id is None
+        assert (
+            caller.kind == "host" and caller.user_id != record.user_id and caller.access_id is None
+        )
 
 
 async def test_host_and_visitor_with_the_same_id_are_two_people(identities: Identities) -> None:
     identity = identities.make()
     visitor_token, user_id = await identity.create_visitor(NewVisitor())
     visitor, host = await identity.identify(visitor_token), await identity.identify(token(user_id))
-    assert (visitor.kind, host.kind) == ("visitor", "host") and visitor.user_id == user_id != host.user_id
+    assert (visitor.kind, host.kind) == (
+        "visitor",
+        "host",
+    ) and visitor.user_id == user_id != host.user_id
     forged = tokens.sign_visitor(SECRET_KEY, host.user_id)
-    assert await refusal(identity.identify(forged)) is Unauthorized  # rightly signed, but of somebody who is no visitor
-    assert await refusal(identity.identify(tokens.sign_visitor(SECRET_KEY, str(uuid4())))) is Unauthorized
+    assert (
+        await refusal(identity.identify(forged)) is Unauthorized
+    )  # rightly signed, but of somebody who is no visitor
+    assert (
+        await refusal(identity.identify(tokens.sign_visitor(SECRET_KEY, str(uuid4()))))
+        is Unauthorized
+    )
 
 
 async def test_visitors_of_another_installation_are_strangers(identities: Identities) -> None:
     visitor_token, _ = await identities.make().create_visitor(NewVisitor())
-    assert await refusal(identities.make(secret_key=SECRET_KEY[::-1]).identify(visitor_token)) is Unauthorized
+    assert (
+        await refusal(identities.make(secret_key=SECRET_KEY[::-1]).identify(visitor_token))
+        is Unauthorized
+    )
 
 
-async def test_where_visitors_are_off_their_tokens_are_refused_and_none_is_made(identities: Identities) -> None:
+async def test_where_visitors_are_off_their_tokens_are_refused_and_none_is_made(
+    identities: Identities,
+) -> None:
     visitor_token, _ = await identities.make().create_visitor(NewVisitor())
     closed = identities.make(visitors=False)
     for _ in range(2):  # remembered or not
@@ -164,7 +210,10 @@ async def test_where_visitors_are_off_their_tokens_are_refused_and_none_is_made(
 async def test_only_visitors_say_themselves_who_they_are(identities: Identities) -> None:
     identity = identities.make()
     host = await identity.identify(token(email="a@example.com"))
-    assert await refusal(identity.change_visitor(host, VisitorChange(email="b@example.com"))) is Forbidden
+    assert (
+        await refusal(identity.change_visitor(host, VisitorChange(email="b@example.com")))
+        is Forbidden
+    )
 
 
 async def test_secrets_rotate_without_a_gap(identities: Identities) -> None:
@@ -180,7 +229,9 @@ async def test_secrets_rotate_without_a_gap(identities: Identities) -> None:
 # ---- what is remembered ----
 
 
-async def test_what_is_remembered_of_one_door_opens_no_other(identities: Identities, service: Service) -> None:
+async def test_what_is_remembered_of_one_door_opens_no_other(
+    identities: Identities, service: Service
+) -> None:
     """It did: any user's token, once used, passed as the session cookie for the dashboard, as it was remembered by its text alone."""
     identity = identities.make()
     staff_token = await service.staff_token()
@@ -214,13 +265,17 @@ async def test_a_users_row_is_looked_at_again_after_an_hour(identities: Identiti
     identity = identities.make()
     mine, _ = await identity.create_visitor(NewVisitor(name="Ada"))
     await identity.identify(mine)
-    await identities.db.write(lambda session: session.execute_sql("UPDATE users SET name = 'Changed'"))
+    await identities.db.write(
+        lambda session: session.execute_sql("UPDATE users SET name = 'Changed'")
+    )
     assert (await identity.identify(mine)).name == "Ada"
     identities.clock.ahead = USER_REMEMBERED_S + 1
     assert (await identity.identify(mine)).name == "Changed"
 
 
-async def test_what_is_remembered_is_bounded(identities: Identities, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_remembered_is_bounded(
+    identities: Identities, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert REMEMBERED_MAX <= 10_000
     monkeypatch.setattr("chatsvc.services.identity.REMEMBERED_MAX", 3)
     identity = identities.make()
@@ -235,23 +290,34 @@ async def test_what_is_remembered_is_bounded(identities: Identities, monkeypatch
 # ---- passwords ----
 
 
-async def test_logging_in_with_a_hash_of_old_parameters_renews_it(identities: Identities, service: Service) -> None:
+async def test_logging_in_with_a_hash_of_old_parameters_renews_it(
+    identities: Identities, service: Service
+) -> None:
     weak = PasswordHasher(time_cost=2, memory_cost=8192, parallelism=1).hash(PASSWORD)
     assert needs_rehash(weak)
     await identities.db.write(people.save_staff, str(uuid4()), "old@example.com", None, weak)
     session = await identities.make().login("old@example.com", PASSWORD, "address")
     record = await identities.db.read(people.password_of, "old@example.com")
-    assert record is not None and record.password_hash != weak and not needs_rehash(record.password_hash)
+    assert (
+        record is not None
+        and record.password_hash != weak
+        and not needs_rehash(record.password_hash)
+    )
     assert (await identities.make().session(session)).email == "old@example.com"
     assert (await identities.make().login("OLD@example.com ", PASSWORD, "address")) != session
 
 
 async def test_a_wrong_password_does_not_renew_it(identities: Identities) -> None:
     identity = identities.make()
-    await identities.db.write(people.save_staff, str(uuid4()), "a@example.com", None, hash_password(PASSWORD))
+    await identities.db.write(
+        people.save_staff, str(uuid4()), "a@example.com", None, hash_password(PASSWORD)
+    )
     before = await identities.db.read(people.password_of, "a@example.com")
     for password in ("", PASSWORD + " ", before.password_hash if before else ""):
-        assert await refusal(identity.login("a@example.com", password, f"address {password}")) is Unauthorized
+        assert (
+            await refusal(identity.login("a@example.com", password, f"address {password}"))
+            is Unauthorized
+        )
     assert await identities.db.read(people.password_of, "a@example.com") == before
 
 
@@ -274,6 +340,7 @@ async def test_tries_are_counted_by_account_however_it_is_spelt(
         "a@exa\0mple.com",
     )
     outcomes = [
-        await refusal(identity.login(spellings[n % len(spellings)], "x" * 10, f"address {n}")) for n in range(24)
+        await refusal(identity.login(spellings[n % len(spellings)], "x" * 10, f"address {n}"))
+        for n in range(24)
     ]
     assert outcomes == [Unauthorized] * 20 + [TooManyRequests] * 4

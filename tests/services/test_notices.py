@@ -40,7 +40,9 @@ async def test_staff_see_the_notices_about_the_messages_that_are_shown(service: 
     assert await desk.notices.notices_of("00000000-0000-7000-8000-000000000000") == []
 
 
-async def test_do_not_send_holds_for_what_is_unread_and_not_for_what_comes(service: Service) -> None:
+async def test_do_not_send_holds_for_what_is_unread_and_not_for_what_comes(
+    service: Service,
+) -> None:
     desk = await Desk(service).set_up()
     assert await desk.notices.do_not_send(desk.chat_id) is False
     await desk.answer()
@@ -51,7 +53,9 @@ async def test_do_not_send_holds_for_what_is_unread_and_not_for_what_comes(servi
     assert await desk.seen() == [("cancelled", 1, 2, "staff"), ("pending", 3, None, None)]
 
 
-async def test_send_now_brings_it_forward_and_does_not_repeat_what_was_told(service: Service) -> None:
+async def test_send_now_brings_it_forward_and_does_not_repeat_what_was_told(
+    service: Service,
+) -> None:
     desk = await Desk(service).set_up()
     assert await desk.notices.send_now(desk.chat_id) is False
     await desk.answer()
@@ -59,13 +63,17 @@ async def test_send_now_brings_it_forward_and_does_not_repeat_what_was_told(serv
     desk.set("state = 'sent', up_to_seq = 1, sent_at = now()")
     assert await desk.notices.send_now(desk.chat_id) is False
     await desk.answer()
-    [(waits,)] = execute(service.database_url, "SELECT due_at - now() FROM support_notices WHERE state = 'pending'")
+    [(waits,)] = execute(
+        service.database_url, "SELECT due_at - now() FROM support_notices WHERE state = 'pending'"
+    )
     assert isinstance(waits, timedelta) and INTERVAL_S - 30 < waits.total_seconds() <= INTERVAL_S
     desk.set(
         "attempts = 1, next_try_at = now() + interval '1 hour'"
     )  # nor does it wait for the mail server's next chance
     assert await desk.notices.send_now(desk.chat_id) is True
-    due = "SELECT greatest(due_at, next_try_at) <= now() FROM support_notices WHERE state = 'pending'"
+    due = (
+        "SELECT greatest(due_at, next_try_at) <= now() FROM support_notices WHERE state = 'pending'"
+    )
     assert execute(service.database_url, due) == [(True,)]
 
 
@@ -86,7 +94,9 @@ async def test_send_now_works_after_a_no_and_after_a_failure(service: Service, h
     assert await desk.notices.send_now(desk.chat_id) is False
 
 
-async def test_while_one_is_under_way_it_is_neither_sent_again_nor_called_back(service: Service) -> None:
+async def test_while_one_is_under_way_it_is_neither_sent_again_nor_called_back(
+    service: Service,
+) -> None:
     desk = await Desk(service).set_up()
     await desk.answer()
     desk.set("state = 'claimed', up_to_seq = 1, claimed_until = now() + interval '1 hour'")
@@ -97,13 +107,20 @@ async def test_while_one_is_under_way_it_is_neither_sent_again_nor_called_back(s
     assert await desk.seen() == [("claimed", 1, 1, "staff")]  # what staff declined stays declined
     await desk.staff_do("unarchive")
     await desk.answer()
-    assert await desk.notices.send_now(desk.chat_id) is False  # the next one follows, after the interval
+    assert (
+        await desk.notices.send_now(desk.chat_id) is False
+    )  # the next one follows, after the interval
     assert await desk.notices.do_not_send(desk.chat_id) is True
     assert await desk.notices.send_now(desk.chat_id) is False
-    assert await desk.seen() == [("claimed", 1, 1, "staff"), ("cancelled", 2, 2, "staff")]  # and that changed nothing
+    assert await desk.seen() == [
+        ("claimed", 1, 1, "staff"),
+        ("cancelled", 2, 2, "staff"),
+    ]  # and that changed nothing
 
 
-@pytest.mark.parametrize(("up_to", "left"), [(1, ("claimed", 1, 2, None)), (2, ("cancelled", 1, 2, "read"))])
+@pytest.mark.parametrize(
+    ("up_to", "left"), [(1, ("claimed", 1, 2, None)), (2, ("cancelled", 1, 2, "read"))]
+)
 async def test_one_that_may_be_out_and_waits_for_another_try_is_cancelled_by_reading_all_of_it(
     service: Service, up_to: int, left: tuple[str, int, int, str | None]
 ) -> None:
@@ -120,7 +137,9 @@ async def test_one_that_may_be_out_and_waits_for_another_try_is_cancelled_by_rea
     assert await desk.seen() == [ended, ("cancelled", 3, 3, "archived")]
 
 
-async def test_what_waited_for_an_e_mail_that_was_then_read_waits_no_longer(service: Service) -> None:
+async def test_what_waited_for_an_e_mail_that_was_then_read_waits_no_longer(
+    service: Service,
+) -> None:
     """It was put off for up to four hours, until the other e-mail's next try."""
     desk = await Desk(service).set_up()
     await desk.answer()
@@ -130,7 +149,9 @@ async def test_what_waited_for_an_e_mail_that_was_then_read_waits_no_longer(serv
     desk.set(f"next_try_at = {later}", "pending")  # as a sweep does that finds it due
     await desk.read(1)
     assert await desk.seen() == [("cancelled", 1, 1, "read"), ("pending", 2, None, None)]
-    [(put_off,)] = execute(service.database_url, "SELECT next_try_at FROM support_notices WHERE state = 'pending'")
+    [(put_off,)] = execute(
+        service.database_url, "SELECT next_try_at FROM support_notices WHERE state = 'pending'"
+    )
     assert put_off is None
 
 

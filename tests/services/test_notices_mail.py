@@ -29,7 +29,9 @@ def has_told(server: MailServer, content: str) -> bool:
     return bool(server.mails) and told(server) == [content]
 
 
-async def test_one_e_mail_tells_all_that_is_unread_then(service: Service, server: MailServer) -> None:
+async def test_one_e_mail_tells_all_that_is_unread_then(
+    service: Service, server: MailServer
+) -> None:
     desk = await Desk(service).set_up()
     for content in ("m1", "m2"):
         await desk.answer(content)
@@ -42,7 +44,9 @@ async def test_one_e_mail_tells_all_that_is_unread_then(service: Service, server
     await desk.ends("sent")
     [mail] = server.mails
     assert mail["To"] == "Alice <alice@example.com>" and told(server) == ["m2", "m3", "m4"]
-    [(notice_id, message_id)] = execute(service.database_url, "SELECT id::text, message_id FROM support_notices")
+    [(notice_id, message_id)] = execute(
+        service.database_url, "SELECT id::text, message_id FROM support_notices"
+    )
     assert mail["Message-ID"] == message_id and str(notice_id) in str(message_id)
     assert await desk.seen() == [("sent", 2, 4, None)]
     assert len(server.seen) == 1 and server.connections == 1
@@ -77,11 +81,17 @@ async def lose_the_address(desk: Desk) -> None:
 
 
 async def opt_out(desk: Desk) -> None:
-    execute(desk.service.database_url, "UPDATE users SET email_opted_out_at = now() WHERE external_id = 'alice'")
+    execute(
+        desk.service.database_url,
+        "UPDATE users SET email_opted_out_at = now() WHERE external_id = 'alice'",
+    )
 
 
 async def refuse_the_address(desk: Desk) -> None:
-    execute(desk.service.database_url, "UPDATE users SET email_refused = email WHERE external_id = 'alice'")
+    execute(
+        desk.service.database_url,
+        "UPDATE users SET email_refused = email WHERE external_id = 'alice'",
+    )
 
 
 async def do_not_send(desk: Desk) -> None:
@@ -118,19 +128,25 @@ async def test_there_is_none(
     assert await desk.seen() == [("cancelled", 1, 1, reason)]
 
 
-async def test_what_is_read_in_the_last_moment_is_not_told(service: Service, server: MailServer) -> None:
+async def test_what_is_read_in_the_last_moment_is_not_told(
+    service: Service, server: MailServer
+) -> None:
     """Between the alarm and the claim: the claim reads again what is unread."""
     desk = await Desk(service).set_up()
     await desk.answer("m1")
     await desk.answer("m2")
     await desk.read(1)
-    execute(service.database_url, "UPDATE support_messages SET read_at = now()")  # and the notice was not told
+    execute(
+        service.database_url, "UPDATE support_messages SET read_at = now()"
+    )  # and the notice was not told
     desk.passes(DELAY_S)
     await desk.ends("cancelled")
     assert server.seen == []
 
 
-async def test_further_ones_wait_for_the_interval_and_are_told_once(service: Service, server: MailServer) -> None:
+async def test_further_ones_wait_for_the_interval_and_are_told_once(
+    service: Service, server: MailServer
+) -> None:
     desk = await Desk(service).set_up()
     await desk.answer("m1")
     desk.passes(DELAY_S)
@@ -156,7 +172,9 @@ async def test_staff_can_send_it_now(service: Service, server: MailServer) -> No
     await desk.ends("sent", "sent")
 
 
-async def test_one_that_comes_while_an_e_mail_is_under_way_is_in_the_next(service: Service, server: MailServer) -> None:
+async def test_one_that_comes_while_an_e_mail_is_under_way_is_in_the_next(
+    service: Service, server: MailServer
+) -> None:
     """Nothing is lost and nothing is told twice: the e-mail under way keeps what it was written about."""
     desk = await Desk(service).set_up()
     server.go_on.clear()
@@ -186,13 +204,17 @@ async def test_staff_are_told_when_it_is_sent(service: Service, server: MailServ
     assert event.data["chat"]["id"] == desk.chat_id and desk.states() == ["sent"]
 
 
-async def test_a_visitor_who_leaves_an_address_in_time_gets_it(service: Service, server: MailServer) -> None:
+async def test_a_visitor_who_leaves_an_address_in_time_gets_it(
+    service: Service, server: MailServer
+) -> None:
     desk = await Desk(service).set_up()
     desk.user = await service.visitor_token()
     desk.chat_id = await service.chat_id(desk.user)
     await desk.answer("m1")
     body = {"email": "v@example.com"}
-    assert (await service.request("PATCH", "/visitors/me", token=desk.user, body=body)).status == 200
+    assert (
+        await service.request("PATCH", "/visitors/me", token=desk.user, body=body)
+    ).status == 200
     desk.passes(DELAY_S)
     await desk.ends("sent")
     assert [mail["To"] for mail in server.mails] == ["v@example.com"]

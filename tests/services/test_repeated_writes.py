@@ -12,7 +12,14 @@ import psycopg2
 import pytest
 
 from chatsvc.database.connection import Session
-from tests.handlers.test_account import ACCOUNT, NEW_PASSWORD, NOTIFICATIONS, forget_tries, ids, is_in
+from tests.handlers.test_account import (
+    ACCOUNT,
+    NEW_PASSWORD,
+    NOTIFICATIONS,
+    forget_tries,
+    ids,
+    is_in,
+)
 from tests.handlers.test_dashboard import get, submit
 from tests.support.service import PASSWORD, Service, read_cookies
 from tests.support.waiting import until
@@ -53,11 +60,17 @@ async def test_a_new_password_holds_with_its_session_and_without_the_others(
     stream = await service.stream(None, NOTIFICATIONS, Cookie=f"chatsvc={elsewhere['chatsvc']}")
     await stream.next("state")
     lose_next()
-    answer = await submit(service, f"{ACCOUNT}/password", cookies, old_password=PASSWORD, new_password=NEW_PASSWORD)
+    answer = await submit(
+        service, f"{ACCOUNT}/password", cookies, old_password=PASSWORD, new_password=NEW_PASSWORD
+    )
     assert (answer.status, answer.headers.get("Location")) == (303, f"{ACCOUNT}?done=password")
     assert (await stream.next("close", timeout=2)).data == {"reason": "revoked", "reconnect": False}
     renewed = {**cookies, **read_cookies(answer)}
-    assert [await is_in(service, one) for one in (renewed, cookies, elsewhere)] == [True, False, False]
+    assert [await is_in(service, one) for one in (renewed, cookies, elsewhere)] == [
+        True,
+        False,
+        False,
+    ]
     forget_tries(service)
     assert "chatsvc" in await service.login(password=NEW_PASSWORD)
 
@@ -126,10 +139,16 @@ class Ears:
         return self
 
     async def staff_do(self, action: str) -> int:
-        return (await self.service.post(f"/admin/chats/{self.chat}/{action}", self.staff, {})).status
+        return (
+            await self.service.post(f"/admin/chats/{self.chat}/{action}", self.staff, {})
+        ).status
 
     async def read(self) -> int:
-        return (await self.service.request("PATCH", "/support_chat/mark_read", token=self.alice, body={})).status
+        return (
+            await self.service.request(
+                "PATCH", "/support_chat/mark_read", token=self.alice, body={}
+            )
+        ).status
 
 
 ACTIONS: dict[str, tuple[Callable[[Ears], Awaitable[int]], dict[str, Any]]] = {

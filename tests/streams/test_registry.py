@@ -33,7 +33,9 @@ def quick_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry_module, "TICK_S", 0.02)
 
 
-async def open_stream(service: Service, token: str | None, path: str = USER_STREAM, **options: Any) -> StreamClient:
+async def open_stream(
+    service: Service, token: str | None, path: str = USER_STREAM, **options: Any
+) -> StreamClient:
     """A stream whose `state` has come."""
     stream = await service.stream(token, path, **options)
     assert stream.status == 200, stream.status
@@ -95,7 +97,9 @@ async def _all_valid(access_ids: list[str]) -> set[str]:
 
 def make_streams() -> Streams:
     sources = Sources(_state, _no_messages, _staff_state)
-    return Streams(sources, per_user=0, per_staff=0, per_address=0, total=10_000, valid_access_ids=_all_valid)
+    return Streams(
+        sources, per_user=0, per_staff=0, per_address=0, total=10_000, valid_access_ids=_all_valid
+    )
 
 
 async def settle() -> None:
@@ -146,11 +150,17 @@ async def test_a_stream_for_staff_is_pinged_too(quick_wheel: None, service: Serv
 # ---- caps ----
 
 
-def test_one_stream_too_many_closes_the_oldest_of_that_user(io_loop: IOLoop, make_service: ServiceFactory) -> None:
+def test_one_stream_too_many_closes_the_oldest_of_that_user(
+    io_loop: IOLoop, make_service: ServiceFactory
+) -> None:
     service = make_service(streams_per_user=2, streams_per_staff=3)
 
     async def play() -> None:
-        alice, bob, staff = service.user_token("alice"), service.user_token("bob"), await service.staff_token()
+        alice, bob, staff = (
+            service.user_token("alice"),
+            service.user_token("bob"),
+            await service.staff_token(),
+        )
         bobs = await open_stream(service, bob)
         for token, path, cap in ((alice, USER_STREAM, 2), (staff, STAFF_STREAM, 3)):
             opened = [await open_stream(service, token, path) for _ in range(cap + 1)]
@@ -168,7 +178,9 @@ def test_one_stream_too_many_closes_the_oldest_of_that_user(io_loop: IOLoop, mak
     io_loop.run_sync(play)
 
 
-def test_one_stream_too_many_from_an_address_is_refused(io_loop: IOLoop, make_service: ServiceFactory) -> None:
+def test_one_stream_too_many_from_an_address_is_refused(
+    io_loop: IOLoop, make_service: ServiceFactory
+) -> None:
     service = make_service(streams_per_address=2)
 
     async def play() -> None:
@@ -206,7 +218,8 @@ async def test_logging_out_ends_the_streams_of_that_session_at_once(service: Ser
     await service.create_staff()
     here, elsewhere = await service.login(), await service.login()
     ended, goes_on = [
-        await open_stream(service, None, STAFF_STREAM, Cookie=cookie_header(c)) for c in (here, elsewhere)
+        await open_stream(service, None, STAFF_STREAM, Cookie=cookie_header(c))
+        for c in (here, elsewhere)
     ]
     answer = await service.request("POST", "/logout", form={"_xsrf": here["_xsrf"]}, cookies=here)
     assert answer.status == 303
@@ -240,13 +253,18 @@ async def test_an_error_that_nobody_foresaw_ends_no_watch_over_streams(
     service: Service, expected_log: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else nothing would be caught up, and no session's end noticed, until the next start; and no line in the log would say so."""
-    for line in ("streams could not be brought up to date", "it could not be checked which sessions"):
+    for line in (
+        "streams could not be brought up to date",
+        "it could not be checked which sessions",
+    ):
         expected_log.append(line)
     monkeypatch.setattr(resync, "ROUND_S", 0.0)
     monkeypatch.setattr(resync, "PAUSE_S", 0.0)
     catch_up, registry = service.app.catch_up, service.app.streams
     await service.create_staff()
-    stream = await open_stream(service, None, STAFF_STREAM, Cookie=cookie_header(await service.login()))
+    stream = await open_stream(
+        service, None, STAFF_STREAM, Cookie=cookie_header(await service.login())
+    )
     read, check = catch_up._staff_state, registry._valid_access_ids
     asked: list[str] = []
 
@@ -311,13 +329,17 @@ async def test_a_stop_ends_all_with_a_time_to_come_back(service: Service) -> Non
     ends = [await close_event(stream) for stream in opened]
     assert ends == [{"reason": "shutdown", "reconnect": True}] * 30
     retries = {stream.retry_ms for stream in opened}
-    assert len(retries) > 10 and all(retry is not None and 500 <= retry <= 5000 for retry in retries)
+    assert len(retries) > 10 and all(
+        retry is not None and 500 <= retry <= 5000 for retry in retries
+    )
     assert (await service.stream(service.user_token("late"))).status == 503
     await draining
     assert len(service.app.streams) == 0
 
 
-async def test_a_reader_that_takes_nothing_is_closed_as_slow_and_holds_little(service: Service) -> None:
+async def test_a_reader_that_takes_nothing_is_closed_as_slow_and_holds_little(
+    service: Service,
+) -> None:
     """Unbounded, one such reader took 188 MB in two seconds."""
     alice = service.user_token()
     chat_id = await service.chat_id(alice)
@@ -376,11 +398,14 @@ async def test_the_registry_holds_open_sockets_and_nothing_else(service: Service
     assert not any(registry._wheel)
 
 
-async def test_memory_goes_when_it_is_no_longer_needed_and_waits_for_no_collector(service: Service) -> None:
+async def test_memory_goes_when_it_is_no_longer_needed_and_waits_for_no_collector(
+    service: Service,
+) -> None:
     gc.collect()
     gc.disable()
     before = {
-        name: alive(name) for name in ("UserStreamHandler", "HTTPServerRequest", "Subscriber", "StreamConnection")
+        name: alive(name)
+        for name in ("UserStreamHandler", "HTTPServerRequest", "Subscriber", "StreamConnection")
     }
     try:
         stream = await open_stream(service, service.user_token())
@@ -414,7 +439,9 @@ async def test_a_broadcast_to_very_many_lets_others_run_and_keeps_the_order() ->
         frames = [b"data: %d\n\n" % n for n in range(5)]
         for frame in frames:
             registry.deliver(Event("staff", frame))
-        assert all(len(fake.frames) == 1 for fake in connections), "delivered in one go: the loop was held"
+        assert all(len(fake.frames) == 1 for fake in connections), (
+            "delivered in one go: the loop was held"
+        )
         await settle()
         assert all(fake.frames[1:] == frames for fake in connections)
 

@@ -39,7 +39,9 @@ def pairs() -> Iterator[list[Pair]]:
         yield found
 
 
-async def test_one_that_raises_keeps_nothing_from_the_others(pairs: list[Pair], expected_log: list[str]) -> None:
+async def test_one_that_raises_keeps_nothing_from_the_others(
+    pairs: list[Pair], expected_log: list[str]
+) -> None:
     """Those that the kernel named after it were never told again."""
     expected_log.append("a stream's socket could not be served")
     readers = [Reader(ours, broken=n == 2) for n, (ours, _) in enumerate(pairs)]

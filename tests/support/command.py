@@ -7,6 +7,7 @@ from typing import NamedTuple
 import pytest
 
 from chatsvc.cli import main
+from chatsvc.ops import log_format
 
 
 class Done(NamedTuple):
@@ -27,7 +28,10 @@ class Command:
     """`command("migrate", database_url="…")`; options come from `environment`, then from the call."""
 
     def __init__(
-        self, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+        self,
+        environment: dict[str, str],
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
     ) -> None:
         self._environment, self._monkeypatch, self._capsys = environment, monkeypatch, capsys
 
@@ -37,8 +41,12 @@ class Command:
                 patch.setenv(name, value)
             for name, value in options.items():
                 patch.setenv(f"CHATSVC_{name.upper()}", value)
-            patch.setattr(sys, "stdin", None if stdin is None else io.TextIOWrapper(io.BytesIO(stdin)))
-            patch.setattr(log_format, "set_up", lambda how: None)  # it would take the log away from pytest
+            patch.setattr(
+                sys, "stdin", None if stdin is None else io.TextIOWrapper(io.BytesIO(stdin))
+            )
+            patch.setattr(
+                log_format, "set_up", lambda how: None
+            )  # it would take the log away from pytest
             try:
                 status = main(list(arguments))
             except SystemExit as ended:  # argparse; a signal

@@ -21,7 +21,11 @@ TIMES = {
 
 def pass_time(database_url: str, seconds: float) -> None:
     """As if it were so much later (or earlier): all times in the tables move the other way."""
-    with closing(psycopg2.connect(database_url)) as connection, connection, connection.cursor() as cursor:
+    with (
+        closing(psycopg2.connect(database_url)) as connection,
+        connection,
+        connection.cursor() as cursor,
+    ):
         for statement in moves(seconds):
             cursor.execute(statement)
 
@@ -43,7 +47,10 @@ class Desk:
         self.staff, self.chat_id = "", ""
 
     async def set_up(self) -> "Desk":
-        self.staff, self.chat_id = await self.service.staff_token(), await self.service.chat_id(self.user)
+        self.staff, self.chat_id = (
+            await self.service.staff_token(),
+            await self.service.chat_id(self.user),
+        )
         return self
 
     async def answer(self, content: str = "answer") -> Any:
@@ -51,17 +58,23 @@ class Desk:
 
     async def read(self, up_to: int | None = None) -> None:
         body = {} if up_to is None else {"up_to": up_to}
-        answer = await self.service.request("PATCH", "/support_chat/mark_read", token=self.user, body=body)
+        answer = await self.service.request(
+            "PATCH", "/support_chat/mark_read", token=self.user, body=body
+        )
         assert answer.status == 200
 
     async def staff_do(self, action: str) -> None:
-        assert (await self.service.post(f"/admin/chats/{self.chat_id}/{action}", self.staff)).status == 200
+        assert (
+            await self.service.post(f"/admin/chats/{self.chat_id}/{action}", self.staff)
+        ).status == 200
 
     async def answer_by_form(self, content: str) -> None:
         """As the dashboard does without JavaScript."""
         cookies = await self.service.login(await self.service.create_staff("form@example.com"))
         form = {"content": content, "_xsrf": cookies["_xsrf"]}
-        answer = await self.service.request("POST", f"/dashboard/chats/{self.chat_id}", form=form, cookies=cookies)
+        answer = await self.service.request(
+            "POST", f"/dashboard/chats/{self.chat_id}", form=form, cookies=cookies
+        )
         assert answer.status == 303
 
     async def answer_by_cookie(self, content: str) -> None:
@@ -70,9 +83,11 @@ class Desk:
         page = await self.service.get(f"/dashboard/chats/{self.chat_id}", cookies=cookies)
         cookies |= read_cookies(page)
         answer = await self.service.post(
-            f"/admin/chats/{self.chat_id}/messages", body={"content": content}, cookies=cookies,
+            f"/admin/chats/{self.chat_id}/messages",
+            body={"content": content},
+            cookies=cookies,
             headers={"X-XSRFToken": cookies["_xsrf"]},
-        )  # fmt: skip
+        )
         assert answer.status == 201, answer.text
 
     async def seen(self, from_seq: int = 0) -> list[tuple[str, int, int | None, str | None]]:
@@ -82,12 +97,18 @@ class Desk:
 
     def states(self) -> list[str]:
         """Of all notices in the database, oldest first."""
-        rows = execute(self.service.database_url, "SELECT state FROM support_notices ORDER BY created_at, id")
+        rows = execute(
+            self.service.database_url, "SELECT state FROM support_notices ORDER BY created_at, id"
+        )
         return [str(state) for (state,) in rows]
 
     def set(self, assignment: str, state: str = "pending") -> None:
         """Changes the row behind the service's back."""
-        execute(self.service.database_url, f"UPDATE support_notices SET {assignment} WHERE state = %s", state)  # noqa: S608
+        execute(
+            self.service.database_url,
+            f"UPDATE support_notices SET {assignment} WHERE state = %s",  # noqa: S608
+            state,
+        )
 
     def passes(self, seconds: float) -> None:
         """Time passes, and the service looks what is due, as its sweep does every minute."""

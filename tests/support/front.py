@@ -9,9 +9,19 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 Habit = Literal[
-    "passes on", "holds all back", "holds the body back", "compresses", "caches", "drops credentials",
-    "says bad gateway", "redirects", "is something else", "cuts silence", "holds pings back", "comes from elsewhere",
-]  # fmt: skip
+    "passes on",
+    "holds all back",
+    "holds the body back",
+    "compresses",
+    "caches",
+    "drops credentials",
+    "says bad gateway",
+    "redirects",
+    "is something else",
+    "cuts silence",
+    "holds pings back",
+    "comes from elsewhere",
+]
 NAME = "a-proxy/1.0"
 CHUNK_BYTES = 65_536
 CHANGES = {"compresses": ("Content-Encoding", "gzip"), "caches": ("Cache-Control", "max-age=60")}
@@ -67,8 +77,14 @@ def _handler(service_url: str, habit: Habit) -> type[BaseHTTPRequestHandler]:
         def pass_on(self) -> None:
             source = (ELSEWHERE, 0) if habit == "comes from elsewhere" else None
             limit_s = SILENCE_LIMIT_S if habit == "cuts silence" else None
-            upstream = http.client.HTTPConnection(urlsplit(service_url).netloc, timeout=limit_s, source_address=source)
-            headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP}
+            upstream = http.client.HTTPConnection(
+                urlsplit(service_url).netloc, timeout=limit_s, source_address=source
+            )
+            headers = {
+                name: value
+                for name, value in self.headers.items()
+                if name.lower() not in HOP_BY_HOP
+            }
             if habit == "drops credentials":
                 headers.pop("Authorization", None)
             try:
@@ -78,7 +94,11 @@ def _handler(service_url: str, habit: Habit) -> type[BaseHTTPRequestHandler]:
                 upstream.close()
 
         def copy(self, response: http.client.HTTPResponse) -> None:
-            headers = {name: value for name, value in response.getheaders() if name.lower() not in HOP_BY_HOP}
+            headers = {
+                name: value
+                for name, value in response.getheaders()
+                if name.lower() not in HOP_BY_HOP
+            }
             is_stream = self.path.endswith("/stream")
             if is_stream and habit in CHANGES:
                 headers |= dict([CHANGES[habit]])

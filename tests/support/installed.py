@@ -21,7 +21,10 @@ STOP_LIMIT_S = 20.0
 def installed_versions() -> list[Path]:
     """The bin folders under /usr/lib/postgresql that hold a whole server, oldest version first."""
     found = Path("/usr/lib/postgresql").glob("*/bin")
-    return sorted((each for each in found if (each / "initdb").exists()), key=lambda each: int(each.parent.name))
+    return sorted(
+        (each for each in found if (each / "initdb").exists()),
+        key=lambda each: int(each.parent.name),
+    )
 
 
 def _account() -> dict[str, Any]:
@@ -38,11 +41,27 @@ def running(binaries: Path) -> Iterator[Cluster]:
     folder, account = Path(tempfile.mkdtemp(prefix="pg")), _account()
     if account:
         os.chown(folder, account["user"], account["group"])
-    options: dict[str, Any] = {**account, "cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    options: dict[str, Any] = {
+        **account,
+        "cwd": folder,
+        "stdout": subprocess.DEVNULL,
+        "stderr": subprocess.DEVNULL,
+    }
     data = ["-D", str(folder / "data")]
     server: subprocess.Popen[bytes] | None = None
     try:
-        init = [str(binaries / "initdb"), *data, "-U", "test", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"]
+        init = [
+            str(binaries / "initdb"),
+            *data,
+            "-U",
+            "test",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--locale=C",
+            "-N",
+        ]
         subprocess.run(init, check=True, **options)
         quiet = ["-c", "listen_addresses=", "-c", "fsync=off", "-k", str(folder)]
         server = subprocess.Popen([str(binaries / "postgres"), *data, *quiet], **options)

@@ -66,16 +66,24 @@ class MailServer(Controller):
         self.open.append(server)
         return server
 
-    def _authenticate(self, server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
-        return AuthResult(success=(data.login, data.password) == (b"me", self.password), handled=False)
+    def _authenticate(
+        self, server: Any, session: Any, envelope: Any, mechanism: str, data: Any
+    ) -> AuthResult:
+        return AuthResult(
+            success=(data.login, data.password) == (b"me", self.password), handled=False
+        )
 
-    async def handle_MAIL(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
+    async def handle_MAIL(
+        self, server: Any, session: Any, envelope: Any, address: str, options: Any
+    ) -> str:
         answer = self.answers.get("MAIL", "250 2.1.0 fine")
         if answer.startswith("250"):
             envelope.mail_from = address
         return answer
 
-    async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
+    async def handle_RCPT(
+        self, server: Any, session: Any, envelope: Any, address: str, options: Any
+    ) -> str:
         answer = self.answers.get(address, self.answers.get("RCPT", "250 2.1.5 fine"))
         if answer.startswith("250"):
             envelope.rcpt_tos.append(address)
@@ -138,4 +146,8 @@ def told(server: MailServer, number: int = -1) -> list[str]:
 def told_in(message: EmailMessage) -> list[int]:
     body = message.get_body(("plain",))
     assert body is not None
-    return [int(word[1:]) for word in body.get_content().split() if word[0] == "m" and word[1:].isdigit()]
+    return [
+        int(word[1:])
+        for word in body.get_content().split()
+        if word[0] == "m" and word[1:].isdigit()
+    ]

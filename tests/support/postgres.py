@@ -57,6 +57,8 @@ class Cluster:
     def database(self) -> Iterator[str]:
         """The URL of a migrated, empty database, dropped afterwards."""
         name = f"test_{uuid4().hex}"
-        execute(self.url, f'CREATE DATABASE "{name}" TEMPLATE "{self.template()}" {self._strategy()}')
+        execute(
+            self.url, f'CREATE DATABASE "{name}" TEMPLATE "{self.template()}" {self._strategy()}'
+        )
         yield with_database(self.url, name)
         execute(self.url, f'DROP DATABASE "{name}" WITH (FORCE)')

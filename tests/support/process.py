@@ -32,7 +32,9 @@ class ServerProcess:
         self.script = ROOT / "server.py"
         self.process: subprocess.Popen[bytes] | None = None
         self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("CHATSVC_")},
+            **{
+                name: value for name, value in os.environ.items() if not name.startswith("CHATSVC_")
+            },
             "CHATSVC_DATA_DIR": str(data_dir),
             "CHATSVC_PORT": str(self.port),
             "CHATSVC_IDENTITY_SECRETS": IDENTITY_SECRET.decode(),
@@ -56,14 +58,22 @@ class ServerProcess:
 
     def spawn(self, command: list[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            command, env=self.environment, cwd=ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            command,
+            env=self.environment,
+            cwd=ROOT,
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
         )
 
     def wait_ready(self) -> None:
         """Returns when /readyz answers 200."""
         process = self.process
         assert process is not None
-        wait(lambda: process.poll() is not None or self._is_ready(), lambda: f"the server is ready:\n{self.log}")
+        wait(
+            lambda: process.poll() is not None or self._is_ready(),
+            lambda: f"the server is ready:\n{self.log}",
+        )
         assert process.poll() is None, f"the server ended with {process.returncode}:\n{self.log}"
 
     def _is_ready(self) -> bool:
@@ -99,8 +109,14 @@ class ServerProcess:
         """Another command of server.py with the same configuration."""
         return subprocess.run(
             [sys.executable, str(ROOT / "server.py"), *arguments],
-            env=self.environment, cwd=ROOT, input=stdin, capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+            env=self.environment,
+            cwd=ROOT,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
 
     @property
     def log(self) -> str:

@@ -44,7 +44,11 @@ def nginx(site: str, port: int, folder: Path) -> Iterator[None]:
     """With this in its `http` block, which is to listen at `port`."""
     user, config = "user root;" if os.geteuid() == 0 else "", folder / "nginx.conf"
     config.write_text(NGINX_CONFIG.format(folder=folder, user=user, site=site))
-    with _running([path_of("nginx"), "-c", str(config), "-p", str(folder), "-e", f"{folder}/error.log"], port, folder):
+    with _running(
+        [path_of("nginx"), "-c", str(config), "-p", str(folder), "-e", f"{folder}/error.log"],
+        port,
+        folder,
+    ):
         yield
 
 
@@ -53,13 +57,20 @@ def caddy(site: str, port: int, folder: Path) -> Iterator[None]:
     """With this in its Caddyfile, which is to listen at `port`."""
     config = folder / "Caddyfile"
     config.write_text(CADDY_CONFIG.format(folder=folder, site=site))
-    with _running([path_of("caddy"), "run", "--config", str(config), "--adapter", "caddyfile"], port, folder):
+    with _running(
+        [path_of("caddy"), "run", "--config", str(config), "--adapter", "caddyfile"], port, folder
+    ):
         yield
 
 
 @contextmanager
 def _running(command: list[str], port: int, folder: Path) -> Iterator[None]:
-    environment = {**os.environ, "HOME": str(folder), "XDG_CONFIG_HOME": str(folder), "XDG_DATA_HOME": str(folder)}
+    environment = {
+        **os.environ,
+        "HOME": str(folder),
+        "XDG_CONFIG_HOME": str(folder),
+        "XDG_DATA_HOME": str(folder),
+    }
     log_path = folder / "proxy.log"
     with log_path.open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)

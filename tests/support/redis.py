@@ -46,7 +46,9 @@ class RedisServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "RedisServer":
-        self._process = subprocess.Popen([path_of("redis-server"), *self._options], stdout=subprocess.DEVNULL)
+        self._process = subprocess.Popen(
+            [path_of("redis-server"), *self._options], stdout=subprocess.DEVNULL
+        )
         wait(self._answers, "Redis answers")
         return self
 
@@ -133,4 +135,6 @@ def _info(node: RedisServer) -> str:
 
 
 def _holds(node: RedisServer, slot: int) -> bool:
-    return any(first <= slot <= last and master[1] == node.port for first, last, master, *_ in slots(node))
+    return any(
+        first <= slot <= last and master[1] == node.port for first, last, master, *_ in slots(node)
+    )

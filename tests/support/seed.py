@@ -3,7 +3,9 @@
 from tests.support.postgres import execute
 
 
-def seed_messages(database_url: str, chat_id: str, count: int, *, sender_type: str = "user") -> None:
+def seed_messages(
+    database_url: str, chat_id: str, count: int, *, sender_type: str = "user"
+) -> None:
     """Gives an empty chat `count` messages "m1", "m2", … one second apart, the newest now."""
     execute(
         database_url,
@@ -14,8 +16,11 @@ def seed_messages(database_url: str, chat_id: str, count: int, *, sender_type: s
              LATERAL (SELECT now() - (%s - n) * interval '1 second' AS moment) t
         WHERE c.id = %s
         """,
-        sender_type, count, count, chat_id,
-    )  # fmt: skip
+        sender_type,
+        count,
+        count,
+        chat_id,
+    )
     execute(
         database_url,
         """
@@ -23,5 +28,6 @@ def seed_messages(database_url: str, chat_id: str, count: int, *, sender_type: s
             last_user_message_at = CASE WHEN m.sender_type = 'user' THEN m.created_at END
         FROM support_messages m WHERE c.id = %s AND m.chat_id = c.id AND m.seq = %s
         """,
-        chat_id, count,
-    )  # fmt: skip
+        chat_id,
+        count,
+    )

@@ -21,9 +21,14 @@ IDENTITY_SECRET = b"an identity secret for the tests that is long enough"
 SECRET_KEY = b"a secret key for the tests, of more than 32 bytes"
 PASSWORD = "correct horse battery"
 NO_LIMITS = {
-    "message_rate_user": 0, "message_rate_staff": 0, "message_rate_address": 0, "visitor_rate_address": 0,
-    "streams_per_user": 0, "streams_per_staff": 0, "streams_per_address": 0,
-}  # fmt: skip
+    "message_rate_user": 0,
+    "message_rate_staff": 0,
+    "message_rate_address": 0,
+    "visitor_rate_address": 0,
+    "streams_per_user": 0,
+    "streams_per_staff": 0,
+    "streams_per_address": 0,
+}
 
 
 def make_config(data_dir: Path, **changes: Any) -> Config:
@@ -89,10 +94,14 @@ class Service:
         """A staff token of a (new) staff account."""
         await self.create_staff(email)
         token = tokens.new_secret(tokens.STAFF_PREFIX)
-        await self.app.db.write(people.create_staff_token, str(uuid4()), email, tokens.hash_token(token))
+        await self.app.db.write(
+            people.create_staff_token, str(uuid4()), email, tokens.hash_token(token)
+        )
         return token
 
-    async def login(self, email: str = "staff@example.com", password: str = PASSWORD) -> dict[str, str]:
+    async def login(
+        self, email: str = "staff@example.com", password: str = PASSWORD
+    ) -> dict[str, str]:
         """The cookies of a browser that has logged in: `chatsvc` and `_xsrf`."""
         page = await self.request("GET", "/login")
         cookies = read_cookies(page)
@@ -128,22 +137,36 @@ class Service:
             raw = urlencode(form).encode()
             head.setdefault("Content-Type", "application/x-www-form-urlencoded")
         request = HTTPRequest(
-            self.url + path, method, head, raw, follow_redirects=False, allow_nonstandard_methods=True,
-            decompress_response=False, request_timeout=30,
-        )  # fmt: skip
+            self.url + path,
+            method,
+            head,
+            raw,
+            follow_redirects=False,
+            allow_nonstandard_methods=True,
+            decompress_response=False,
+            request_timeout=30,
+        )
         answer = await self._client.fetch(request, raise_error=False)
         return Answer(answer.code, answer.headers, answer.body or b"")
 
     async def get(self, path: str, token: str | None = None, **options: Any) -> Answer:
         return await self.request("GET", path, token=token, **options)
 
-    async def post(self, path: str, token: str | None = None, body: Any = None, **options: Any) -> Answer:
+    async def post(
+        self, path: str, token: str | None = None, body: Any = None, **options: Any
+    ) -> Answer:
         return await self.request("POST", path, token=token, body=body, **options)
 
-    async def send(self, token: str, content: str, client_id: str | None = None, chat_id: str | None = None) -> Any:
+    async def send(
+        self, token: str, content: str, client_id: str | None = None, chat_id: str | None = None
+    ) -> Any:
         """A message by a user, or by staff when `chat_id` is given; returns the stored one."""
         path = "/support_chat/messages" if chat_id is None else f"/admin/chats/{chat_id}/messages"
-        body = {"content": content} if client_id is None else {"content": content, "client_id": client_id}
+        body = (
+            {"content": content}
+            if client_id is None
+            else {"content": content, "client_id": client_id}
+        )
         answer = await self.post(path, token, body)
         assert answer.status in (200, 201), answer.text
         return answer.json
@@ -153,7 +176,11 @@ class Service:
         return chat_id
 
     async def stream(
-        self, token: str | None, path: str = "/support_chat/stream", cursor: int | str | None = None, **headers: str
+        self,
+        token: str | None,
+        path: str = "/support_chat/stream",
+        cursor: int | str | None = None,
+        **headers: str,
     ) -> StreamClient:
         """An open stream; `cursor` goes into Last-Event-ID."""
         head = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -168,7 +195,9 @@ class Service:
 
 def read_cookies(answer: Answer) -> dict[str, str]:
     """What the answer's Set-Cookie headers set."""
-    pairs = (header.split(";")[0].partition("=") for header in answer.headers.get_list("Set-Cookie"))
+    pairs = (
+        header.split(";")[0].partition("=") for header in answer.headers.get_list("Set-Cookie")
+    )
     return {name: value.strip('"') for name, _, value in pairs}
 
 

@@ -36,11 +36,21 @@ class StreamClient:
         reader, writer = await asyncio.open_connection(parts.hostname, parts.port, limit=2**20)
         client = cls(reader, writer)
         target = parts.path + (f"?{parts.query}" if parts.query else "")
-        lines = [f"GET {target} HTTP/1.1", f"Host: {parts.netloc}", *(f"{k}: {v}" for k, v in (headers or {}).items())]
+        lines = [
+            f"GET {target} HTTP/1.1",
+            f"Host: {parts.netloc}",
+            *(f"{k}: {v}" for k, v in (headers or {}).items()),
+        ]
         writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())
-        head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)).decode("latin-1").split("\r\n")
+        head = (
+            (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10))
+            .decode("latin-1")
+            .split("\r\n")
+        )
         client.status = int(head[0].split(" ")[1])
-        client.headers = {k.lower(): v for k, _, v in (line.partition(": ") for line in head[1:] if line)}
+        client.headers = {
+            k.lower(): v for k, _, v in (line.partition(": ") for line in head[1:] if line)
+        }
         return client
 
     async def next(self, type_: str | None = None, *, timeout: float = 5) -> Event:

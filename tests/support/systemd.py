@@ -24,7 +24,9 @@ class SupervisedServer(ServerProcess):
     """`server.py` with an inherited socket, which stays open while it restarts, and a `$NOTIFY_SOCKET`."""
 
     def __init__(self, data_dir: Path, database_url: str | None = None, **options: str) -> None:
-        super().__init__(data_dir, database_url, port="1", **options)  # a port that only another could have bound
+        super().__init__(
+            data_dir, database_url, port="1", **options
+        )  # a port that only another could have bound
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
         self.port = self.listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
@@ -37,8 +39,14 @@ class SupervisedServer(ServerProcess):
         held = self.listener.fileno()
         first = [sys.executable, "-I", "-S", "-c", HAND_OVER, str(held)]
         return subprocess.Popen(
-            [*first, *command], env=self.environment, cwd=ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL, pass_fds=[held],
-        )  # fmt: skip
+            [*first, *command],
+            env=self.environment,
+            cwd=ROOT,
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            pass_fds=[held],
+        )
 
     def told(self) -> str:
         """What it says next."""

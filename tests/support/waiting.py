@@ -9,7 +9,9 @@ LIMIT_S = 20.0  # only a test that fails waits as long
 POLL_S = 0.005
 
 
-async def until(condition: Callable[[], Any], what: str = "a condition", limit_s: float = LIMIT_S) -> None:
+async def until(
+    condition: Callable[[], Any], what: str = "a condition", limit_s: float = LIMIT_S
+) -> None:
     """Returns when `condition()` is true, or its result when it is a coroutine function; fails after `limit_s`."""
     deadline = time.monotonic() + limit_s
     while True:
@@ -23,10 +25,14 @@ async def until(condition: Callable[[], Any], what: str = "a condition", limit_s
 
 
 def wait(
-    condition: Callable[[], object], what: str | Callable[[], str] = "a condition", limit_s: float = LIMIT_S
+    condition: Callable[[], object],
+    what: str | Callable[[], str] = "a condition",
+    limit_s: float = LIMIT_S,
 ) -> None:
     """The same for tests and helpers that block. `what` may be a function that says it when the limit is over."""
     deadline = time.monotonic() + limit_s
     while not condition():
-        assert time.monotonic() < deadline, f"not within {limit_s} s: {what() if callable(what) else what}"
+        assert time.monotonic() < deadline, (
+            f"not within {limit_s} s: {what() if callable(what) else what}"
+        )
         time.sleep(POLL_S)

@@ -4,12 +4,22 @@ import importlib
 
 import pytest
 
-from chatsvc.text.search_terms import EXCERPT_CHARS, QUERY_MAX_CHARS, SEPARATORS, WORDS_MAX, excerpt, tsquery, words_of
+from chatsvc.text.search_terms import (
+    EXCERPT_CHARS,
+    QUERY_MAX_CHARS,
+    SEPARATORS,
+    WORDS_MAX,
+    excerpt,
+    tsquery,
+    words_of,
+)
 
 
 def marked(text: str, query: str) -> str:
     """An excerpt with its hits in brackets."""
-    return "".join(f"[{piece.text}]" if piece.hit else piece.text for piece in excerpt(text, words_of(query)))
+    return "".join(
+        f"[{piece.text}]" if piece.hit else piece.text for piece in excerpt(text, words_of(query))
+    )
 
 
 @pytest.mark.parametrize(
@@ -38,7 +48,9 @@ def test_the_last_word_may_go_on() -> None:
 
 
 def test_the_database_has_the_same_separators() -> None:
-    assert importlib.import_module("chatsvc.database.migrations.0003_search").SEPARATORS == SEPARATORS
+    assert (
+        importlib.import_module("chatsvc.database.migrations.0003_search").SEPARATORS == SEPARATORS
+    )
 
 
 @pytest.mark.parametrize(

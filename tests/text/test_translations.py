@@ -27,12 +27,16 @@ def placeholders(text: str) -> set[str]:
 
 @pytest.mark.parametrize("language", [name for name in LANGUAGES.names if name != DEFAULT])
 def test_a_language_has_every_text_with_the_same_placeholders(language: str) -> None:
-    reference, translated = (json.loads((FOLDER / f"{name}.json").read_text()) for name in (DEFAULT, language))
+    reference, translated = (
+        json.loads((FOLDER / f"{name}.json").read_text()) for name in (DEFAULT, language)
+    )
     for part, texts in reference.items():
         assert set(translated[part]) == set(texts), part
         for key, text in texts.items():
             for form, words in forms(text).items():
-                assert placeholders(forms(translated[part][key])[form]) == placeholders(words), f"{part}.{key}"
+                assert placeholders(forms(translated[part][key])[form]) == placeholders(words), (
+                    f"{part}.{key}"
+                )
     assert set(translated) == set(reference)
 
 
@@ -56,7 +60,11 @@ def test_the_browser_gets_what_it_prefers(header: str, language: str | None) -> 
 
 
 def test_every_error_of_the_catalogue_has_its_words() -> None:
-    kinds: list[type[DomainError]] = [DomainError, *DomainError.__subclasses__(), *Unauthorized.__subclasses__()]
+    kinds: list[type[DomainError]] = [
+        DomainError,
+        *DomainError.__subclasses__(),
+        *Unauthorized.__subclasses__(),
+    ]
     table = json.loads((FOLDER / f"{DEFAULT}.json").read_text())
     assert {kind.code: kind.title for kind in kinds} == table["errors"]
     assert set(table["error_hints"]) == set(table["errors"])
@@ -77,8 +85,15 @@ def test_an_unknown_language_is_the_default() -> None:
 
 
 def test_numbers_choose_the_form_and_values_fill_the_placeholders() -> None:
-    texts = Texts("en", {"list": {"messages": {"one": "{n} message", "other": "{n} messages"}, "by": "by {who}"}})
-    assert [texts("list.messages", n=n) for n in (0, 1, 2)] == ["0 messages", "1 message", "2 messages"]
+    texts = Texts(
+        "en",
+        {"list": {"messages": {"one": "{n} message", "other": "{n} messages"}, "by": "by {who}"}},
+    )
+    assert [texts("list.messages", n=n) for n in (0, 1, 2)] == [
+        "0 messages",
+        "1 message",
+        "2 messages",
+    ]
     assert texts("list.by", who="<b>") == "by <b>"
     with pytest.raises(KeyError):
         texts("list.none")
@@ -86,9 +101,13 @@ def test_numbers_choose_the_form_and_values_fill_the_placeholders() -> None:
 
 def test_scripts_ask_for_what_the_page_brings_and_for_all_of_it() -> None:
     """static/dashboard/ asks with text("key"); keys put together begin with the name of a setting or with "key_"."""
-    scripts = [path.read_text() for path in (ROOT / "chatsvc" / "static" / "dashboard").glob("*.js")]
+    scripts = [
+        path.read_text() for path in (ROOT / "chatsvc" / "static" / "dashboard").glob("*.js")
+    ]
     asked = {key for script in scripts for key in re.findall(r'"([a-z]+(?:_[a-z]+)*)"', script)}
     brought = set(LANGUAGES.texts(None).part("dashboard_js"))
     called = {key for script in scripts for key in re.findall(r'\btext\("(\w+)"', script)}
     assert called <= brought
-    assert {key for key in brought if not key.startswith("key_") and not key.endswith("_hint")} <= asked
+    assert {
+        key for key in brought if not key.startswith("key_") and not key.endswith("_hint")
+    } <= asked

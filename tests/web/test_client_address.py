@@ -24,7 +24,9 @@ def request(peer: str, headers: dict[str, str] | None = None) -> HTTPServerReque
 
 def seen(peer: str, forwarded: str | None, trusted: tuple[str, ...] | None = None) -> str:
     headers = {} if forwarded is None else {"X-Forwarded-For": forwarded}
-    return client_address(request(peer, headers), PROXIES if trusted is None else parse_networks(trusted))
+    return client_address(
+        request(peer, headers), PROXIES if trusted is None else parse_networks(trusted)
+    )
 
 
 @pytest.mark.parametrize(
@@ -75,7 +77,9 @@ def test_a_proxys_word_counts_up_to_the_first_stranger(forwarded: str | None, ad
     assert seen("::ffff:10.0.0.2", forwarded) in (address, "::ffff:10.0.0.2")
 
 
-HEADER_TEXT = st.text(st.characters(min_codepoint=0x20, max_codepoint=0xFF, exclude_characters="\x7f"), max_size=60)
+HEADER_TEXT = st.text(
+    st.characters(min_codepoint=0x20, max_codepoint=0xFF, exclude_characters="\x7f"), max_size=60
+)
 
 
 @given(HEADER_TEXT, st.sampled_from(["198.51.100.7", "2001:db8::7"]))
@@ -106,15 +110,24 @@ def test_one_customer_is_one_address() -> None:
 def test_this_machine_is_local_unless_a_proxy_passed_it_on(peer: str) -> None:
     assert is_local(request(peer))
     for name in (
-        "X-Forwarded-For", "x-forwarded-for", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Anything", "Forwarded",
-        "X-Real-IP", "Via", "CF-Connecting-IP", "True-Client-IP",
-    ):  # fmt: skip
+        "X-Forwarded-For",
+        "x-forwarded-for",
+        "X-Forwarded-Proto",
+        "X-Forwarded-Host",
+        "X-Forwarded-Anything",
+        "Forwarded",
+        "X-Real-IP",
+        "Via",
+        "CF-Connecting-IP",
+        "True-Client-IP",
+    ):
         assert not is_local(request(peer, {name: "127.0.0.1"})), name
         assert not is_local(request(peer, {name: ""})), name
 
 
 @pytest.mark.parametrize(
-    "peer", ["", "0.0.0.0", "10.0.0.1", "128.0.0.1", "::", "fe80::1", "::ffff:10.0.0.1", "localhost"]
+    "peer",
+    ["", "0.0.0.0", "10.0.0.1", "128.0.0.1", "::", "fe80::1", "::ffff:10.0.0.1", "localhost"],
 )
 def test_nobody_else_is_local(peer: str) -> None:
     assert not is_local(request(peer))

@@ -21,7 +21,11 @@ END = b"good bye"
 HEAD = b"POST / HTTP/1.1\r\nHost: chat\r\nContent-Length: %d\r\n\r\n" % len(END)
 LIMIT_S = 10.0
 # What a client may have sent, and what it sends when the server has begun to end.
-UNREAD = {"all of a request": (HEAD + END, b""), "half a head": (HEAD[:20], HEAD[20:] + END), "no body": (HEAD, END)}
+UNREAD = {
+    "all of a request": (HEAD + END, b""),
+    "half a head": (HEAD[:20], HEAD[20:] + END),
+    "no body": (HEAD, END),
+}
 
 
 class Echo(RequestHandler):
@@ -69,7 +73,9 @@ class Client:
 
 
 @asynccontextmanager
-async def connected(server_class: type[WebServer] = WebServer) -> AsyncIterator[tuple[WebServer, Client]]:
+async def connected(
+    server_class: type[WebServer] = WebServer,
+) -> AsyncIterator[tuple[WebServer, Client]]:
     """A server, and a client that was answered once."""
     server = server_class(Application([("/", Echo)]))
     listening, port = bind_unused_port()
@@ -110,12 +116,17 @@ async def test_who_has_just_connected_is_spared_for_a_while() -> None:
     async with connected() as (server, served):
         new = Client(served.socket.getpeername()[1])
         try:
-            await until(lambda: len(server._connections) == 2 and is_waiting(server), "it is accepted")
+            await until(
+                lambda: len(server._connections) == 2 and is_waiting(server), "it is accepted"
+            )
             assert server.close_idle(patient=True) == 1
             assert await served.answer() == b""
             new.send(HEAD + END)
             assert (await new.answer()).startswith(b"HTTP/1.1 200 ")
-            await until(lambda: server.close_idle(patient=True) == 0, "it is one of those that had a request")
+            await until(
+                lambda: server.close_idle(patient=True) == 0,
+                "it is one of those that had a request",
+            )
         finally:
             new.socket.close()
 
@@ -155,7 +166,9 @@ async def test_patience_with_clients_ends(sent: bytes) -> None:
 async def test_an_answer_that_a_slow_client_reads_is_not_cut_off() -> None:
     async with connected() as (server, client):
         client.send(b"GET / HTTP/1.1\r\nHost: chat\r\n\r\n")
-        await until(lambda: any(c.stream.writing() for c in server._connections), "the answer is on its way")
+        await until(
+            lambda: any(c.stream.writing() for c in server._connections), "the answer is on its way"
+        )
         assert server.close_idle(patient=True) == 1
         assert len(await client.answer()) > LARGE
         await until(lambda: ended(server), "it is closed after the answer")
@@ -169,7 +182,9 @@ async def test_the_last_answer_says_so() -> None:
         assert b"\r\nConnection: close\r\n" in await client.answer(end=b"")
 
 
-async def test_a_message_that_is_half_sent_when_the_service_stops_is_stored_and_answered(service: Service) -> None:
+async def test_a_message_that_is_half_sent_when_the_service_stops_is_stored_and_answered(
+    service: Service,
+) -> None:
     body = json.dumps({"content": "hello", "client_id": "1"}).encode()
     head = f"POST /support_chat/messages HTTP/1.1\r\nHost: chat\r\nAuthorization: Bearer {service.user_token()}\r\n"
     head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
