@@ -1,21 +1,29 @@
-"""The catalogue of domain errors. Raise one; handlers/base.py renders it (RFC 9457, docs/api.md section 6)."""
+"""The catalogue of domain errors: raise one, and handlers/base.py renders it.
+
+The format is problem details (RFC 9457); docs/api.md section 6 has the status codes.
+"""
 
 import msgspec
 
 
 class FieldError(msgspec.Struct, frozen=True):
-    """One field of a body that was understood but is not acceptable."""
+    """A field of a well-formed body that breaks a rule.
+
+    `reason` is a key of the part "problems" in the language files, which say the same to people.
+    `limit` fills the placeholder {n} of that text.
+    """
 
     field: str
     detail: str
-    reason: str = "unprocessable"  # a key of the texts' part "problems": the same for people, in their language
-    limit: int | None = None  # what the text calls {n}
+    reason: str = "unprocessable"
+    limit: int | None = None
 
 
 class DomainError(Exception):
-    """Something that the caller is told about. `detail` is for the caller; it names what was wrong and what would be right.
+    """An error that the client is told about; `detail` names what is wrong and what is allowed.
 
-    Raised by a function on the writer thread it ends only that function, not the batch: it must come before anything is written.
+    On the writer thread it ends only the function that raised it, not the batch. That function
+    must not have written anything before.
     """
 
     status = 500
@@ -36,7 +44,7 @@ class DomainError(Exception):
 
 
 class Internal(DomainError):
-    """What a client sees of an exception that nobody expected; the log has the rest."""
+    """The client's view of an unexpected exception. Its traceback is in the log only."""
 
 
 class BadRequest(DomainError):
@@ -44,7 +52,7 @@ class BadRequest(DomainError):
 
 
 class Unauthorized(DomainError):
-    status, code, title = 401, "unauthorized", "Credentials are missing or not accepted"
+    status, code, title = 401, "unauthorized", "Missing or invalid credentials"
 
 
 class TokenExpired(Unauthorized):
@@ -52,15 +60,15 @@ class TokenExpired(Unauthorized):
 
 
 class Forbidden(DomainError):
-    status, code, title = 403, "forbidden", "Not allowed"
+    status, code, title = 403, "forbidden", "Access denied"
 
 
 class NotFound(DomainError):
-    status, code, title = 404, "not-found", "There is no such thing"
+    status, code, title = 404, "not-found", "Not found"
 
 
 class MethodNotAllowed(DomainError):
-    status, code, title = 405, "method-not-allowed", "This method is not supported here"
+    status, code, title = 405, "method-not-allowed", "Method not allowed"
 
 
 class Conflict(DomainError):
@@ -68,21 +76,21 @@ class Conflict(DomainError):
 
 
 class PayloadTooLarge(DomainError):
-    status, code, title = 413, "payload-too-large", "The body is too large"
+    status, code, title = 413, "payload-too-large", "The request body is too large"
 
 
 class UnsupportedMediaType(DomainError):
-    status, code, title = 415, "unsupported-media-type", "The body must be application/json"
+    status, code, title = 415, "unsupported-media-type", "The request body must be application/json"
 
 
 class Unprocessable(DomainError):
-    status, code, title = 422, "unprocessable", "The body is not acceptable"
+    status, code, title = 422, "unprocessable", "The request body is not valid"
 
     @classmethod
     def field(
         cls, field: str, detail: str, reason: str = "unprocessable", limit: int | None = None
     ) -> "Unprocessable":
-        """The usual case: one field, one reason."""
+        """Return the usual case: one field that breaks one rule."""
         return cls(f"{field}: {detail}", errors=(FieldError(field, detail, reason, limit),))
 
 
@@ -91,7 +99,10 @@ class TooManyRequests(DomainError):
 
 
 class Unavailable(DomainError):
-    """The database does not answer. Nothing was stored, or a retry with the same client_id finds it."""
+    """The database is unavailable.
+
+    Either nothing was stored, or a retry with the same client_id finds the stored message.
+    """
 
     status, code, title = 503, "unavailable", "Temporarily unavailable"
 

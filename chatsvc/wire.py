@@ -1,4 +1,7 @@
-"""What goes over the wire (docs/api.md section 2): the structs that handlers decode and encode, and that /openapi.json describes."""
+"""The request and response structs of the API (docs/api.md section 2).
+
+Handlers decode and encode them; /openapi.json describes them.
+"""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -13,12 +16,15 @@ PREVIEW_CHARS = 100
 
 Id = Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
 Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
-Seq = Annotated[int, Meta(ge=0, le=2**53 - 1)]  # what JSON numbers carry exactly in every client
+Seq = Annotated[int, Meta(ge=0, le=2**53 - 1)]  # exact as a JSON number in every client
 SenderType = Literal["user", "admin"]
 
 
 def format_time(moment: datetime) -> str:
-    """ISO 8601 in UTC, six decimals and Z. `moment` is aware and in UTC, as database connections are set to give it."""
+    """Return ISO 8601 in UTC with six decimals and "Z".
+
+    `moment` is aware and in UTC; database connections are set to return such times.
+    """
     return moment.isoformat(timespec="microseconds")[:-6] + "Z"
 
 
@@ -77,7 +83,7 @@ class MessagePage(Struct, frozen=True):
 
 
 class MessageHit(Struct, frozen=True):
-    """A message that staff found by its words."""
+    """A message that matches a search by staff."""
 
     chat_id: Id
     user_id: Id
@@ -125,13 +131,13 @@ class NewMessage(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class UpTo(Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of mark_read and mark_viewed; without `up_to` it means all that is stored."""
+    """The body of mark_read and mark_viewed. Without `up_to`, all stored messages are marked."""
 
     up_to: Seq | None = None
 
 
-class Nothing(Struct, frozen=True, forbid_unknown_fields=True):
-    """An empty object, or no body at all."""
+class EmptyBody(Struct, frozen=True, forbid_unknown_fields=True):
+    """An empty JSON object, or no body."""
 
 
 class NewVisitor(Struct, frozen=True, forbid_unknown_fields=True):
@@ -140,13 +146,13 @@ class NewVisitor(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class VisitorChange(Struct, frozen=True, forbid_unknown_fields=True):
-    """A field that is absent stays as it is; null empties it."""
+    """Changes to a visitor's profile: an absent field stays as it is, null clears it."""
 
     name: Annotated[str, Meta(max_length=255)] | msgspec.UnsetType | None = msgspec.UNSET
     email: Annotated[str, Meta(max_length=254)] | msgspec.UnsetType | None = msgspec.UNSET
 
 
-# The data of the events in docs/api.md section 5. The tag is the `type` that every one of them carries.
+# The data of the events in docs/api.md section 5. The tag becomes the field `type`.
 
 
 class NewMessageEvent(Struct, frozen=True, tag_field="type", tag="new_message"):
@@ -163,7 +169,7 @@ class ChatUpdatedEvent(Struct, frozen=True, tag_field="type", tag="chat_updated"
 
 
 class AdminViewedEvent(Struct, frozen=True, tag_field="type", tag="admin_viewed"):
-    """Staff have been shown the user's messages up to this seq: what the user sees as "Seen"."""
+    """Staff have seen the user's messages up to this seq. The widget shows "Seen"."""
 
     up_to: int
 
@@ -177,7 +183,7 @@ class ChatStateEvent(Struct, frozen=True, tag_field="type", tag="state"):
 
 
 class ResetEvent(Struct, frozen=True, tag_field="type", tag="reset"):
-    """The cursor is not usable: forget it and fetch again."""
+    """The cursor is not valid: the client must discard it and fetch the chat again."""
 
 
 class StaffStateEvent(Struct, frozen=True, tag_field="type", tag="state"):

@@ -87,10 +87,10 @@ class ArchiveHandler(StaffHandler):
     @operation(
         "Archive a chat; repeating changes nothing",
         {200: wire.SupportChatListItem},
-        body=wire.Nothing,
+        body=wire.EmptyBody,
     )
     async def post(self, chat_id: str) -> None:
-        self.decode(wire.Nothing)
+        self.decode(wire.EmptyBody)
         self.send(await self.services.chats.archive(check_chat_id(chat_id)))
 
 
@@ -98,10 +98,10 @@ class UnarchiveHandler(StaffHandler):
     @operation(
         "Restore a chat; repeating changes nothing",
         {200: wire.SupportChatListItem},
-        body=wire.Nothing,
+        body=wire.EmptyBody,
     )
     async def post(self, chat_id: str) -> None:
-        self.decode(wire.Nothing)
+        self.decode(wire.EmptyBody)
         self.send(await self.services.chats.unarchive(check_chat_id(chat_id)))
 
 

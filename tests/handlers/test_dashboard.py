@@ -334,7 +334,7 @@ async def test_what_does_not_exist_is_a_page_that_says_so(service: Service) -> N
     ):
         answer = await service.get(path, cookies=cookies, headers={"Accept": "text/html"})
         assert answer.status == 404, path
-        assert "There is no such thing" in answer.text
+        assert "Not found" in answer.text
     for path in ("/dashboard?cursor=nonsense", f"/dashboard/chats/{unknown}/messages?after=x"):
         assert (await service.get(path, cookies=cookies)).status == 400
 

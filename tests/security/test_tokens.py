@@ -103,7 +103,7 @@ def test_claims_that_are_refused(changes: dict[str, Any]) -> None:
         tokens.decode_identity(sign(claims(**changes)), (IDENTITY_SECRET,))
     assert type(refusal.value) in (Unauthorized, TokenExpired)
     assert refusal.value.detail in (
-        "Credentials are missing or not accepted",
+        "Missing or invalid credentials",
         "The token has expired",
     )
 
