@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.arena import USERS, Arena
+from bench.harness import USERS, Harness
 from bench.load import LoadError, allow_open_files
 from bench.measures import broadcast, hotpath, idle_latency, memory, pages, reconnect, several
 from bench.postgres import cluster
 from bench.table import Row, render
 
-MEASURES: dict[str, Callable[[Arena], list[Row]]] = {
+MEASURES: dict[str, Callable[[Harness], list[Row]]] = {
     "hotpath": hotpath.measure,
     "memory": memory.measure,
     "broadcast": broadcast.measure,
@@ -41,13 +41,13 @@ def options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def run(arena: Arena, names: list[str]) -> list[Row]:
+def run(harness: Harness, names: list[str]) -> list[Row]:
     """All rows; a group that cannot be measured makes one failed row."""
     rows: list[Row] = []
     for name in names:
         began = time.monotonic()
         try:
-            rows += MEASURES[name](arena)
+            rows += MEASURES[name](harness)
         except (LoadError, OSError, RuntimeError) as error:
             rows.append(Row(f"{name}: {error}", "not measured", passed=False))
         print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
@@ -63,7 +63,7 @@ def main() -> int:
         folder = Path(name)
         with cluster(folder, chosen.database_url) as postgres:
             try:
-                rows = run(Arena(postgres, folder, chosen.quick), chosen.only or [*MEASURES])
+                rows = run(Harness(postgres, folder, chosen.quick), chosen.only or [*MEASURES])
             finally:
                 postgres.drop_all()
     print(render(rows))

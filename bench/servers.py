@@ -1,15 +1,11 @@
 """The two services: each a process of its own on a database of its own, and the requests to them."""
 
-import http.client
-import os
 import secrets
-import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +13,8 @@ import jwt
 
 from bench.reference.models import TABLES, database
 from bench.seed import seed
+from tests.support.process import ROOT, Program, environment_with
 
-ROOT = Path(__file__).parent.parent
-START_S = 30
-STOP_S = 20  # the service drains its streams over 5 s
 TOKEN_S = 3600
 STAFF = "staff@example.com"
 NO_LIMITS = (
@@ -46,14 +40,14 @@ class Service:
     staff_token: str
     staff_password: str
 
-    def environment(self, port: int = 0) -> dict[str, str]:
-        own = {
-            name: value for name, value in os.environ.items() if not name.startswith(self.prefix)
-        }
-        return own | {
-            f"{self.prefix}_{name}": value
-            for name, value in {**self.options, "PORT": str(port)}.items()
-        }
+    def program(self, folder: Path) -> Program:
+        """A process of it, not yet started."""
+        return Program(
+            self.command,
+            environment_with(self.prefix, **self.options),
+            folder / f"{self.name}-{secrets.token_hex(4)}.log",
+            port_option=f"{self.prefix}_PORT",
+        )
 
 
 def prepare_chatsvc(url: str, folder: Path, chats: int) -> Service:
@@ -63,23 +57,16 @@ def prepare_chatsvc(url: str, folder: Path, chats: int) -> Service:
     options |= dict.fromkeys(NO_LIMITS, "0")
     command = (sys.executable, str(ROOT / "server.py"))
     service = Service("chatsvc", "CHATSVC", command, options, secret, "", password)
-    run_command(service, "migrate")
+    run_command(service, folder, "migrate")
     seed(url, chats)
-    run_command(service, "create-admin", STAFF, "--password-stdin", typed=password)
-    token = run_command(service, "staff-token", STAFF).strip()
+    run_command(service, folder, "create-admin", STAFF, "--password-stdin", typed=password)
+    token = run_command(service, folder, "staff-token", STAFF).strip()
     return Service("chatsvc", "CHATSVC", command, options, secret, token, password)
 
 
-def run_command(service: Service, *arguments: str, typed: str = "") -> str:
-    """Run one of server.py's commands; returns its standard output."""
-    done = subprocess.run(
-        [*service.command, *arguments],
-        env=service.environment(),
-        input=typed,
-        capture_output=True,
-        text=True,
-        timeout=START_S,
-    )
+def run_command(service: Service, folder: Path, *arguments: str, typed: str = "") -> str:
+    """Run one of server.py's commands and return its standard output."""
+    done = service.program(folder).command(*arguments, stdin=typed)
     if done.returncode:
         raise RuntimeError(f"server.py {arguments[0]} failed:\n{done.stderr[-2000:]}")
     return done.stdout
@@ -143,47 +130,11 @@ class Server:
 @contextmanager
 def running(service: Service, folder: Path) -> Iterator[Server]:
     """Start the service as a process, wait until it is ready, end it with SIGTERM."""
-    port = free_port()
-    log = folder / f"{service.name}-{port}.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            service.command, env=service.environment(port), cwd=ROOT, stdout=output, stderr=output
-        )
+    program = service.program(folder)
     try:
-        wait_until_ready(process, port, log)
-        yield Server(service, process.pid, ("127.0.0.1", port))
+        program.start()
+        yield Server(service, program.pid, ("127.0.0.1", program.port))
+        with suppress(subprocess.TimeoutExpired):
+            program.stop()
     finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            break
-        if ready(port):
-            return
-        time.sleep(0.05)
-    raise RuntimeError(f"the server did not start:\n{log.read_text()[-3000:]}")
-
-
-def ready(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    try:
-        connection.request("GET", "/readyz")
-        return connection.getresponse().status == 200
-    except OSError:
-        return False
-    finally:
-        connection.close()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        program.close()

@@ -8,7 +8,6 @@ import urllib.request
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 import pytest
 
@@ -88,31 +87,16 @@ def test_the_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
     assert packed == {name for name in here if "__pycache__" not in name}
 
 
-class InstalledServer(ServerProcess):
-    """`chatsvc serve` in an empty folder."""
-
-    chatsvc: Path
-
-    def spawn(self, command: list[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [str(self.chatsvc), "serve"],
-            env=self.environment,
-            cwd=self.log_path.parent,
-            stdout=log,
-            stderr=log,
-            stdin=subprocess.DEVNULL,
-        )
-
-
 @pytest.fixture
-def installed(chatsvc: Path, tmp_path: Path, database_url: str) -> Iterator[InstalledServer]:
-    server = InstalledServer(tmp_path, database_url, demo="on")
-    server.chatsvc = chatsvc
+def installed(chatsvc: Path, tmp_path: Path, database_url: str) -> Iterator[ServerProcess]:
+    """`chatsvc serve` in an empty folder."""
+    server = ServerProcess(tmp_path, database_url, demo="on")
+    server.command_line, server.cwd = [str(chatsvc), "serve"], tmp_path
     yield server
     server.close()
 
 
-def test_what_is_installed_serves_its_pages(installed: InstalledServer) -> None:
+def test_what_is_installed_serves_its_pages(installed: ServerProcess) -> None:
     installed.start()
     for path, words in PAGES.items():
         with urllib.request.urlopen(installed.url + path, timeout=10) as answer:

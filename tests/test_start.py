@@ -21,8 +21,9 @@ from psycopg2.extensions import parse_dsn
 from chatsvc import serve
 from chatsvc.postgres import manager
 from tests.support.command import Command
+from tests.support.ports import reserve_port
 from tests.support.postgres import Cluster, execute, with_database
-from tests.support.process import ServerProcess, free_port
+from tests.support.process import ServerProcess
 from tests.support.waiting import wait
 
 LIMIT_S = 20.0
@@ -129,7 +130,7 @@ def test_a_database_that_stays_away_ends_the_start_after_a_while(
     assert serve.DATABASE_WAIT_S == 30.0
     monkeypatch.setattr(serve, "DATABASE_WAIT_S", 0.2)
     monkeypatch.setattr(serve, "DATABASE_RETRY_S", 0.05)
-    port = free_port()
+    port = reserve_port()
     url = f"postgresql://me:a-secret@127.0.0.1:{port}/chat"
     done = Command(server.environment, monkeypatch, capsys)("serve", database_url=url)
     *waiting, last = done.stderr.splitlines()
@@ -216,7 +217,7 @@ def test_two_servers_on_one_data_dir_are_refused(
 def test_a_signal_while_the_database_is_waited_for_ends_cleanly(
     server: ServerProcess, number: signal.Signals
 ) -> None:
-    server.environment["CHATSVC_DATABASE_URL"] = f"postgresql://me@127.0.0.1:{free_port()}/chat"
+    server.environment["CHATSVC_DATABASE_URL"] = f"postgresql://me@127.0.0.1:{reserve_port()}/chat"
     server.start(wait=False)
     server.wait_logged("waiting for the database")
     server.signal(number)

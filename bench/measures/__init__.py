@@ -1,1 +1,1 @@
-"""One module per group of figures; each has `measure(arena) -> list[Row]`."""
+"""One module per group of figures; each has `measure(harness) -> list[Row]`."""

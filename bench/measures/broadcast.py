@@ -4,7 +4,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from bench.arena import Arena
+from bench.harness import Harness
 from bench.load import NEW_MESSAGE, Load, LoadError, Sender, open_streams_strictly
 from bench.process import cpu_seconds
 from bench.servers import Server
@@ -65,11 +65,11 @@ class Audience:
         self.delivered += data.count(NEW_MESSAGE)
 
 
-def measure(arena: Arena) -> list[Row]:
-    few, many = arena.count(FEW), arena.count(MANY)
+def measure(harness: Harness) -> list[Row]:
+    few, many = harness.count(FEW), harness.count(MANY)
     with ExitStack() as stack:
         audiences = []
-        for server in stack.enter_context(arena.servers()):
+        for server in stack.enter_context(harness.servers()):
             load = Load(server.address)
             stack.callback(load.close)
             audiences.append(Audience(server, load))
@@ -79,7 +79,7 @@ def measure(arena: Arena) -> list[Row]:
                 open_streams_strictly(
                     audience.load, [audience.server.stream_request(USER)] * missing
                 )
-            take_turns(audiences, size, EVENTS // 4 if arena.quick else EVENTS)
+            take_turns(audiences, size, EVENTS // 4 if harness.quick else EVENTS)
     return rows(*audiences, few=few, many=many)
 
 

@@ -3,7 +3,7 @@
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from bench.arena import Arena
+from bench.harness import Harness
 from bench.load import Load, open_streams_strictly
 from bench.messages import Conversation, Delivered
 from bench.postgres import PGBENCH_CLIENTS, PGBENCH_TABLE, connected
@@ -37,19 +37,19 @@ class Results:
     alone_per_commit: float = 0.0
 
 
-def measure(arena: Arena) -> list[Row]:
-    seconds = 1 if arena.quick else ROUND_S
-    pgbench_url = arena.cluster.create("bench_pgbench")
+def measure(harness: Harness) -> list[Row]:
+    seconds = 1 if harness.quick else ROUND_S
+    pgbench_url = harness.cluster.create("bench_pgbench")
     with connected(pgbench_url) as connection, connection.cursor() as cursor:
         cursor.execute(PGBENCH_TABLE)
     commit_rates: list[float] = []
     with ExitStack() as stack:
-        servers = stack.enter_context(arena.servers())
+        servers = stack.enter_context(harness.servers())
         talks = [(server, conversation(stack, server), Results()) for server in servers]
         for _server, conversing, _results in talks:
             conversing.run(seconds=WARM_UP_S)
-        for _round in range(arena.rounds(ROUNDS)):
-            commit_rates.append(arena.cluster.commit_rate(pgbench_url, seconds))
+        for _round in range(harness.rounds(ROUNDS)):
+            commit_rates.append(harness.cluster.commit_rate(pgbench_url, seconds))
             for server, conversing, results in talks:
                 one_round(server, conversing, results, seconds)
         for server, _conversing, results in talks:

@@ -1,6 +1,6 @@
 """A message's p50 with no other stream open, and with 5,000 idle ones on other chats."""
 
-from bench.arena import Arena
+from bench.harness import Harness
 from bench.load import Load, open_streams_strictly
 from bench.messages import Conversation
 from bench.servers import Server, running
@@ -15,12 +15,12 @@ TARGET = 1.15
 USER = 0
 
 
-def measure(arena: Arena) -> list[Row]:
-    idle = arena.count(IDLE)
+def measure(harness: Harness) -> list[Row]:
+    idle = harness.count(IDLE)
     found = []
-    for service in arena.services():
-        with running(service, arena.folder) as server:
-            found.append(without_and_with(server, idle, arena.rounds(ROUNDS)))
+    for service in harness.services():
+        with running(service, harness.folder) as server:
+            found.append(without_and_with(server, idle, harness.rounds(ROUNDS)))
     (without, beside), (plain_without, plain_beside) = found
     ratio, plain_ratio = beside / without, plain_beside / plain_without
     return [

@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 from itertools import pairwise
 
-from bench.arena import USERS, Arena
+from bench.harness import USERS, Harness
 from bench.load import Load, open_streams_strictly
 from bench.process import resident_bytes
 from bench.servers import Server, running
@@ -39,17 +39,17 @@ class Growth:
     after: int
 
 
-def measure(arena: Arena) -> list[Row]:
-    tested, plain = arena.services()
-    idle = arena.count(IDLE)
-    counts = [arena.count(FEW), arena.count(MIDDLE), arena.count(MANY)]
+def measure(harness: Harness) -> list[Row]:
+    tested, plain = harness.services()
+    idle = harness.count(IDLE)
+    counts = [harness.count(FEW), harness.count(MIDDLE), harness.count(MANY)]
     idle_sizes = []
     for service in (tested, plain):
-        with running(service, arena.folder) as server:
+        with running(service, harness.folder) as server:
             idle_sizes.append(idle_stream(server, idle))
-    with running(tested, arena.folder) as server:
-        growth = [one_round(server, counts) for _ in range(1 + arena.rounds(ROUNDS))]
-    with running(plain, arena.folder) as server:
+    with running(tested, harness.folder) as server:
+        growth = [one_round(server, counts) for _ in range(1 + harness.rounds(ROUNDS))]
+    with running(plain, harness.folder) as server:
         plain_growth = [one_round(server, counts)]
     return [idle_row(idle, *idle_sizes), *growth_rows(counts, growth, plain_growth)]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from bench.arena import Arena
+from bench.harness import Harness
 from bench.seed import LONG_EVERY, RARE_WORD, chat_id
 from bench.servers import STAFF, Server
 from bench.table import Row, median, milliseconds, times
@@ -57,11 +57,11 @@ SEARCHES = {"search with 1,000 hits": RARE_WORD, "search for a word of every mes
 GROWING = "search for a word of every message"  # not as many hits: 5,000 and 1,000,000
 
 
-def measure(arena: Arena) -> list[Row]:
-    few, many = FEW, arena.count(MANY)
+def measure(harness: Harness) -> list[Row]:
+    few, many = FEW, harness.count(MANY)
     with ExitStack() as stack:
-        small = stack.enter_context(arena.servers(few))
-        large = stack.enter_context(arena.servers(many))
+        small = stack.enter_context(harness.servers(few))
+        large = stack.enter_context(harness.servers(many))
         json_figures = [
             compare(staff_api(small[0]), api_paths(few), staff_api(large[0]), api_paths(many)),
             compare(staff_api(small[1]), plain_paths(few), staff_api(large[1]), plain_paths(many)),

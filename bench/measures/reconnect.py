@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from bench.arena import Arena
+from bench.harness import Harness
 from bench.load import NEW_MESSAGE, Load
 from bench.seed import last_seqs
 from bench.servers import Server, running
@@ -42,12 +42,12 @@ class Storm:
         return text + "".join(f", {count} × {reason}" for reason, count in self.lost.items())
 
 
-def measure(arena: Arena) -> list[Row]:
-    tested, plain = arena.services()
-    clients = arena.count(CLIENTS)
-    with running(tested, arena.folder) as server:
+def measure(harness: Harness) -> list[Row]:
+    tested, plain = harness.services()
+    clients = harness.count(CLIENTS)
+    with running(tested, harness.folder) as server:
         storm = come_back(server, clients, LIMIT_S)
-    with running(plain, arena.folder) as server:
+    with running(plain, harness.folder) as server:
         plain_storm = come_back(server, clients, REFERENCE_LIMIT_S)
     return [
         Row(

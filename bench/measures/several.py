@@ -4,7 +4,7 @@ import os
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
-from bench.arena import Arena
+from bench.harness import Harness
 from bench.load import Load, open_streams_strictly
 from bench.measures.hotpath import CHATS, ROUND_S, ROUNDS, SENDERS, WARM_UP_S
 from bench.messages import Conversation
@@ -47,21 +47,21 @@ class Fleet:
         return 0.0 if self.redis_pid is None else cpu_seconds(self.redis_pid)
 
 
-def measure(arena: Arena) -> list[Row]:
-    seconds = 1 if arena.quick else ROUND_S
-    alone, _ = arena.services()
+def measure(harness: Harness) -> list[Row]:
+    seconds = 1 if harness.quick else ROUND_S
+    alone, _ = harness.services()
     with ExitStack() as stack:
-        url, pid = stack.enter_context(redis_server(arena.folder))
+        url, pid = stack.enter_context(redis_server(harness.folder))
         together = replace(alone, options={**alone.options, "BUS_URL": url})
-        fleets = [fleet(stack, arena, "one server without a bus", alone, 1)]
+        fleets = [fleet(stack, harness, "one server without a bus", alone, 1)]
         for n, count in enumerate(COUNTS, 1):
             name = f"{count} server{'s' if count > 1 else ''} with Redis"
             fleets.append(
-                fleet(stack, arena, name, together, count, first_user=n * CHATS, redis_pid=pid)
+                fleet(stack, harness, name, together, count, first_user=n * CHATS, redis_pid=pid)
             )
         for one in fleets:
-            one.talk.run(seconds=1 if arena.quick else WARM_UP_S)
-        for _round in range(arena.rounds(ROUNDS)):
+            one.talk.run(seconds=1 if harness.quick else WARM_UP_S)
+        for _round in range(harness.rounds(ROUNDS)):
             for one in fleets:
                 one.one_round(seconds)
     return rows(fleets)
@@ -69,7 +69,7 @@ def measure(arena: Arena) -> list[Row]:
 
 def fleet(
     stack: ExitStack,
-    arena: Arena,
+    harness: Harness,
     name: str,
     service: Service,
     count: int,
@@ -78,7 +78,7 @@ def fleet(
     redis_pid: int | None = None,
 ) -> Fleet:
     """Each with chats of its own: all run on one database."""
-    servers = [stack.enter_context(running(service, arena.folder)) for _ in range(count)]
+    servers = [stack.enter_context(running(service, harness.folder)) for _ in range(count)]
     load = Load(*(server.address for server in servers))
     stack.callback(load.close)
     users = list(range(first_user, first_user + CHATS))

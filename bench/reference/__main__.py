@@ -10,6 +10,8 @@ from typing import Any
 import jwt
 import tornado.iostream
 import tornado.web
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
 
 from bench.reference import store
 from bench.reference.models import database
@@ -171,7 +173,9 @@ async def serve(port: int, secret: str) -> None:
         ],
         log_function=lambda handler: None,
     )
-    application.listen(port, "127.0.0.1")
+    sockets = bind_sockets(port, "127.0.0.1")
+    HTTPServer(application).add_sockets(sockets)
+    print(f"listening on 127.0.0.1 port {sockets[0].getsockname()[1]}", flush=True)
     await hub.ping()
 
 

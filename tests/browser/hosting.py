@@ -15,7 +15,8 @@ STRICT_CSP = "default-src 'self'; script-src 'self' {chat}; connect-src 'self' {
 class Chat(Protocol):
     """A chat server, or a proxy before one."""
 
-    url: str
+    @property
+    def url(self) -> str: ...
 
 
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>A shop</title>

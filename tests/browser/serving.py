@@ -1,52 +1,62 @@
-"""Server: the program as people run it, and what tests ask of it beside the browser."""
+"""The program as people run it, and what tests ask of it beside the browser."""
 
 import json
-import os
-import signal
-import socket
-import subprocess
 import sys
-import time
 import urllib.request
 import uuid
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.error import HTTPError, URLError
 
 from playwright.sync_api import Page, expect
 
 from chatsvc.security import tokens
+from tests.support.ports import reserve_port
+from tests.support.process import ROOT, Program, environment_with
 
-ROOT = Path(__file__).parents[2]
 IDENTITY_SECRET = "browser-tests-sign-tokens-with-this-one"
 STAFF_EMAIL = "sam@example.com"
 STAFF_PASSWORD = "correct horse battery"
-# The site that embeds the widget; tests answer for it themselves. Browsers trust localhost as they trust https.
+# The site that embeds the widget. Tests answer for it themselves. Browsers trust localhost as
+# they trust https.
 HOST_PAGE = "http://shop.localhost"
 PLAIN_HOST_PAGE = "http://shop.test"  # one without https: no locks, no randomUUID
-START_LIMIT_S = 60
-STOP_LIMIT_S = 20
+REQUEST_LIMIT_S = 10.0
 Json = dict[str, Any]
 
 
-class Server:
-    """One installation in `folder`: it may be started, killed and started again on the same port."""
+class Server(Program):
+    """One installation in `folder`. It may be killed and started again."""
 
     def __init__(self, folder: Path, origins: Sequence[str] = (HOST_PAGE, PLAIN_HOST_PAGE)) -> None:
         self.folder = folder
-        self._origins = origins
-        self.port = _free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._process: subprocess.Popen[bytes] | None = None
         self._staff_token = ""
+        port = reserve_port()  # known before the start: it is part of the option PUBLIC_URL
+        environment = environment_with(
+            "CHATSVC",
+            data_dir=folder / "var",
+            public_url=f"http://127.0.0.1:{port}",
+            demo="on",
+            identity_secrets=IDENTITY_SECRET,
+            allowed_origins=",".join(origins),
+            message_rate_user=0,
+            message_rate_staff=0,
+            message_rate_address=0,
+            visitor_rate_address=0,
+        )
+        super().__init__(
+            (sys.executable, str(ROOT / "server.py")),
+            environment,
+            folder / "server.log",
+            port_option="CHATSVC_PORT",
+            port=port,
+        )
 
     def __enter__(self) -> Self:
         self.start()
-        self._command("create-admin", STAFF_EMAIL, "--password-stdin", stdin=STAFF_PASSWORD)
-        self._staff_token = self._command("staff-token", STAFF_EMAIL).strip()
+        self._run("create-admin", STAFF_EMAIL, "--password-stdin", stdin=STAFF_PASSWORD)
+        self._staff_token = self._run("staff-token", STAFF_EMAIL).strip()
         return self
 
     def __exit__(
@@ -57,29 +67,10 @@ class Server:
     ) -> None:
         self.stop()
 
-    def start(self) -> None:
-        with (self.folder / "server.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                self._arguments(), env=self._environment(), stdout=log, stderr=log
-            )
-        deadline = time.monotonic() + START_LIMIT_S
-        while not self._ready():
-            assert self._process.poll() is None, (self.folder / "server.log").read_text()
-            assert time.monotonic() < deadline, (self.folder / "server.log").read_text()
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(0.05)
-
-    def kill(self) -> None:
-        """As a power cut would."""
-        self._end(signal.SIGKILL)
-
-    def stop(self) -> None:
-        self._end(signal.SIGTERM)
-
-    def _end(self, number: signal.Signals) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(number)
-            self._process.wait(STOP_LIMIT_S)
+    def _run(self, *arguments: str, stdin: str = "") -> str:
+        done = self.command(*arguments, stdin=stdin)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     # ---- people ----
 
@@ -100,8 +91,8 @@ class Server:
     # ---- the API, as other programs use it ----
 
     def user(self, token: str, method: str, path: str, body: Json | None = None) -> Json:
-        answer: Json = self._call(token, method, path, body)
-        return answer
+        found: Json = self._call(token, method, path, body)
+        return found
 
     def staff(self, method: str, path: str, body: Json | None = None) -> Any:
         return self._call(self._staff_token, method, path, body)
@@ -119,14 +110,14 @@ class Server:
         return chat_id
 
     def reply(self, token: str, content: str) -> Json:
-        """Staff answer the user of this token."""
-        answer: Json = self.staff(
+        """Have staff reply to the user of this token."""
+        message: Json = self.staff(
             "POST", f"/admin/chats/{self.chat_of(token)}/messages", {"content": content}
         )
-        return answer
+        return message
 
     def stored(self, token: str) -> list[Json]:
-        """All messages of the token's user, as the database has them."""
+        """Return all stored messages of the token's user."""
         messages: list[Json] = []
         while True:
             after = messages[-1]["seq"] if messages else 0
@@ -139,52 +130,5 @@ class Server:
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, data, headers, method=method)
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return json.loads(answer.read())
-
-    # ---- the process ----
-
-    def _arguments(self, *arguments: str) -> list[str]:
-        return [sys.executable, str(ROOT / "server.py"), *arguments]
-
-    def _command(self, *arguments: str, stdin: str = "") -> str:
-        return subprocess.run(
-            self._arguments(*arguments),
-            env=self._environment(),
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-
-    def _environment(self) -> dict[str, str]:
-        settings = {
-            "PORT": str(self.port),
-            "DATA_DIR": str(self.folder / "var"),
-            "PUBLIC_URL": self.url,
-            "DEMO": "on",
-            "IDENTITY_SECRETS": IDENTITY_SECRET,
-            "ALLOWED_ORIGINS": ",".join(self._origins),
-            "MESSAGE_RATE_USER": "0",
-            "MESSAGE_RATE_STAFF": "0",
-            "MESSAGE_RATE_ADDRESS": "0",
-            "VISITOR_RATE_ADDRESS": "0",
-        }
-        kept = {
-            name: value for name, value in os.environ.items() if not name.startswith("CHATSVC_")
-        }
-        return kept | {f"CHATSVC_{name}": value for name, value in settings.items()}
-
-    def _ready(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.url}/readyz", timeout=2) as answer:
-                return bool(answer.status == 200)
-        except (HTTPError, URLError, OSError):
-            return False
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+        with urllib.request.urlopen(request, timeout=REQUEST_LIMIT_S) as response:
+            return json.loads(response.read())

@@ -15,10 +15,11 @@ from chatsvc.pages.assets import Assets
 from chatsvc.pages.templates import load_templates
 from chatsvc.security import tokens
 from chatsvc.text.translations import Languages
+from tests.support.process import ROOT
 from tests.support.service import SECRET_KEY, make_config
 
 from .hosting import NewContext
-from .serving import ROOT, Server
+from .serving import Server
 from .test_widget_markup import PAYLOADS
 
 pytestmark = pytest.mark.browser

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.support.process import ROOT
+
 from .hosting import (
     NewContext,
     box,
@@ -19,7 +21,7 @@ from .hosting import (
     set_visible,
     write,
 )
-from .serving import ROOT, Server
+from .serving import Server
 
 pytestmark = pytest.mark.browser
 

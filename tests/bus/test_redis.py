@@ -17,7 +17,7 @@ from chatsvc.doctor.finding import Finding, ok
 from chatsvc.events import Event
 from tests.bus.test_local import event, subscribed
 from tests.support.certificate import Certificate
-from tests.support.process import free_port
+from tests.support.ports import reserve_port
 from tests.support.redis import RedisCluster, RedisServer
 from tests.support.service import make_config
 from tests.support.waiting import until
@@ -284,7 +284,7 @@ async def test_a_slot_that_moves_to_another_node_takes_its_channels_along(
 async def test_rediss_is_tls_and_trusts_whom_it_is_told_to(
     tmp_path: Path, certificate: Certificate
 ) -> None:
-    port, file, key = free_port(), str(certificate.file), str(certificate.key)
+    port, file, key = reserve_port(), str(certificate.file), str(certificate.key)
     files = ("--tls-cert-file", file, "--tls-key-file", key, "--tls-ca-cert-file", file)
     server = RedisServer(tmp_path, "--tls-port", str(port), "--tls-auth-clients", "no", *files)
     await asyncio.to_thread(server.start)
@@ -321,7 +321,7 @@ async def test_the_doctor_names_what_is_wrong_with_the_bus(
     deaf = redis_server.url.replace("redis://", "redis://deaf:hunter2@")
     found = await bus_finding(tmp_path, deaf)
     assert found.level == "FAIL" and "channels" in found.found and "hunter2" not in str(found)
-    nobody = await bus_finding(tmp_path, f"redis://127.0.0.1:{free_port()}")
+    nobody = await bus_finding(tmp_path, f"redis://127.0.0.1:{reserve_port()}")
     assert nobody.level == "FAIL" and "Connect call failed" in nobody.found
     with redis_server.frozen():
         assert (await bus_finding(tmp_path, redis_server.url)).level == "FAIL"

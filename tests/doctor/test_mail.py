@@ -11,7 +11,7 @@ from chatsvc.doctor import mail
 from chatsvc.doctor.finding import Finding
 from tests.support.certificate import Certificate
 from tests.support.mail import mail_server
-from tests.support.process import free_port
+from tests.support.ports import reserve_port
 from tests.support.service import make_config
 
 
@@ -105,7 +105,7 @@ def test_plain_words_to_a_port_with_tls_get_no_answer_and_it_says_why(
 
 
 def test_a_mail_server_that_is_not_there_is_named(tmp_path: Path) -> None:
-    port = free_port()
+    port = reserve_port()
     gone = mail_finding(tmp_path, f"smtp://127.0.0.1:{port}")
     assert (gone.level, gone.found) == (
         "FAIL",

@@ -21,8 +21,9 @@ from chatsvc.doctor.finding import Finding
 from chatsvc.doctor.report import findings
 from chatsvc.store.people import save_staff
 from tests.support.command import Command
+from tests.support.ports import reserve_port
 from tests.support.postgres import Cluster, execute, with_database
-from tests.support.process import ROOT, ServerProcess, free_port
+from tests.support.process import ROOT, ServerProcess
 from tests.support.service import IDENTITY_SECRET, make_config
 
 RANDOM = b"0123456789abcdef0123456789abcdef"
@@ -40,6 +41,8 @@ def test_each_check_is_a_line_and_a_failure_is_the_exit_status(
     server: ServerProcess, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The service does not run."""
+    port = reserve_port()
+    server.environment["CHATSVC_PORT"] = str(port)
     done = Command(server.environment, monkeypatch, capsys)("doctor")
     lines = done.stdout.splitlines()
     assert done.status == 1 and done.stderr == ""
@@ -48,7 +51,7 @@ def test_each_check_is_a_line_and_a_failure_is_the_exit_status(
     )
     failures = [line for line in lines if line.startswith("FAIL")]
     assert failures == [
-        f"FAIL  reachable: http://localhost:{server.port}: Connection refused; "
+        f"FAIL  reachable: http://localhost:{port}: Connection refused; "
         "start the service and what is in front of it, or correct CHATSVC_PUBLIC_URL"
     ]
 
@@ -437,7 +440,9 @@ def test_a_database_that_cannot_be_used_fails_and_the_rest_is_told(
     )
     assert "correct CHATSVC_DATABASE_URL" in wrong["database"].advice
     away = found(
-        make_config(tmp_path, database_url=f"postgresql://me:a-secret@127.0.0.1:{free_port()}/chat")
+        make_config(
+            tmp_path, database_url=f"postgresql://me:a-secret@127.0.0.1:{reserve_port()}/chat"
+        )
     )
     assert away["database"].level == "FAIL" and "start PostgreSQL" in away["database"].advice
     assert away["stream"].level == "warn" and "a-secret" not in "".join(map(str, away.values()))

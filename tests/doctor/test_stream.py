@@ -14,8 +14,8 @@ from chatsvc.doctor.report import findings
 from chatsvc.security import tokens
 from chatsvc.streams import registry
 from tests.support.front import ELSEWHERE, NAME, Habit, front
+from tests.support.ports import reserve_port
 from tests.support.postgres import execute
-from tests.support.process import free_port
 from tests.support.service import Service, make_config
 
 IMPATIENT_S = 0.5
@@ -180,7 +180,7 @@ async def test_an_address_that_leads_nowhere_is_named(
     advice: str,
 ) -> None:
     monkeypatch.setattr(http_probe, "ANSWER_LIMIT_S", IMPATIENT_S)
-    url = public_url.format(port=service.url.rpartition(":")[2], free=free_port())
+    url = public_url.format(port=service.url.rpartition(":")[2], free=reserve_port())
     finding = await asyncio.to_thread(stream.reach, make_config(tmp_path, public_url=url))
     assert finding.level == "FAIL" and words in finding.found and advice in finding.advice
 

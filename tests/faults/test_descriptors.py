@@ -55,7 +55,8 @@ async def test_without_descriptors_it_waits_and_does_not_spin(
     if not careful:
         script = server.log_path.with_name("careless.py")
         script.write_text(CARELESS)
-        server.script, server.environment["PYTHONPATH"] = script, str(ROOT)
+        server.command_line[1:] = [str(script)]
+        server.environment["PYTHONPATH"] = str(ROOT)
     await asyncio.to_thread(server.start)
     process = psutil.Process(server.pid)
     limit = process.num_fds() + FREE

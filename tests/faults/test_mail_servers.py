@@ -12,8 +12,8 @@ from chatsvc.services import notices
 from tests.conftest import ServiceFactory
 from tests.support.desk import DELAY_S, INTERVAL_S, Desk
 from tests.support.mail import MailServer, mail_server, told
+from tests.support.ports import reserve_port
 from tests.support.postgres import execute
-from tests.support.process import free_port
 from tests.support.service import Service
 from tests.support.waiting import until
 
@@ -102,7 +102,7 @@ def test_while_there_is_no_mail_server_the_queue_keeps_its_tries(
     io_loop: IOLoop, make_service: ServiceFactory
 ) -> None:
     """One notice a minute asks whether it is back; those that wait behind it do not."""
-    port = free_port()
+    port = reserve_port()
     service = make_service(email_delay_s=DELAY_S, smtp_url=f"smtp://127.0.0.1:{port}?tls=off")
 
     async def outage() -> None:

@@ -11,7 +11,7 @@ import pytest
 from tests.faults.client import HOST, port_of
 from tests.faults.history import read_database
 from tests.faults.test_network import FIRST_BYTES_LIMIT_S, first_bytes, open_stream
-from tests.support.process import free_port
+from tests.support.ports import reserve_port
 from tests.support.proxies import nginx
 from tests.support.service import Service
 from tests.support.waiting import until
@@ -76,6 +76,6 @@ server {{
 @contextlib.contextmanager
 def with_its_defaults(server_port: int, folder: Path) -> Iterator[int]:
     """nginx in front of a port, with its default settings for proxies, and compression of everything; gives its port."""
-    port = free_port()
+    port = reserve_port()
     with nginx(SITE.format(port=port, server_port=server_port), port, folder):
         yield port

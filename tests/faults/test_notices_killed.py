@@ -125,7 +125,7 @@ async def test_without_the_claim_two_servers_send_twice(
     careless = tmp_path / "careless.py"
     careless.write_text(CARELESS)
     for server in servers:
-        server.script = careless
+        server.command_line[1:] = [str(careless)]
         server.environment["PYTHONPATH"] = str(ROOT)
     await both_send(servers, due)
     print(f"{len(mails.message_ids) - NOTICES} of {NOTICES} twice")

@@ -15,7 +15,8 @@ from tests.faults.client import Follower, head_of, port_of
 from tests.faults.storm import Storm
 from tests.faults.test_network import FIRST_BYTES_LIMIT_S
 from tests.support.certificate import Certificate
-from tests.support.process import ROOT, free_port
+from tests.support.ports import reserve_port
+from tests.support.process import ROOT
 from tests.support.programs import path_of
 from tests.support.proxies import caddy, nginx
 from tests.support.service import Service, make_config
@@ -31,13 +32,13 @@ PROXIES = ROOT / "proxies"
 @contextlib.contextmanager
 def our_nginx(server_port: int, folder: Path, *, tls: bool = True) -> Iterator[int]:
     """Its port, with our configuration; without TLS for clients that have none."""
-    port = free_port()
+    port = reserve_port()
     site = replaced(
         (PROXIES / "nginx.conf").read_text(),
         {
             "127.0.0.1:8888": f"127.0.0.1:{server_port}",
             "listen 443 ssl http2": f"listen 127.0.0.1:{port}{' ssl http2' if tls else ''}",
-            "listen 80;": f"listen 127.0.0.1:{free_port()};",
+            "listen 80;": f"listen 127.0.0.1:{reserve_port()};",
             "/etc/letsencrypt/live/chat.example.com/fullchain.pem": str(folder / "certificate"),
             "/etc/letsencrypt/live/chat.example.com/privkey.pem": str(folder / "key"),
         },
@@ -55,7 +56,7 @@ def our_nginx(server_port: int, folder: Path, *, tls: bool = True) -> Iterator[i
 @contextlib.contextmanager
 def our_caddy(server_port: int, folder: Path, *, tls: bool = True) -> Iterator[int]:
     """The same of Caddy."""
-    port = free_port()
+    port = reserve_port()
     address = f"https://localhost:{port} {{\n    bind 127.0.0.1\n    tls {folder}/certificate {folder}/key\n"
     if not tls:
         address = f"http://:{port} {{\n    bind 127.0.0.1\n"

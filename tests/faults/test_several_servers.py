@@ -11,7 +11,8 @@ import pytest
 from tests.faults.health import assert_settled, metric
 from tests.faults.history import read_database, violations
 from tests.faults.storm import Storm, some_time
-from tests.support.process import ROOT, ServerProcess, free_port
+from tests.support.ports import reserve_port
+from tests.support.process import ROOT, ServerProcess
 from tests.support.proxies import nginx
 from tests.support.redis import RedisServer
 from tests.support.waiting import until
@@ -34,7 +35,7 @@ def start_fleet(tmp_path: Path, durable_url: str, redis_server: RedisServer) -> 
     async def start(count: int, script: Path = ROOT / "server.py") -> list[ServerProcess]:
         for _ in range(count):
             server = ServerProcess(tmp_path, durable_url, bus_url=redis_server.url)
-            server.script = script
+            server.command_line[1:] = [str(script)]
             server.environment["PYTHONPATH"] = str(ROOT)
             started.append(server)
         return await asyncio.gather(*(asyncio.to_thread(server.start) for server in started))
@@ -152,7 +153,7 @@ server {{
 @contextlib.contextmanager
 def behind_nginx(servers: list[ServerProcess], folder: Path) -> Iterator[int]:
     """With the upstream of docs/scaling.md, before these servers; gives its port."""
-    port, guide = free_port(), (ROOT / "docs" / "scaling.md").read_text()
+    port, guide = reserve_port(), (ROOT / "docs" / "scaling.md").read_text()
     upstream = re.findall(r"^```nginx\n(.*?)^```$", guide, re.MULTILINE | re.DOTALL)[0]
     for given, server in zip(("127.0.0.1:8881", "127.0.0.1:8882"), servers, strict=True):
         assert given in upstream

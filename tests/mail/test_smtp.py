@@ -16,7 +16,7 @@ from chatsvc.mail.server import MailServer as Address
 from chatsvc.mail.smtp import FolderMailer, SmtpMailer, mailer_of
 from tests.support.certificate import Certificate
 from tests.support.mail import FINE, MailServer, mail_server
-from tests.support.process import free_port
+from tests.support.ports import reserve_port
 from tests.support.service import make_config
 
 
@@ -168,7 +168,7 @@ async def test_a_login_that_is_refused_makes_the_server_unusable(
 
 
 async def test_a_server_that_is_not_there_is_asked_again_later() -> None:
-    async with mailer_to(f"smtp://127.0.0.1:{free_port()}") as mailer:
+    async with mailer_to(f"smtp://127.0.0.1:{reserve_port()}") as mailer:
         error = await refusal(mailer)
         assert (
             isinstance(error, NotNow)

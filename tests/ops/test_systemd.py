@@ -18,6 +18,7 @@ from chatsvc.database.schema import ADVISORY_LOCK
 from chatsvc.ops import systemd
 from chatsvc.ops.systemd import Supervisor
 from chatsvc.web.sockets import ListenError, inherited
+from tests.support.ports import reserve_port
 from tests.support.postgres import execute
 from tests.support.process import ROOT, ServerProcess
 from tests.support.programs import path_of
@@ -209,8 +210,16 @@ def test_clients_wait_for_a_service_with_an_inherited_socket(supervised: Supervi
     socket.create_connection(("127.0.0.1", supervised.port)).close()
 
 
-def test_it_listens_only_when_it_is_ready(server: ServerProcess, database_url: str) -> None:
-    """Somebody else's migration is waited for before a client can connect."""
+@pytest.fixture
+def at_known_port(tmp_path: Path, database_url: str) -> Iterator[ServerProcess]:
+    server = ServerProcess(tmp_path, database_url, port=reserve_port())
+    yield server
+    server.close()
+
+
+def test_it_listens_only_when_it_is_ready(at_known_port: ServerProcess, database_url: str) -> None:
+    """Another migration is waited for before a client can connect."""
+    server = at_known_port
     with closing(psycopg2.connect(database_url)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_lock(%s)", [ADVISORY_LOCK])
         server.start(wait=False)

@@ -14,7 +14,7 @@ from typing import Any
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult
 
-from tests.support.process import free_port
+from tests.support.ports import reserve_port
 
 DRIP_S = 0.1  # between two bytes of a server that drips
 FINE = "250 2.0.0 taken"
@@ -52,7 +52,7 @@ class MailServer(Controller):
         self.open: list[_Smtp] = []
         self.go_on = threading.Event()
         self.go_on.set()  # clear it to hold the answer to DATA back
-        options = {"auth_require_tls": False, "port": free_port(), **options}
+        options = {"auth_require_tls": False, "port": reserve_port(), **options}
         super().__init__(self, hostname="127.0.0.1", authenticator=self._authenticate, **options)
 
     @property

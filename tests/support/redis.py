@@ -10,7 +10,7 @@ from typing import Any
 import redis
 from redis.crc import key_slot
 
-from tests.support.process import free_port
+from tests.support.ports import reserve_port
 from tests.support.programs import path_of
 from tests.support.waiting import wait
 
@@ -24,8 +24,8 @@ class RedisServer:
 
     def __init__(self, folder: Path, *options: str) -> None:
         self.port, self.cluster_port = (
-            free_port(),
-            free_port(),
+            reserve_port(),
+            reserve_port(),
         )  # the second: without it the port + 10,000, which there may not be
         self.url = f"redis://{HOST}:{self.port}"
         self._folder = folder / f"redis-{self.port}"
@@ -51,6 +51,11 @@ class RedisServer:
         )
         wait(self._answers, "Redis answers")
         return self
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     def _answers(self) -> bool:
         with suppress(redis.ConnectionError):

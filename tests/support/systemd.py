@@ -1,12 +1,13 @@
-"""systemd's side, for a server that it starts: the socket that it holds, the door at which it is told how the service is."""
+"""systemd's side of a server that it starts: the listening socket and the notification socket."""
 
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
-from tests.support.process import ROOT, ServerProcess
+from tests.support.process import ServerProcess
 
 TOLD_LIMIT_S = 20.0
 MESSAGE_MAX_BYTES = 4096
@@ -15,7 +16,8 @@ BACKLOG = 4096
 HAND_OVER = """
 import os, sys
 os.dup2(int(sys.argv[1]), 3)
-os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1", "LISTEN_FDNAMES": "chatsvc.socket"}
+os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"}
+os.environ["LISTEN_FDNAMES"] = "chatsvc.socket"
 os.execv(sys.argv[2], sys.argv[2:])
 """
 
@@ -23,33 +25,24 @@ os.execv(sys.argv[2], sys.argv[2:])
 class SupervisedServer(ServerProcess):
     """`server.py` with an inherited socket, which stays open while it restarts, and a `$NOTIFY_SOCKET`."""
 
-    def __init__(self, data_dir: Path, database_url: str | None = None, **options: str) -> None:
-        super().__init__(
-            data_dir, database_url, port="1", **options
-        )  # a port that only another could have bound
+    def __init__(self, data_dir: Path, database_url: str | None = None, **options: object) -> None:
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
-        self.port = self.listener.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        super().__init__(data_dir, database_url, port=self.listener.getsockname()[1], **options)
+        self.environment["CHATSVC_PORT"] = "1"  # it must use the socket that it inherits
         self.door = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.door.bind(str(data_dir / "notify"))
         self.door.settimeout(TOLD_LIMIT_S)
         self.environment["NOTIFY_SOCKET"] = str(data_dir / "notify")
 
-    def spawn(self, command: list[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
+    def spawn(
+        self, command: list[str], log: IO[bytes], pass_fds: Sequence[int] = ()
+    ) -> subprocess.Popen[bytes]:
         held = self.listener.fileno()
         first = [sys.executable, "-I", "-S", "-c", HAND_OVER, str(held)]
-        return subprocess.Popen(
-            [*first, *command],
-            env=self.environment,
-            cwd=ROOT,
-            stdout=log,
-            stderr=log,
-            stdin=subprocess.DEVNULL,
-            pass_fds=[held],
-        )
+        return super().spawn([*first, *command], log, [held, *pass_fds])
 
     def told(self) -> str:
-        """What it says next."""
+        """Return the next notification."""
         return self.door.recv(MESSAGE_MAX_BYTES).decode()
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ QUICK_SHARE = 0.1
 
 
 @dataclass
-class Arena:
+class Harness:
     """Makes the databases when they are first asked for."""
 
     cluster: Cluster
