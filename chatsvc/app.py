@@ -17,7 +17,17 @@ from tornado.web import Application, RequestHandler
 from chatsvc.bus.local import Bus, LocalBus
 from chatsvc.config.config import Config
 from chatsvc.database.threads import Database
-from chatsvc.events import ACCESS_TOPIC, Event
+from chatsvc.events import (
+    ACCESS_TOPIC,
+    AccessEnded,
+    Emission,
+    Event,
+    MessagePosted,
+    NoticeDue,
+    NoticeEnded,
+    Signal,
+    UserChanged,
+)
 from chatsvc.handlers import (
     account,
     admin,
@@ -107,15 +117,15 @@ class App:
         self.languages = Languages()
         self.bus: Bus = make_bus(config, secret_key)
         self.db = Database(
-            database_url, on_commit=self.metrics.committed, on_doubt=self.bus.publish_missed
+            database_url,
+            publish=self._publish,
+            on_commit=self.metrics.committed,
+            on_doubt=self.bus.publish_missed,
         )
         self.chats = ChatService(
             self.db,
-            self.bus.publish,
             email_delay_s=config.email_delay_s,
             email_min_interval_s=config.email_min_interval_s,
-            arm=lambda due_in_s: self.notices.arm(due_in_s),
-            on_message=lambda sender: self.metrics.messages.labels(sender).inc(),
         )
         self.identity = IdentityService(
             self.db,
@@ -287,6 +297,22 @@ class App:
             self.streams.end_access(access_id)
         else:
             self.streams.deliver(event)
+
+    def _publish(self, emitted: Emission | Signal) -> None:
+        """Take what a transaction emitted, after its COMMIT."""
+        match emitted:
+            case Emission():
+                self.bus.publish(Event.of(*emitted))
+            case MessagePosted():
+                self.metrics.messages.labels(emitted.sender_type).inc()
+            case NoticeDue():
+                self.notices.arm(emitted.in_s)
+            case NoticeEnded():
+                self.metrics.notices.labels(emitted.outcome).inc()
+            case AccessEnded():
+                self.bus.publish(Event(ACCESS_TOPIC, (emitted.access_id or "").encode()))
+            case UserChanged():
+                self.identity.forget_user(emitted.user_id)
 
     def _access_ended(self, access_id: str) -> None:
         self.bus.publish(Event(ACCESS_TOPIC, access_id.encode()))

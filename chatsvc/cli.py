@@ -17,7 +17,7 @@ from uuid_utils import uuid7
 
 from chatsvc import __version__
 from chatsvc.config.config import Config, ConfigError, load, load_or_create_secret
-from chatsvc.database.connection import Session
+from chatsvc.database.connection import Transaction
 from chatsvc.database.schema import SchemaError, migrate
 from chatsvc.doctor.report import findings, report, wrong_options
 from chatsvc.errors import DomainError
@@ -142,14 +142,14 @@ def _text(argument: str) -> str:
 
 
 @contextmanager
-def _transaction(config: Config) -> Iterator[Session]:
+def _transaction(config: Config) -> Iterator[Transaction]:
     """One transaction in the migrated database, beside a running server or without one."""
     with database(config) as url:
         migrate(url)
-        with closing(Session(url, application_name="chatsvc command")) as session:
-            session.begin()
-            yield session
-            session.commit()
+        with closing(Transaction(url, application_name="chatsvc command")) as tx:
+            tx.begin()
+            yield tx
+            tx.commit()
 
 
 def _migrate(config: Config, _: argparse.Namespace) -> None:
@@ -168,8 +168,8 @@ def _create_admin(config: Config, arguments: argparse.Namespace) -> None:
         )
     password, generated = _password(arguments.password_stdin)
     password_hash = hash_password(password)
-    with _transaction(config) as session:
-        created = people.save_staff(session, str(uuid7()), email, name, password_hash)
+    with _transaction(config) as tx:
+        created = people.save_staff(tx, str(uuid7()), email, name, password_hash)
     tell_servers(config)
     print(f"{'created' if created else 'updated'} the staff account {email}", file=sys.stderr)
     if generated:
@@ -200,8 +200,8 @@ def _read_password() -> str:
 
 def _staff_token(config: Config, arguments: argparse.Namespace) -> None:
     if arguments.revoke:
-        with _transaction(config) as session:
-            revoked = people.revoke_staff_tokens(session, arguments.email)
+        with _transaction(config) as tx:
+            revoked = people.revoke_staff_tokens(tx, arguments.email)
         tell_servers(config)
         print(
             f"revoked {revoked} staff token{'' if revoked == 1 else 's'} of {arguments.email}",
@@ -209,8 +209,8 @@ def _staff_token(config: Config, arguments: argparse.Namespace) -> None:
         )
         return
     token = tokens.new_secret(tokens.STAFF_PREFIX)
-    with _transaction(config) as session:
-        people.create_staff_token(session, str(uuid7()), arguments.email, tokens.hash_token(token))
+    with _transaction(config) as tx:
+        people.create_staff_token(tx, str(uuid7()), arguments.email, tokens.hash_token(token))
     print(token)
 
 

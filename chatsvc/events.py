@@ -1,4 +1,10 @@
-"""Events, the topics they are published to, and their one encoding: a frame of bytes that every subscriber shares."""
+"""Events, their topics, and their one encoding: a frame of bytes that every subscriber shares.
+
+A transaction emits events and signals. Events go to subscribers in all processes; signals go to a
+part of this process, see `App`.
+"""
+
+from typing import NamedTuple
 
 import msgspec
 
@@ -38,3 +44,45 @@ class Event(msgspec.Struct, frozen=True):
     def of(cls, topic: str, data: msgspec.Struct, seq: int | None = None) -> "Event":
         """Encodes `data` once, for all subscribers of `topic`."""
         return cls(topic, encode_frame(data, seq=seq), seq)
+
+
+class Emission(NamedTuple):
+    """An event that a transaction emitted, not yet encoded."""
+
+    topic: str
+    event: msgspec.Struct
+    seq: int | None = None
+
+
+class Signal(msgspec.Struct, frozen=True):
+    """Something that happened in a transaction and concerns this process alone."""
+
+
+class MessagePosted(Signal, frozen=True):
+    """A new message was stored."""
+
+    sender_type: str
+
+
+class NoticeDue(Signal, frozen=True):
+    """A notice is due `in_s` seconds from now."""
+
+    in_s: float
+
+
+class NoticeEnded(Signal, frozen=True):
+    """A try to send an e-mail ended: `sent`, `cancelled`, `failed` or `retried`."""
+
+    outcome: str
+
+
+class AccessEnded(Signal, frozen=True):
+    """A staff session or token ended. `access_id` None: any of them may have ended."""
+
+    access_id: str | None
+
+
+class UserChanged(Signal, frozen=True):
+    """A user's name, e-mail address or language changed: what is cached of the user is outdated."""
+
+    user_id: str

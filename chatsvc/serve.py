@@ -20,7 +20,7 @@ from uuid_utils import uuid7
 from chatsvc.app import App, make_bus
 from chatsvc.bus.local import Bus
 from chatsvc.config.config import Config, load_or_create_secret
-from chatsvc.database.connection import Session, sqlstate
+from chatsvc.database.connection import Connection, Transaction, sqlstate
 from chatsvc.database.schema import migrate
 from chatsvc.events import ACCESS_TOPIC, Event
 from chatsvc.ops import log_format
@@ -115,8 +115,8 @@ def _wait_for(url: str) -> None:
 def refusal(url: str) -> Exception | None:
     """Why no session can be opened, or None if one can. One try."""
     try:
-        with closing(Session(url, application_name="chatsvc start")) as session:
-            session.execute_sql("SELECT 1")
+        with closing(Connection(url, application_name="chatsvc start")) as connection:
+            connection.execute_sql("SELECT 1")
     except Exception as error:
         return error
     return None
@@ -146,10 +146,10 @@ def _with_port(config: Config, port: int) -> Config:
 def _create_demo_staff(url: str) -> str | None:
     """A staff account for trying out, if there is none yet; returns its password, which is shown once."""
     password = secrets.token_urlsafe(9)
-    with closing(Session(url, application_name="chatsvc demo")) as session:
-        if people.any_staff(session):
+    with closing(Transaction(url, application_name="chatsvc demo")) as tx:
+        if people.any_staff(tx):
             return None
-        people.save_staff(session, str(uuid7()), DEMO_STAFF, "Demo Staff", hash_password(password))
+        people.save_staff(tx, str(uuid7()), DEMO_STAFF, "Demo Staff", hash_password(password))
     return password
 
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tornado.ioloop import IOLoop
 
-from chatsvc.database.connection import Session
+from chatsvc.database.connection import Transaction
 from chatsvc.database.threads import Database
 from chatsvc.events import encode_frame
 from chatsvc.services.chats import Sender
@@ -137,7 +137,7 @@ class Reader:
         return self.seen
 
 
-async def two_processes(url: str, write: Callable[[Session, int], Any], poll: str) -> list[int]:
+async def two_processes(url: str, write: Callable[[Transaction, int], Any], poll: str) -> list[int]:
     """Two Databases write WRITES times each, as two processes would; what a polling reader saw."""
     databases = [Database(url, readers=1) for _ in range(2)]
     for database in databases:
@@ -158,12 +158,12 @@ async def test_messages_are_numbered_in_the_order_of_their_commits(service: Serv
     chat_id = await service.chat_id(alice)
     user_id = str(execute(url, "SELECT user_id FROM support_chats WHERE id = %s", chat_id)[0][0])
 
-    def write(session: Session, n: int) -> None:
+    def write(tx: Transaction, n: int) -> None:
         row = MessageRow(
             str(uuid4()), chat_id, None, str(n), "user", user_id, str(uuid4()), 300, 3600
         )
-        insert_messages(session, [row])  # type: ignore[arg-type]
-        session.execute_sql(LINGER)
+        insert_messages(tx, [row])
+        tx.execute_sql(LINGER)
 
     poll = "SELECT seq FROM support_messages WHERE seq > %s ORDER BY seq"
     assert await two_processes(url, write, poll) == list(range(1, 2 * WRITES + 1))
@@ -179,9 +179,9 @@ async def test_the_same_harness_misses_rows_that_a_sequence_numbers(service: Ser
     """The negative control: with a bigserial as cursor a reader passes by rows that are committed late."""
     execute(service.database_url, "CREATE TABLE feed (id bigserial PRIMARY KEY)")
 
-    def write(session: Session, n: int) -> None:
-        session.execute_sql("INSERT INTO feed DEFAULT VALUES")
-        session.execute_sql(LINGER)
+    def write(tx: Transaction, n: int) -> None:
+        tx.execute_sql("INSERT INTO feed DEFAULT VALUES")
+        tx.execute_sql(LINGER)
 
     seen = await two_processes(
         service.database_url, write, "SELECT id FROM feed WHERE id > %s ORDER BY id"

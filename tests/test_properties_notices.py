@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 )
 from tornado.ioloop import IOLoop
 
-from chatsvc.database.connection import Session
+from chatsvc.database.connection import Transaction
 from chatsvc.mail.mailer import NotNow, Refused, Unusable
 from chatsvc.mail.messages import Letter, Letters
 from chatsvc.services.chats import Sender
@@ -119,9 +119,9 @@ class NumberedLetters:
         return message
 
 
-def move_times(session: Session, seconds: float) -> None:
+def move_times(tx: Transaction, seconds: float) -> None:
     for statement in moves(seconds):
-        session.execute_sql(statement)
+        tx.execute_sql(statement)
 
 
 class Story(RuleBasedStateMachine):

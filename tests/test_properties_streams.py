@@ -97,13 +97,14 @@ async def play(service: Service, steps: list[Step], *, limit_s: float = 10) -> N
     user, staff = service.user_token(str(uuid4())), await service.staff_token("staff@example.com")
     chat_id = await service.chat_id(user)
     chaos = Chaos(service)
-    service.app.chats._publish = chaos.publish
     staff_path = f"/admin/chats/{chat_id}/stream"
     followers = [
         Follower(service, user, "/support_chat/stream"),
         Follower(service, staff, staff_path),
         Follower(service, staff, f"/admin/notifications/stream?chat_id={chat_id}"),
     ]
+    published = pytest.MonkeyPatch()
+    published.setattr(service.app.bus, "publish", chaos.publish)
     try:
         for follower in followers[:2]:
             await follower.come_back()
@@ -124,6 +125,7 @@ async def play(service: Service, steps: list[Step], *, limit_s: float = 10) -> N
             ]
             assert follower.messages == stored
     finally:
+        published.undo()
         for follower in followers:
             await follower.cut()
 

@@ -13,7 +13,7 @@ import pytest
 from chatsvc.bus import redis
 from chatsvc.bus.local import LocalBus
 from chatsvc.bus.redis import RedisBus
-from chatsvc.database.connection import Session
+from chatsvc.database.connection import Connection
 from chatsvc.store.chats import chat_states
 from chatsvc.streams import resync
 from tests.conftest import ServiceFactory
@@ -200,9 +200,9 @@ async def test_while_redis_is_away_streams_are_brought_up_to_date_from_the_datab
     desk = await opened(await there.stream(staff, NOTIFICATIONS))
     asked: list[int] = []
 
-    def counted(session: Session, chat_ids: Sequence[str]) -> Any:
+    def counted(connection: Connection, chat_ids: Sequence[str]) -> Any:
         asked.append(len(chat_ids))
-        return chat_states(session, chat_ids)
+        return chat_states(connection, chat_ids)
 
     monkeypatch.setattr("chatsvc.services.chats.rows.chat_states", counted)
     async with without_redis(redis_server, here, there):

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from chatsvc.database.connection import Session
+from chatsvc.database.connection import Connection
 from chatsvc.database.schema import MIGRATIONS, migrate
 from chatsvc.postgres.launch import package_binaries
 from chatsvc.postgres.manager import EmbeddedPostgres
@@ -172,6 +172,6 @@ def same_schema(one: str, other: str) -> None:
              UNION ALL SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1, 2"""
     found = []
     for url in (one, other):
-        with closing(Session(url, application_name="test")) as session:
-            found.append(session.execute_sql(sql))
+        with closing(Connection(url, application_name="test")) as connection:
+            found.append(connection.execute_sql(sql))
     assert found[0] == found[1] and len(found[0]) > 20

@@ -1,4 +1,7 @@
-"""What a function on a database thread works with: one connection, SQL constants prepared once, Peewee's builder for the rest."""
+"""What functions on database threads work with: `Connection` to read, `Transaction` to write.
+
+Both run SQL constants that are prepared once per connection, and serve Peewee's query builder.
+"""
 
 import threading
 from contextlib import suppress
@@ -7,7 +10,10 @@ from typing import Any, NamedTuple
 import peewee
 import psycopg2
 import psycopg2.extensions
+from msgspec import Struct
 from peewee import PostgresqlDatabase
+
+from chatsvc.events import Emission, Signal
 
 CONNECT_TIMEOUT_S = 3  # below the 5 s that the loop waits
 STATEMENT_TIMEOUT_S = 5
@@ -48,19 +54,17 @@ class Statement(NamedTuple):
         return f"EXECUTE {self.name} ({', '.join('%s::' + type_ for type_ in self.types)})"
 
 
-class Session:
-    """One thread's connection. It opens when it is first needed and again after it broke.
+class Connection:
+    """One thread's connection. It opens at the first query and reopens after it broke.
 
-    `database` serves Peewee's builder: `query.execute(session.database)`.
+    For Peewee's query builder: `query.execute(connection.database)`.
     """
 
     def __init__(
         self, url: str, *, application_name: str, statement_timeout_s: int = STATEMENT_TIMEOUT_S
     ) -> None:
         self._owner = threading.get_ident()
-        self._begins = (
-            False  # BEGIN goes with the first statement of a transaction: one round trip less
-        )
+        self._begins = False  # BEGIN goes with the first statement: one round trip less
         self._settings = _settings(statement_timeout_s)
         self._prepared: dict[str, str] = {}
         self._connection: Any = None
@@ -100,18 +104,8 @@ class Session:
             cursor.execute(self._with_begin(sql), params or None)
             return cursor.fetchall() if cursor.description else []
 
-    def begin(self) -> None:
-        """Starts a transaction, with its first statement."""
-        self._begins = True
-
-    def commit(self) -> None:
-        if self._begins:
-            self._begins = False  # nothing was run
-        else:
-            self.execute_sql("COMMIT")
-
     def rollback(self) -> None:
-        """Ends a transaction that failed. Never raises: a connection that cannot do this much is closed."""
+        """End a transaction that failed. Never raises: a connection that cannot do so is closed."""
         self._begins = False
         try:
             if self._connection is not None and not self.is_lost:
@@ -145,7 +139,7 @@ class Session:
     def _open(self) -> Any:
         if threading.get_ident() != self._owner:
             raise RuntimeError(
-                "a database session is used outside its thread: queries belong into a function for Database.read or write"
+                "a database connection was used outside its thread: pass a function to Database.read or write"
             )
         if self._connection is None:
             self._database.connect(reuse_if_open=True)
@@ -154,6 +148,50 @@ class Session:
             with self._connection.cursor() as cursor:
                 cursor.execute(self._settings)
         return self._connection
+
+
+class Transaction(Connection):
+    """A connection for writing. `emitted` holds what is published if the transaction commits."""
+
+    def __init__(
+        self, url: str, *, application_name: str, statement_timeout_s: int = STATEMENT_TIMEOUT_S
+    ) -> None:
+        super().__init__(
+            url, application_name=application_name, statement_timeout_s=statement_timeout_s
+        )
+        self.emitted: list[Emission | Signal] = []
+
+    def emit(self, topic: str, event: Struct, seq: int | None = None) -> None:
+        """Publish an event to the subscribers of `topic` after COMMIT."""
+        self.emitted.append(Emission(topic, event, seq))
+
+    def signal(self, signal: Signal) -> None:
+        """Tell a part of this process something after COMMIT."""
+        self.emitted.append(signal)
+
+    def take_emitted(self) -> list[Emission | Signal]:
+        """Return what was emitted since the last call, and forget it."""
+        taken, self.emitted = self.emitted, []
+        return taken
+
+    def begin(self) -> None:
+        """Start a transaction. BEGIN is sent with its first statement."""
+        self._begins = True
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no statement has run since `begin`."""
+        return self._begins
+
+    def commit(self) -> None:
+        if self.is_empty:
+            self._begins = False
+        else:
+            self.execute_sql("COMMIT")
+
+    def rollback(self) -> None:
+        self.emitted = []
+        super().rollback()
 
 
 def _settings(statement_timeout_s: int) -> str:

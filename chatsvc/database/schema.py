@@ -7,7 +7,7 @@ from typing import Any
 
 from playhouse.migrations import Runner
 
-from chatsvc.database.connection import Session
+from chatsvc.database.connection import Connection
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 ADVISORY_LOCK = 0x63686174  # "chat": two processes that start at once migrate one after the other
@@ -23,10 +23,10 @@ class SchemaError(Exception):
 def migrate(url: str, migrations: Path = MIGRATIONS) -> list[str]:
     """Applies what is pending, under an advisory lock, and returns the names. Raises SchemaError for a schema from the future."""
     with closing(
-        Session(url, application_name="chatsvc migrate", statement_timeout_s=MIGRATION_TIMEOUT_S)
-    ) as session:
-        session.execute_sql("SELECT pg_advisory_lock(%s)", ADVISORY_LOCK)
-        runner: Any = Runner(session.database, str(migrations), table_name="schema_migrations")  # type: ignore[no-untyped-call]
+        Connection(url, application_name="chatsvc migrate", statement_timeout_s=MIGRATION_TIMEOUT_S)
+    ) as connection:
+        connection.execute_sql("SELECT pg_advisory_lock(%s)", ADVISORY_LOCK)
+        runner: Any = Runner(connection.database, str(migrations), table_name="schema_migrations")  # type: ignore[no-untyped-call]
         _refuse_newer(runner)
         applied: list[str] = runner.up()
         return applied
@@ -41,12 +41,12 @@ def _refuse_newer(runner: Any) -> None:
         )
 
 
-def current_check(migrations: Path = MIGRATIONS) -> Callable[[Session], bool]:
+def current_check(migrations: Path = MIGRATIONS) -> Callable[[Connection], bool]:
     """A function for Database.read that says whether every migration of this program is applied."""
     expected = sorted(path.stem for path in migrations.glob("[0-9]*.py"))
 
-    def is_current(session: Session) -> bool:
-        rows = session.execute_sql("SELECT name FROM schema_migrations ORDER BY name")
+    def is_current(connection: Connection) -> bool:
+        rows = connection.execute_sql("SELECT name FROM schema_migrations ORDER BY name")
         return [name for (name,) in rows] == expected
 
     return is_current

@@ -1,8 +1,9 @@
-"""The database's threads: readers, and one writer that commits what is waiting in one transaction (ARCHITECTURE.md).
+"""Database threads: several readers, and one writer that commits waiting work in one transaction.
 
-A function that is given to `read` or `write` runs on a database thread with a Session. It returns wire structs or plain
-values, never Peewee model instances. A function given to `write` may run twice (a commit whose answer was lost is run again), so it
-is safe to repeat: ids are made before it is called.
+A function passed to `read` or `write` runs on a database thread with a Connection or a
+Transaction. It returns wire structs or plain values, never Peewee model instances. A function
+passed to `write` may run twice (when the outcome of its COMMIT is unknown), so it must be safe to
+repeat: ids are made before it is called.
 """
 
 import asyncio
@@ -13,79 +14,94 @@ from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
-from chatsvc.database.connection import Session, is_repeatable, is_transient
+from chatsvc.database.connection import Connection, Transaction, is_repeatable, is_transient
 from chatsvc.errors import DomainError, Unavailable
+from chatsvc.events import Emission, Signal
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Row = TypeVar("Row")
+AnyConnection = TypeVar("AnyConnection", bound=Connection)
 
-READERS = 4  # a reader waits for PostgreSQL most of the time; more than the cores can use only adds connections
-BATCH_MAX = 64  # beyond 50 rows a commit the cost of a row no longer falls, and one bad row makes more to run again
-WAIT_LIMIT_S = 5.0  # how long the loop waits for a database thread before it answers 503
-IN_FLIGHT_MAX = (
-    2_000  # two seconds of work at full speed; more could not be answered within WAIT_LIMIT_S
-)
-DRAIN_LIMIT_S = 10.0  # at stop: for what was accepted to be committed
+READERS = 4  # a reader mostly waits for PostgreSQL; more than the cores can use cost connections
+BATCH_MAX = 64  # beyond 50 rows a row gets no cheaper, and one bad row makes more to run again
+WAIT_LIMIT_S = 5.0  # how long a caller waits for a database thread before the response is 503
+IN_FLIGHT_MAX = 2_000  # two seconds of work at full speed; more would exceed WAIT_LIMIT_S
+DRAIN_LIMIT_S = 10.0  # at stop: to commit accepted work
+
+Emitted = Emission | Signal
 
 
 class _Job(Generic[T]):
-    """One function on its way to a database thread and back."""
+    """A function on its way to a database thread and back."""
 
-    __slots__ = ("abandoned", "args", "error", "fn", "future", "in_doubt", "ran", "result", "then")
+    __slots__ = (
+        "abandoned",
+        "args",
+        "emitted",
+        "error",
+        "fn",
+        "future",
+        "in_doubt",
+        "ran",
+        "result",
+        "takes_rows",
+        "then",
+    )
 
     def __init__(
-        self, fn: Callable[..., T], args: tuple[Any, ...], then: Callable[[T], None] | None
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        *,
+        takes_rows: bool = False,
+        then: Callable[[T], None] | None = None,
     ) -> None:
-        self.fn, self.args, self.then = fn, args, then
+        self.fn, self.args, self.takes_rows, self.then = fn, args, takes_rows, then
         self.future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self.result: Any = None
         self.error: BaseException | None = None
+        self.emitted: list[Emitted] = []  # of a write_many: those of all rows, at the first job
         self.ran = False
-        self.abandoned = False  # the loop no longer waits; what has not begun is not begun
-        self.in_doubt = False  # the connection broke under it: it may be stored by a run whose `then` nobody called
+        self.abandoned = False  # the caller no longer waits: do not start it
+        self.in_doubt = False  # a COMMIT with its events failed, and may have been carried out
 
     def settle(self, result: Any) -> None:
-        """Takes what the function returned; a returned exception counts as raised (functions of many rows answer row by row)."""
+        """Take what the function returned for this job. A returned exception counts as raised."""
         self.ran = True
         self.error, self.result = (
             (result, None) if isinstance(result, BaseException) else (None, result)
         )
 
+    def fail(self, error: BaseException | None) -> None:
+        """The transaction was rolled back. `error` None: the job is run again."""
+        self.ran, self.emitted, self.error = False, [], error
+
 
 _Queue = SimpleQueue[_Job[Any] | None]  # None ends the thread
-
-
-def takes_many_rows(
-    fn: Callable[[Session, Sequence[Row]], Sequence[T | DomainError]],
-) -> Callable[[Session, Row], T]:
-    """Declares that `fn` takes all rows that wait for it at once and answers with one result (or DomainError) per row, in order.
-
-    It is handed to `Database.write` with a single row, as any other function.
-    """
-    fn.takes_many_rows = True  # type: ignore[attr-defined]
-    return fn  # type: ignore[return-value]
 
 
 class Database:
     """Runs functions on database threads and brings their results back to the loop.
 
-    `on_commit(size, seconds)` is called on the writer thread after each commit. `on_doubt()` is called on the loop after a write with a
-    `then` lost its connection: it may have been stored without that `then`. The run that followed it, if it came through, found
-    nothing to change any more and had nothing to publish.
+    After COMMIT, `publish` is called on the loop with each event and signal that the transaction
+    emitted, in commit order. `on_doubt()` is called on the loop if it is unknown whether a
+    transaction with events was committed: its repetition may have found nothing to change and so
+    emitted nothing. `on_commit(size, seconds)` is called on the writer thread after each commit.
     """
 
     def __init__(
         self,
         url: str,
         *,
+        publish: Callable[[Emitted], None] = lambda emitted: None,
         readers: int = READERS,
         on_commit: Callable[[int, float], None] = lambda size, seconds: None,
         on_doubt: Callable[[], None] = lambda: None,
     ) -> None:
         self._url = url
-        self._on_commit, self._on_doubt = on_commit, on_doubt
+        self._publish, self._on_commit, self._on_doubt = publish, on_commit, on_doubt
         self._reads: _Queue = SimpleQueue()
         self._writes: _Queue = SimpleQueue()
         self._readers = [
@@ -98,8 +114,13 @@ class Database:
 
     @property
     def in_flight(self) -> int:
-        """Functions that were accepted and have not come back."""
+        """Accepted functions whose results are outstanding."""
         return self._in_flight
+
+    @property
+    def queued_writes(self) -> int:
+        """Writes that wait for the writer thread."""
+        return self._writes.qsize()
 
     async def start(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -107,7 +128,7 @@ class Database:
             thread.start()
 
     async def stop(self) -> None:
-        """Commits what was accepted, closes the connections. Gives up after DRAIN_LIMIT_S (a frozen PostgreSQL)."""
+        """Commit accepted work and close the connections. Give up after DRAIN_LIMIT_S."""
         for _ in self._readers:
             self._reads.put(None)
         self._writes.put(None)
@@ -116,23 +137,33 @@ class Database:
             await asyncio.to_thread(thread.join, max(0.0, deadline - time.monotonic()))
 
     async def read(self, fn: Callable[..., T], *args: Any) -> T:
-        """Runs `fn(session, *args)` on a reader thread. Raises Unavailable after WAIT_LIMIT_S or without a database."""
-        return await self._submit(self._reads, _Job(fn, args, None))
+        """Run `fn(connection, *args)` on a reader thread. Raises Unavailable without a database."""
+        return await self._submit(self._reads, _Job(fn, args))
 
     async def write(
         self, fn: Callable[..., T], *args: Any, then: Callable[[T], None] | None = None
     ) -> T:
-        """Runs `fn(session, *args)` on the writer thread, inside a transaction that it may share with others.
+        """Run `fn(tx, *args)` on the writer thread, in a transaction that it may share with others.
 
-        After COMMIT, on the loop, in the order of commits: `then(result)`, then the caller goes on. Raises what `fn` raised (then
-        nothing of it is stored), Unavailable after WAIT_LIMIT_S or without a database.
+        Returns after COMMIT, when everything that `fn` emitted was published. Raises what `fn`
+        raised (nothing is stored or published then), or Unavailable after WAIT_LIMIT_S or without
+        a database. A DomainError does not roll back: raise it before changing anything.
         """
-        return await self._submit(self._writes, _Job(fn, args, then))
+        return await self._submit(self._writes, _Job(fn, args, then=then))
+
+    async def write_many(
+        self, fn: Callable[[Transaction, Sequence[Row]], Sequence[T | DomainError]], row: Row
+    ) -> T:
+        """Like `write`, but `fn` gets the rows of all callers that wait for it at once.
+
+        It returns one result, or DomainError, per row and emits in the order of the rows.
+        """
+        return await self._submit(self._writes, _Job(fn, (row,), takes_rows=True))
 
     async def _submit(self, queue: _Queue, job: _Job[T]) -> T:
         assert self._loop is not None
         if self._in_flight >= IN_FLIGHT_MAX:
-            raise Unavailable("too much work is waiting for the database")
+            raise Unavailable("too many requests are waiting for the database")
         self._in_flight += 1
         queue.put(job)
         limit = self._loop.call_later(WAIT_LIMIT_S, _give_up, job)
@@ -144,24 +175,24 @@ class Database:
     # ---- on database threads ----
 
     def _read_loop(self) -> None:
-        session = Session(self._url, application_name="chatsvc reader")
+        connection = Connection(self._url, application_name="chatsvc reader")
         while (job := self._reads.get()) is not None:
             if not job.abandoned:
-                _attempt(session, job, _run)
+                _attempt(connection, job, _run)
             self._hand_over([job])
             del job  # else it and its result would stay here until the next
-        session.close()
+        connection.close()
 
     def _write_loop(self) -> None:
-        session = Session(self._url, application_name="chatsvc writer")
+        tx = Transaction(self._url, application_name="chatsvc writer")
         while batch := _next_batch(self._writes):
             started = time.perf_counter()
-            done = _commit(session, [job for job in batch if not job.abandoned])
+            done = _commit(tx, [job for job in batch if not job.abandoned])
             if done:
                 self._on_commit(len(done), time.perf_counter() - started)
             self._hand_over(done + [job for job in batch if not job.ran and job.error is None])
             del batch, done
-        session.close()
+        tx.close()
 
     def _hand_over(self, jobs: list[_Job[Any]]) -> None:
         assert self._loop is not None
@@ -174,24 +205,33 @@ class Database:
 
     def _deliver(self, jobs: list[_Job[Any]]) -> None:
         for job in jobs:
-            self._in_flight -= 1
+            for emitted in job.emitted:
+                self._publish_one(emitted)
             if job.ran and job.error is None and job.then is not None:
                 _call_then(job)
+        for job in jobs:
+            self._in_flight -= 1
             if job.future.done():
                 continue
             if job.error is not None:
                 job.future.set_exception(job.error)
             else:
                 job.future.set_result(job.result)
-        if any(job.in_doubt and job.then is not None for job in jobs):
+        if any(job.in_doubt for job in jobs):
             self._on_doubt()
+
+    def _publish_one(self, emitted: Emitted) -> None:
+        try:
+            self._publish(emitted)
+        except Exception:  # it is committed: a publisher that fails must not fail the caller
+            log.exception("publishing %s failed", type(emitted).__name__)
 
 
 def _give_up(job: _Job[Any]) -> None:
     job.abandoned = True
     if not job.future.done():
         job.future.set_exception(
-            Unavailable(f"the database did not answer within {WAIT_LIMIT_S:.0f} s")
+            Unavailable(f"the database did not respond within {WAIT_LIMIT_S:.0f} s")
         )
 
 
@@ -199,12 +239,12 @@ def _call_then(job: _Job[Any]) -> None:
     assert job.then is not None
     try:
         job.then(job.result)
-    except Exception:  # it is stored: the caller gets the result whatever happens to the publishing
+    except Exception:
         log.exception("what follows %s failed", getattr(job.fn, "__name__", job.fn))
 
 
 def _next_batch(queue: _Queue) -> list[_Job[Any]]:
-    """What waits in the queue, up to BATCH_MAX jobs; a lone job waits for nobody. Empty at the end."""
+    """Return waiting jobs, up to BATCH_MAX; a single job waits for no others. Empty at the end."""
     batch: list[_Job[Any]] = []
     job = queue.get()
     while job is not None:
@@ -220,73 +260,91 @@ def _next_batch(queue: _Queue) -> list[_Job[Any]]:
     return batch
 
 
-def _commit(session: Session, batch: list[_Job[Any]]) -> list[_Job[Any]]:
-    """Runs the batch in one transaction; if that fails it is rolled back and run one by one. Returns the jobs in the order they ran."""
+def _commit(tx: Transaction, batch: list[_Job[Any]]) -> list[_Job[Any]]:
+    """Run the batch in one transaction; if it fails, run each job in its own.
+
+    Returns the jobs in the order in which they ran.
+    """
     if len(batch) > 1:
         try:
-            return _run_transaction(session, batch)
-        except Exception as error:  # whatever it is, each job's own run says whose it was
-            in_doubt = session.is_lost_with(error)
-            for job in batch:
-                job.in_doubt = in_doubt
-            session.rollback()
+            return _run_transaction(tx, batch)
+        except Exception as error:  # whichever job it was, its own run shows it
+            tx.rollback()
             log.info(
-                "a batch of %d writes failed and is run one by one: %s",
+                "a batch of %d writes failed, running them one by one: %s",
                 len(batch),
                 type(error).__name__,
             )
+            for job in batch:
+                job.fail(None)
     for job in batch:
-        _attempt(session, job, lambda session, job: _run_transaction(session, [job]))
+        _attempt(tx, job, lambda tx, job: _run_transaction(tx, [job]))
     return batch
 
 
-def _run_transaction(session: Session, batch: list[_Job[Any]]) -> list[_Job[Any]]:
-    session.begin()
+def _run_transaction(tx: Transaction, batch: list[_Job[Any]]) -> list[_Job[Any]]:
+    tx.begin()
     order: list[_Job[Any]] = []
     for job in batch:
-        if not getattr(job.fn, "takes_many_rows", False):
-            _run(session, job)
-            order.append(job)
-        elif job not in order:
-            together = [other for other in batch if other.fn is job.fn]
-            for each, result in zip(
-                together, job.fn(session, [other.args[0] for other in together]), strict=True
-            ):
-                each.settle(result)
-            order += together
-    session.commit()
+        if job.ran:
+            continue
+        order += _run_together(tx, job, batch) if job.takes_rows else _run(tx, job)
+        job.emitted = tx.take_emitted()
+    try:
+        tx.commit()
+    except Exception as error:
+        if tx.is_lost_with(error):
+            for job in order:
+                job.in_doubt = job.in_doubt or _has_events(job)
+        raise
     return order
 
 
-def _run(session: Session, job: _Job[Any]) -> None:
+def _run_together(tx: Transaction, first: _Job[Any], batch: list[_Job[Any]]) -> list[_Job[Any]]:
+    together = [job for job in batch if job.takes_rows and job.fn == first.fn]
+    results = first.fn(tx, [job.args[0] for job in together])
+    for job, result in zip(together, results, strict=True):
+        job.settle(result)
+    return together
+
+
+def _run(connection: Connection, job: _Job[Any]) -> list[_Job[Any]]:
     try:
-        job.settle(job.fn(session, *job.args))
+        job.settle(job.fn(connection, *job.args))
     except DomainError as error:
         job.settle(error)
+        if isinstance(connection, Transaction):
+            connection.take_emitted()  # dropped
+    return [job]
 
 
-def _attempt(session: Session, job: _Job[Any], run: Callable[[Session, _Job[Any]], Any]) -> None:
-    """Runs a job; once more if the connection broke or another transaction stood in its way. The job ends with a result or an error."""
+def _has_events(job: _Job[Any]) -> bool:
+    return job.then is not None or any(isinstance(one, Emission) for one in job.emitted)
+
+
+def _attempt(
+    connection: AnyConnection, job: _Job[Any], run: Callable[[AnyConnection, _Job[Any]], Any]
+) -> None:
+    """Run a job, and once more if the connection broke or another transaction was in conflict."""
     for may_repeat in (True, False):
         try:
-            run(session, job)
+            run(connection, job)
             return
         except Exception as error:
-            is_lost = session.is_lost_with(error)
-            job.in_doubt = job.in_doubt or is_lost
-            repeat = may_repeat and (is_lost or is_repeatable(error))
-            session.rollback()
-            job.ran = False
-            if not repeat:
-                job.error = _as_unavailable(error) if is_transient(error) else error
-                return
+            repeat = may_repeat and (connection.is_lost_with(error) or is_repeatable(error))
+            connection.rollback()
+            if repeat:
+                job.fail(None)
+                continue
+            job.fail(_as_unavailable(error) if is_transient(error) else error)
+            return
 
 
 def _as_unavailable(error: Exception) -> Unavailable:
     log.warning(
-        "the database could not do it: %s",
+        "the database failed: %s",
         str(error).strip().splitlines()[0] if str(error) else type(error).__name__,
     )
-    unavailable = Unavailable("the database does not answer")
+    unavailable = Unavailable("the database does not respond")
     unavailable.__cause__ = error
     return unavailable

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 
-from chatsvc.database.connection import Session
+from chatsvc.database.connection import Connection
 from chatsvc.database.models import (
     StaffSession,
     StaffToken,
@@ -45,14 +45,14 @@ SELECT current_setting('max_connections')::int - current_setting('superuser_rese
 """
 
 
-def check(session: Session) -> Iterator[Finding]:
+def check(connection: Connection) -> Iterator[Finding]:
     """Raises the database's own errors."""
     for one in (version, rights, schema, settings, connections, clock):
-        yield one(session)
+        yield one(connection)
 
 
-def version(session: Session) -> Finding:
-    number, text = session.execute_sql(
+def version(connection: Connection) -> Finding:
+    number, text = connection.execute_sql(
         "SELECT current_setting('server_version_num'), current_setting('server_version')"
     )[0]
     found = f"PostgreSQL {text}"
@@ -61,31 +61,33 @@ def version(session: Session) -> Finding:
     return fail("database", found, f"this service needs version {VERSION_MIN} or later")
 
 
-def rights(session: Session) -> Finding:
+def rights(connection: Connection) -> Finding:
     about = "database rights"
-    [(role, namespace)] = session.execute_sql("SELECT current_user, current_schema()")
+    [(role, namespace)] = connection.execute_sql("SELECT current_user, current_schema()")
     if namespace is None:
         return fail(
             about,
             f"no schema in the search_path of {role} exists",
             f'CREATE SCHEMA AUTHORIZATION "{role}"',
         )
-    [(may_create,)] = session.execute_sql("SELECT has_schema_privilege(current_schema(), 'CREATE')")
+    [(may_create,)] = connection.execute_sql(
+        "SELECT has_schema_privilege(current_schema(), 'CREATE')"
+    )
     if not may_create:
         advice = f'GRANT CREATE, USAGE ON SCHEMA "{namespace}" TO "{role}"'
         return fail(about, f"{role} may not make tables in schema {namespace}", advice)
-    closed = [name for (name,) in session.execute_sql(CLOSED_TABLES, TABLES)]
+    closed = [name for (name,) in connection.execute_sql(CLOSED_TABLES, TABLES)]
     if closed:
         advice = "; ".join(f'ALTER TABLE "{name}" OWNER TO "{role}"' for name in closed)
         return fail(about, f"{role} does not own {', '.join(closed)} or may not use it", advice)
     return ok(about, f"{role} in schema {namespace}")
 
 
-def schema(session: Session) -> Finding:
+def schema(connection: Connection) -> Finding:
     expected = sorted(path.stem for path in MIGRATIONS.glob("[0-9]*.py"))
-    [(found,)] = session.execute_sql("SELECT to_regclass('schema_migrations') IS NOT NULL")
+    [(found,)] = connection.execute_sql("SELECT to_regclass('schema_migrations') IS NOT NULL")
     applied = (
-        [name for (name,) in session.execute_sql("SELECT name FROM schema_migrations")]
+        [name for (name,) in connection.execute_sql("SELECT name FROM schema_migrations")]
         if found
         else []
     )
@@ -99,10 +101,10 @@ def schema(session: Session) -> Finding:
     return ok("schema", f"current ({expected[-1]})")
 
 
-def settings(session: Session) -> Finding:
+def settings(connection: Connection) -> Finding:
     """Those that lose or refuse messages."""
     about = "database settings"
-    [(standby, encoding, read_only, fsync, commit)] = session.execute_sql(SETTINGS)
+    [(standby, encoding, read_only, fsync, commit)] = connection.execute_sql(SETTINGS)
     if standby or read_only == "on":
         return fail(
             about,
@@ -126,9 +128,9 @@ def settings(session: Session) -> Finding:
     return ok(about, "UTF8, commits are durable")
 
 
-def connections(session: Session) -> Finding:
+def connections(connection: Connection) -> Finding:
     """What is free now; a running service already has its own."""
-    [(free, ours)] = session.execute_sql(FREE_CONNECTIONS)
+    [(free, ours)] = connection.execute_sql(FREE_CONNECTIONS)
     found = f"{free} free, {ours} of a running service"
     if free + ours >= CONNECTIONS_NEEDED:
         return ok("database connections", found)
@@ -137,19 +139,19 @@ def connections(session: Session) -> Finding:
     )
 
 
-def staff(session: Session) -> Finding:
+def staff(connection: Connection) -> Finding:
     """Needs a schema that is current."""
-    if any_staff(session):
+    if any_staff(connection):
         return ok("staff", "there is an account to log in with")
     return warn(
         "staff", "nobody can log in to the dashboard yet", "run the command `create-admin EMAIL`"
     )
 
 
-def clock(session: Session, now: Callable[[], float] = time.time) -> Finding:
+def clock(connection: Connection, now: Callable[[], float] = time.time) -> Finding:
     """Tokens live by our clock, e-mails by the database's. `now` gives seconds since 1970."""
     before = now()
-    [(theirs,)] = session.execute_sql("SELECT extract(epoch FROM clock_timestamp())::float8")
+    [(theirs,)] = connection.execute_sql("SELECT extract(epoch FROM clock_timestamp())::float8")
     skew = theirs - (before + now()) / 2
     found = f"the database's is {abs(skew):.1f} s {'ahead of' if skew > 0 else 'behind'} ours"
     advice = "let both machines ask a time server (timedatectl set-ntp true)"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from chatsvc.database.connection import Session
+from chatsvc.database.connection import Connection
 from chatsvc.doctor.finding import Finding, ok, warn
 
 OVERDUE_MIN = 10  # the sweep finds what is due every minute; an hour's worth is sent within these
@@ -21,14 +21,14 @@ FROM support_notices WHERE state = 'failed' AND due_at > now() - %s * interval '
 """
 
 
-def check(session: Session) -> Iterator[Finding]:
-    yield waiting(session)
-    yield failed(session)
+def check(connection: Connection) -> Iterator[Finding]:
+    yield waiting(connection)
+    yield failed(connection)
 
 
-def waiting(session: Session) -> Finding:
+def waiting(connection: Connection) -> Finding:
     about = "mail backlog"
-    [(overdue, oldest_min, again, reason)] = session.execute_sql(WAITING, OVERDUE_MIN)
+    [(overdue, oldest_min, again, reason)] = connection.execute_sql(WAITING, OVERDUE_MIN)
     because = f": {reason}" if reason else ""
     if overdue:
         found = f"{overdue} overdue, the oldest was due {oldest_min:.0f} minutes ago{because}"
@@ -42,9 +42,9 @@ def waiting(session: Session) -> Finding:
     return ok(about, "nothing is overdue")
 
 
-def failed(session: Session) -> Finding:
+def failed(connection: Connection) -> Finding:
     about = "mail failures"
-    [(count, reason)] = session.execute_sql(FAILED, FAILED_DAYS)
+    [(count, reason)] = connection.execute_sql(FAILED, FAILED_DAYS)
     if not count:
         return ok(about, f"none in {FAILED_DAYS} days")
     advice = "the address does not exist, or your mail server may not send to it; the dashboard shows which chats"

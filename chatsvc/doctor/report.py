@@ -9,7 +9,7 @@ import peewee
 import psycopg2
 
 from chatsvc.config.config import Config
-from chatsvc.database.connection import Session
+from chatsvc.database.connection import Connection, Transaction
 from chatsvc.doctor import bus, database, environment, mail, notices, secrets, stream
 from chatsvc.doctor.finding import Finding, fail, warn
 from chatsvc.postgres.manager import EmbeddedError, EmbeddedPostgres
@@ -73,20 +73,20 @@ def _with_database(config: Config, url: str) -> Iterator[Finding]:
         yield fail("database", first_line(error), wrong if is_hopeless(error) else missing)
         yield from _without_database(config)
         return
-    with closing(Session(url, application_name="chatsvc doctor")) as session:
-        checked = list(_guarded(session))
+    with closing(Transaction(url, application_name="chatsvc doctor")) as connection:
+        checked = list(_guarded(connection))
         yield from checked
         if any(finding.level == "FAIL" for finding in checked):
             yield from _without_database(config)
         else:
-            yield database.staff(session)
-            yield from notices.check(session)
-            yield from stream.check(config, session)
+            yield database.staff(connection)
+            yield from notices.check(connection)
+            yield from stream.check(config, connection)
 
 
-def _guarded(session: Session) -> Iterator[Finding]:
+def _guarded(connection: Connection) -> Iterator[Finding]:
     try:
-        yield from database.check(session)
+        yield from database.check(connection)
     except (peewee.PeeweeException, psycopg2.Error) as error:
         yield fail(
             "database", first_line(error), "the account needs the rights that this speaks of"

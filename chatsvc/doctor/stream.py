@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from uuid_utils import uuid7
 
 from chatsvc.config.config import Config
-from chatsvc.database.connection import Session
+from chatsvc.database.connection import Transaction
 from chatsvc.database.models import StaffToken, User
 from chatsvc.doctor import http_probe
 from chatsvc.doctor.finding import Finding, fail, ok, warn
@@ -35,13 +35,13 @@ FORWARDED = (
 )
 
 
-def check(config: Config, session: Session) -> Iterator[Finding]:
+def check(config: Config, tx: Transaction) -> Iterator[Finding]:
     reached = reach(config)
     yield reached
     if reached.level != "ok":
         yield warn("stream", "not tried", "it needs a PUBLIC_URL that can be reached")
         return
-    with temporary_token(session) as token:
+    with temporary_token(tx) as token:
         yield from stream(config, token)
 
 
@@ -100,26 +100,24 @@ def stream(config: Config, token: str) -> Iterator[Finding]:
 
 
 @contextmanager
-def temporary_token(session: Session) -> Iterator[str]:
+def temporary_token(tx: Transaction) -> Iterator[str]:
     """The token of a staff account that exists inside the block only. Nobody else's streams or limits are touched.
 
     If the process is killed inside, the account stays, without a password and with a token that nobody knows, until the
     doctor is run again.
     """
     user_id, token = str(uuid7()), tokens.new_secret(tokens.STAFF_PREFIX)
-    session.begin()
-    session.execute_sql(f"DELETE FROM users WHERE {LEFT_OVER}")  # noqa: S608 - a constant
-    User.insert(id=user_id, kind="staff", name=NAME, password_hash=NO_PASSWORD).execute(
-        session.database
-    )
+    tx.begin()
+    tx.execute_sql(f"DELETE FROM users WHERE {LEFT_OVER}")  # noqa: S608 - a constant
+    User.insert(id=user_id, kind="staff", name=NAME, password_hash=NO_PASSWORD).execute(tx.database)
     StaffToken.insert(id=str(uuid7()), user=user_id, token_hash=tokens.hash_token(token)).execute(
-        session.database
+        tx.database
     )
-    session.commit()
+    tx.commit()
     try:
         yield token
     finally:
-        delete_from(User).where(User.id == user_id).execute(session.database)
+        delete_from(User).where(User.id == user_id).execute(tx.database)
 
 
 def _refused(answer: Exchange) -> Finding | None:

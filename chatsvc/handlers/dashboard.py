@@ -178,7 +178,7 @@ class ChatHandler(DashboardHandler):
             cursor=cursor,
             at_end=cursor >= chat.last_seq,
             client_id=str(uuid4()),
-            is_visitors=await chats.is_visitors(chat_id),
+            is_visitors=await chats.is_visitor_chat(chat_id),
             draft=draft,
             problem=self.explain(problem) if problem else "",
         )

@@ -1,20 +1,19 @@
-"""ChatService: everything that users and staff do with chats, and the only place that publishes their events."""
+"""ChatService: what users and staff do with chats."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from functools import partial
 from typing import NamedTuple
 
 from uuid_utils import uuid7
 
-from chatsvc.database.connection import Session
+from chatsvc.database.connection import Transaction
 from chatsvc.database.threads import Database
-from chatsvc.errors import Unprocessable
-from chatsvc.events import STAFF_TOPIC, Event, chat_topic
+from chatsvc.errors import DomainError, Unprocessable
+from chatsvc.events import STAFF_TOPIC, MessagePosted, NoticeDue, chat_topic
 from chatsvc.services.cursors import decode_list_cursor, encode_list_cursor
 from chatsvc.store import chats as rows
 from chatsvc.store import messages, notices
-from chatsvc.store.messages import MessageRow, Posted
+from chatsvc.store.messages import InsertedMessage, MessageRow
 from chatsvc.text.sanitize import is_blank
 from chatsvc.wire import (
     CLIENT_ID_MAX_CHARS,
@@ -47,35 +46,16 @@ class Sender(NamedTuple):
     type: SenderType
 
 
-class Read(NamedTuple):
-    """What reading changed; `chat` is set if an e-mail that was to come is not, or later."""
-
-    result: rows.ReadResult
-    chat: SupportChatListItem | None
-
-
 class ChatPage(NamedTuple):
     items: list[SupportChatListItem]
     next_cursor: str | None
 
 
 class ChatService:
-    """`publish` takes events after COMMIT, in commit order; `arm` is told in how many seconds a new notice is due."""
+    """Everything that users and staff can do with chats and messages."""
 
-    def __init__(
-        self,
-        db: Database,
-        publish: Callable[[Event], None],
-        *,
-        email_delay_s: float,
-        email_min_interval_s: float,
-        arm: Callable[[float], None] = lambda due_in_s: None,
-        on_message: Callable[[SenderType], None] = lambda sender_type: None,
-    ) -> None:
+    def __init__(self, db: Database, *, email_delay_s: float, email_min_interval_s: float) -> None:
         self._db = db
-        self._publish = publish
-        self._arm = arm
-        self._on_message = on_message
         self._email_delay_s = email_delay_s
         self._email_min_interval_s = email_min_interval_s
 
@@ -83,12 +63,10 @@ class ChatService:
 
     async def chat_id_of(self, user_id: str) -> str:
         """The id of the user's one chat, which is created if there is none yet."""
-        known = await self._db.read(rows.chat_of_user, user_id)
-        if known is not None:
-            return known
-        return (
-            await self._db.write(rows.create_chat, user_id, str(uuid7()), then=self._item_changed)
-        ).chat.id
+        existing = await self._db.read(rows.chat_id_for_user, user_id)
+        if existing is not None:
+            return existing
+        return await self._db.write(_create_chat, user_id, str(uuid7()))
 
     async def open_chat(self, chat_id: str) -> SupportChat:
         """The chat with its latest messages, as its user sees it."""
@@ -97,11 +75,7 @@ class ChatService:
     async def mark_read(self, chat_id: str, up_to: int | None) -> ReadMark:
         """The user has read the staff's messages up to seq `up_to` (None: all stored so far)."""
         limit = rows.MAX_SEQ if up_to is None else up_to
-        write = self._db.write(
-            _mark_read, chat_id, limit, self._email_delay_s, then=partial(self._read, chat_id)
-        )
-        state = (await write).result.state
-        return ReadMark(state.unread_count, state.read_up_to)
+        return await self._db.write(_mark_read, chat_id, limit, self._email_delay_s)
 
     # ---- for both ----
 
@@ -129,8 +103,7 @@ class ChatService:
             self._email_delay_s,
             self._email_min_interval_s,
         )
-        posted = await self._db.write(messages.insert_messages, row, then=self._posted)
-        return posted.message, posted.is_new
+        return await self._db.write_many(_post_messages, row)
 
     async def messages_after(self, chat_id: str, seq: int, limit: int) -> MessagePage:
         return await self._db.read(messages.messages_after, chat_id, seq, limit)
@@ -182,66 +155,22 @@ class ChatService:
         seqs = (shown[0].seq, shown[-1].seq)
         return await self._db.read(messages.colleagues, chat_id, seqs, staff_id)
 
-    async def is_visitors(self, chat_id: str) -> bool:
+    async def is_visitor_chat(self, chat_id: str) -> bool:
         """Whether name and e-mail address are what a visitor typed."""
-        return await self._db.read(rows.is_visitors, chat_id)
+        return await self._db.read(rows.is_visitor_chat, chat_id)
 
     async def mark_viewed(self, chat_id: str, up_to: int | None) -> SupportChatListItem:
         """Staff have been shown the messages up to seq `up_to` (None: all stored so far)."""
         limit = rows.MAX_SEQ if up_to is None else up_to
-        return (await self._db.write(rows.mark_viewed, chat_id, limit, then=self._viewed)).chat
+        return await self._db.write(_mark_viewed, chat_id, limit)
 
     async def archive(self, chat_id: str) -> SupportChatListItem:
         """A message that the user sends meanwhile keeps the chat active."""
         newest = (await self.list_item(chat_id)).message_count
-        return (await self._db.write(_archive, chat_id, newest, then=self._archived)).chat
+        return await self._db.write(_archive, chat_id, newest)
 
     async def unarchive(self, chat_id: str) -> SupportChatListItem:
-        return (await self._db.write(rows.unarchive, chat_id, then=self._archived)).chat
-
-    # ---- after COMMIT, on the loop, in commit order ----
-
-    def _posted(self, posted: Posted) -> None:
-        message, chat = posted.message, posted.chat
-        if posted.was_archived:
-            self._publish(Event.of(chat_topic(chat.id), ChatUpdatedEvent(archived=False)))
-        # also when it was stored before: whoever did may have died before publishing it, and streams that have it drop it
-        self._publish(Event.of(chat_topic(chat.id), NewMessageEvent(message), seq=message.seq))
-        if not posted.is_new:
-            return
-        if message.sender_type == "user":
-            event = NewUserMessageEvent(chat.id, chat.user_email, chat.user_name, message)
-            self._publish(Event.of(STAFF_TOPIC, event))
-        if message.sender_type == "admin" or posted.was_archived or message.seq == 1:
-            self._publish(Event.of(STAFF_TOPIC, StaffChatUpdatedEvent(chat)))
-        if posted.due_in_s is not None:
-            self._arm(posted.due_in_s)
-        self._on_message(message.sender_type)
-
-    def _read(self, chat_id: str, read: Read) -> None:
-        if read.result.read_at is not None:
-            event = MessagesReadEvent(
-                read.result.state.read_up_to, format_time(read.result.read_at)
-            )
-            self._publish(Event.of(chat_topic(chat_id), event))
-        if read.chat is not None:
-            self._publish(Event.of(STAFF_TOPIC, StaffChatUpdatedEvent(read.chat)))
-
-    def _item_changed(self, result: rows.Changed) -> None:
-        if result.changed:
-            self._publish(Event.of(STAFF_TOPIC, StaffChatUpdatedEvent(result.chat)))
-
-    def _viewed(self, result: rows.Viewed) -> None:
-        if result.up_to is not None:
-            self._publish(Event.of(chat_topic(result.chat.id), AdminViewedEvent(result.up_to)))
-            self._publish(Event.of(STAFF_TOPIC, StaffChatUpdatedEvent(result.chat)))
-
-    def _archived(self, result: rows.Changed) -> None:
-        if result.changed:
-            self._publish(
-                Event.of(chat_topic(result.chat.id), ChatUpdatedEvent(result.chat.archived))
-            )
-            self._item_changed(result)
+        return await self._db.write(_unarchive, chat_id)
 
 
 def check_text(field: str, text: str | None, max_chars: int) -> None:
@@ -257,16 +186,80 @@ def check_text(field: str, text: str | None, max_chars: int) -> None:
         raise Unprocessable.field(field, "holds a NUL character, which cannot be stored", "nul")
 
 
-def _mark_read(session: Session, chat_id: str, up_to: int, email_delay_s: float) -> Read:
-    result = rows.mark_read(session, chat_id, up_to)
-    has_changed = result.read_at is not None and notices.follow_reading(
-        session, chat_id, email_delay_s
-    )
-    return Read(result, rows.list_item(session, chat_id) if has_changed else None)
+# ---- on the writer thread ----
 
 
-def _archive(session: Session, chat_id: str, up_to: int) -> rows.Changed:
-    result = rows.archive(session, chat_id, up_to)
-    if result.changed:
-        notices.cancel(session, chat_id, "archived")
-    return result
+def _create_chat(tx: Transaction, user_id: str, new_id: str) -> str:
+    chat_id = rows.create_chat(tx, user_id, new_id)
+    if chat_id == new_id:
+        tx.emit(STAFF_TOPIC, StaffChatUpdatedEvent(rows.list_item(tx, chat_id)))
+    return chat_id
+
+
+def _post_messages(
+    tx: Transaction, new: Sequence[MessageRow]
+) -> Sequence[tuple[SupportMessage, bool] | DomainError]:
+    results: list[tuple[SupportMessage, bool] | DomainError] = []
+    for inserted in messages.insert_messages(tx, new):
+        if isinstance(inserted, DomainError):
+            results.append(inserted)
+        else:
+            _emit_message(tx, inserted)
+            results.append((inserted.message, inserted.is_new))
+    return results
+
+
+def _emit_message(tx: Transaction, inserted: InsertedMessage) -> None:
+    message, chat = inserted.message, inserted.chat
+    if inserted.was_archived:
+        tx.emit(chat_topic(chat.id), ChatUpdatedEvent(archived=False))
+    # Also if it was stored before: the process that stored it may have died before publishing it.
+    # Streams that have it drop it.
+    tx.emit(chat_topic(chat.id), NewMessageEvent(message), seq=message.seq)
+    if not inserted.is_new:
+        return
+    if message.sender_type == "user":
+        event = NewUserMessageEvent(chat.id, chat.user_email, chat.user_name, message)
+        tx.emit(STAFF_TOPIC, event)
+    if message.sender_type == "admin" or inserted.was_archived or message.seq == 1:
+        tx.emit(STAFF_TOPIC, StaffChatUpdatedEvent(chat))
+    if inserted.due_in_s is not None:
+        tx.signal(NoticeDue(inserted.due_in_s))
+    tx.signal(MessagePosted(message.sender_type))
+
+
+def _mark_read(tx: Transaction, chat_id: str, up_to: int, email_delay_s: float) -> ReadMark:
+    state, read_at = rows.mark_read(tx, chat_id, up_to)
+    if read_at is not None:
+        tx.emit(chat_topic(chat_id), MessagesReadEvent(state.read_up_to, format_time(read_at)))
+        if notices.follow_reading(tx, chat_id, email_delay_s):
+            tx.emit(STAFF_TOPIC, StaffChatUpdatedEvent(rows.list_item(tx, chat_id)))
+    return ReadMark(state.unread_count, state.read_up_to)
+
+
+def _mark_viewed(tx: Transaction, chat_id: str, up_to: int) -> SupportChatListItem:
+    viewed_up_to = rows.mark_viewed(tx, chat_id, up_to)
+    chat = rows.list_item(tx, chat_id)
+    if viewed_up_to is not None:
+        tx.emit(chat_topic(chat_id), AdminViewedEvent(viewed_up_to))
+        tx.emit(STAFF_TOPIC, StaffChatUpdatedEvent(chat))
+    return chat
+
+
+def _archive(tx: Transaction, chat_id: str, up_to: int) -> SupportChatListItem:
+    is_changed = rows.archive(tx, chat_id, up_to)
+    if is_changed:
+        notices.cancel(tx, chat_id, "archived")
+    return _archived(tx, chat_id, is_changed)
+
+
+def _unarchive(tx: Transaction, chat_id: str) -> SupportChatListItem:
+    return _archived(tx, chat_id, rows.unarchive(tx, chat_id))
+
+
+def _archived(tx: Transaction, chat_id: str, is_changed: bool) -> SupportChatListItem:
+    chat = rows.list_item(tx, chat_id)
+    if is_changed:
+        tx.emit(chat_topic(chat_id), ChatUpdatedEvent(chat.archived))
+        tx.emit(STAFF_TOPIC, StaffChatUpdatedEvent(chat))
+    return chat

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import msgspec
 from uuid_utils import uuid7
 
-from chatsvc.database.connection import Session
+from chatsvc.database.connection import Transaction
 from chatsvc.database.threads import Database
 from chatsvc.errors import Forbidden, TokenExpired, TooManyRequests, Unauthorized
 from chatsvc.events import STAFF_TOPIC, Event
@@ -331,15 +331,15 @@ def _limiter(tries: int, seconds: float) -> RateLimiter:
     return RateLimiter(tries * 60 / seconds, tries)
 
 
-def _save_host(session: Session, *args: Any) -> tuple[Account, SupportChatListItem | None]:
-    return _with_item(session, people.save_host_account(session, *args))
+def _save_host(tx: Transaction, *args: Any) -> tuple[Account, SupportChatListItem | None]:
+    return _with_item(tx, people.save_host_account(tx, *args))
 
 
 def _change_visitor(
-    session: Session, user_id: str, changes: dict[str, str | None]
+    tx: Transaction, user_id: str, changes: dict[str, str | None]
 ) -> tuple[Account, SupportChatListItem | None]:
-    return _with_item(session, people.change_visitor(session, user_id, changes))
+    return _with_item(tx, people.change_visitor(tx, user_id, changes))
 
 
-def _with_item(session: Session, account: Account) -> tuple[Account, SupportChatListItem | None]:
-    return account, None if account.chat_id is None else list_item(session, account.chat_id)
+def _with_item(tx: Transaction, account: Account) -> tuple[Account, SupportChatListItem | None]:
+    return account, None if account.chat_id is None else list_item(tx, account.chat_id)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from uuid_utils import uuid7
 
-from chatsvc.database.connection import Session
+from chatsvc.database.connection import Transaction
 from chatsvc.database.threads import Database
 from chatsvc.errors import DomainError
 from chatsvc.events import STAFF_TOPIC, Event
@@ -287,9 +287,9 @@ def _reason(error: Exception) -> str:
     )
 
 
-def _send_now(session: Session, chat_id: str, notice_id: str) -> Changed:
-    return Changed(list_item(session, chat_id), rows.send_now(session, chat_id, notice_id))
+def _send_now(tx: Transaction, chat_id: str, notice_id: str) -> Changed:
+    return Changed(list_item(tx, chat_id), rows.send_now(tx, chat_id, notice_id))
 
 
-def _do_not_send(session: Session, chat_id: str) -> Changed:
-    return Changed(list_item(session, chat_id), rows.do_not_send(session, chat_id))
+def _do_not_send(tx: Transaction, chat_id: str) -> Changed:
+    return Changed(list_item(tx, chat_id), rows.do_not_send(tx, chat_id))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from chatsvc.database.connection import Session, Statement
+from chatsvc.database.connection import Connection, Statement, Transaction
 from chatsvc.errors import NotFound
 from chatsvc.store.messages import latest_messages
 from chatsvc.wire import (
@@ -29,8 +29,8 @@ ITEM = f"""
     LEFT JOIN support_messages m ON m.chat_id = c.id AND m.seq = c.last_seq
 """
 
-_CHAT_OF_USER = Statement(
-    "chat_of_user", ("uuid",), "SELECT id FROM support_chats WHERE user_id = $1"
+_CHAT_ID_FOR_USER = Statement(
+    "chat_id_for_user", ("uuid",), "SELECT id FROM support_chats WHERE user_id = $1"
 )
 _CREATE_CHAT = Statement(
     "create_chat",
@@ -56,8 +56,8 @@ _ADMIN_CHAT = Statement(
     FROM support_chats c JOIN users u ON u.id = c.user_id WHERE c.id = $1
     """,
 )
-_IS_VISITORS = Statement(
-    "is_visitors",
+_IS_VISITOR_CHAT = Statement(
+    "is_visitor_chat",
     ("uuid",),
     "SELECT u.kind = 'visitor' FROM support_chats c JOIN users u ON u.id = c.user_id WHERE c.id = $1",
 )
@@ -163,69 +163,59 @@ class Changed(NamedTuple):
     changed: bool
 
 
-class Viewed(NamedTuple):
-    chat: SupportChatListItem
-    up_to: int | None  # None: nothing that was not viewed before
-
-
-class ReadResult(NamedTuple):
-    state: ChatStateEvent
-    read_at: datetime | None  # None: nothing was unread
-
-
-def lock_chat(session: Session, chat_id: str) -> None:
+def lock_chat(tx: Transaction, chat_id: str) -> None:
     """Whoever changes a chat, its messages or its notices holds its row until the end of the transaction."""
-    session.execute(_LOCK_CHAT, chat_id)
+    tx.execute(_LOCK_CHAT, chat_id)
 
 
-def chat_of_user(session: Session, user_id: str) -> str | None:
+def chat_id_for_user(connection: Connection, user_id: str) -> str | None:
     """The id of the user's chat, if there is one."""
-    rows = session.execute(_CHAT_OF_USER, user_id)
+    rows = connection.execute(_CHAT_ID_FOR_USER, user_id)
     return str(rows[0][0]) if rows else None
 
 
-def create_chat(session: Session, user_id: str, chat_id: str) -> Changed:
-    """The user's one chat, with id `chat_id` if it did not exist. Two at the same moment get the same."""
-    session.execute(_CREATE_CHAT, chat_id, user_id)
-    known = chat_of_user(session, user_id)
-    assert known is not None
-    return Changed(list_item(session, known), changed=known == chat_id)
+def create_chat(tx: Transaction, user_id: str, chat_id: str) -> str:
+    """Create the user's one chat, if there is none, and return its id: `chat_id` if it is new."""
+    tx.execute(_CREATE_CHAT, chat_id, user_id)
+    existing = chat_id_for_user(tx, user_id)
+    assert existing is not None
+    return existing
 
 
-def chat_state(session: Session, chat_id: str) -> ChatStateEvent:
+def chat_state(connection: Connection, chat_id: str) -> ChatStateEvent:
     """What may have changed besides messages while a client was away."""
-    states = chat_states(session, [chat_id])
+    states = chat_states(connection, [chat_id])
     if not states:
         raise NotFound("there is no such chat")
     return states[chat_id]
 
 
-def chat_states(session: Session, chat_ids: Sequence[str]) -> dict[str, ChatStateEvent]:
+def chat_states(connection: Connection, chat_ids: Sequence[str]) -> dict[str, ChatStateEvent]:
     """The same of many chats, by id, in one query. Those that do not exist are left out."""
     return {
         chat_id: ChatStateEvent(last_seq, unread, read_up_to, viewed_up_to or 0, archived)
-        for chat_id, last_seq, read_up_to, archived, unread, viewed_up_to in session.execute(
+        for chat_id, last_seq, read_up_to, archived, unread, viewed_up_to in connection.execute(
             _STATES, list(chat_ids)
         )
     }
 
 
-def user_chat(session: Session, chat_id: str, limit: int) -> SupportChat:
+def user_chat(connection: Connection, chat_id: str, limit: int) -> SupportChat:
     """The chat with its latest messages, as its user sees it. The messages are those up to `last_seq`, no later ones."""
-    state = chat_state(session, chat_id)
-    messages, has_more = latest_messages(session, chat_id, state.last_seq, limit)
+    state = chat_state(connection, chat_id)
+    messages, has_more = latest_messages(connection, chat_id, state.last_seq, limit)
     return SupportChat(
         chat_id, messages, has_more, state.last_seq, state.unread_count, state.archived
     )
 
 
-def admin_chat(session: Session, chat_id: str, limit: int) -> AdminSupportChat:
+def admin_chat(connection: Connection, chat_id: str, limit: int) -> AdminSupportChat:
     """The chat with its latest messages, as staff see it."""
-    rows = session.execute(_ADMIN_CHAT, chat_id)
+    rows = connection.execute(_ADMIN_CHAT, chat_id)
     if not rows:
         raise NotFound("there is no such chat")
     user_id, email, name, archived, viewed_at, last_seq = rows[0]
-    messages, has_more = latest_messages(session, chat_id, last_seq, limit)
+    messages, has_more = latest_messages(connection, chat_id, last_seq, limit)
     return AdminSupportChat(
         chat_id,
         user_id,
@@ -239,25 +229,25 @@ def admin_chat(session: Session, chat_id: str, limit: int) -> AdminSupportChat:
     )
 
 
-def is_visitors(session: Session, chat_id: str) -> bool:
+def is_visitor_chat(connection: Connection, chat_id: str) -> bool:
     """Whether it is a visitor's, whose name and e-mail address nobody has checked."""
-    rows = session.execute(_IS_VISITORS, chat_id)
+    rows = connection.execute(_IS_VISITOR_CHAT, chat_id)
     return bool(rows and rows[0][0])
 
 
-def list_item(session: Session, chat_id: str) -> SupportChatListItem:
+def list_item(connection: Connection, chat_id: str) -> SupportChatListItem:
     """One line of the staff's list."""
-    rows = session.execute(_ITEM_OF, chat_id)
+    rows = connection.execute(_ITEM_OF, chat_id)
     if not rows:
         raise NotFound("there is no such chat")
     return to_item(rows[0])
 
 
 def list_chats(
-    session: Session, archived: bool, limit: int, start: ListCursor
+    connection: Connection, archived: bool, limit: int, start: ListCursor
 ) -> tuple[list[SupportChatListItem], ListCursor | None]:
     """A page of the list, latest message first, and where the next page starts (None: this was the last)."""
-    rows = session.execute(_LIST_ARCHIVED if archived else _LIST_ACTIVE, *start, limit)
+    rows = connection.execute(_LIST_ARCHIVED if archived else _LIST_ACTIVE, *start, limit)
     following = None
     if len(rows) > limit:
         last = rows[limit - 1]
@@ -265,38 +255,42 @@ def list_chats(
     return [to_item(row) for row in rows[:limit]], following
 
 
-def count_chats(session: Session) -> ChatCounts:
+def count_chats(connection: Connection) -> ChatCounts:
     """The figures on the tabs."""
-    return ChatCounts(*session.execute(_COUNTS, COUNT_LIMIT)[0])
+    return ChatCounts(*connection.execute(_COUNTS, COUNT_LIMIT)[0])
 
 
-def mark_read(session: Session, chat_id: str, up_to: int) -> ReadResult:
-    """Marks staff messages with seq <= up_to read."""
-    lock_chat(session, chat_id)
-    rows = session.execute(_MARK_READ, chat_id, up_to)
-    return ReadResult(chat_state(session, chat_id), rows[0][1] if rows else None)
+def mark_read(tx: Transaction, chat_id: str, up_to: int) -> tuple[ChatStateEvent, datetime | None]:
+    """Mark staff messages with seq <= up_to read. The time is None if none was unread."""
+    lock_chat(tx, chat_id)
+    rows = tx.execute(_MARK_READ, chat_id, up_to)
+    return chat_state(tx, chat_id), rows[0][1] if rows else None
 
 
-def mark_viewed(session: Session, chat_id: str, up_to: int) -> Viewed:
-    """Moves `admin_viewed_at` forward to the message `up_to`, never back."""
-    lock_chat(session, chat_id)
-    rows = session.execute(_MARK_VIEWED, chat_id, up_to)
-    return Viewed(list_item(session, chat_id), rows[0][0] if rows else None)
+def mark_viewed(tx: Transaction, chat_id: str, up_to: int) -> int | None:
+    """Move `admin_viewed_at` forward to the message `up_to`, never back.
+
+    Returns the seq it moved to; None if the message was viewed before.
+    """
+    lock_chat(tx, chat_id)
+    rows = tx.execute(_MARK_VIEWED, chat_id, up_to)
+    return rows[0][0] if rows else None
 
 
-def archive(session: Session, chat_id: str, up_to: int) -> Changed:
-    """Archives a chat whose newest message was `up_to` when this was asked for. A user's message after it wins, also when this runs again."""
-    return _changed(session, chat_id, _ARCHIVE, up_to)
+def archive(tx: Transaction, chat_id: str, up_to: int) -> bool:
+    """Archive a chat unless its user sent a message after `up_to`. Return whether it changed.
+
+    `up_to` is the newest message at the time of the request, so a repetition does not archive a
+    later message.
+    """
+    lock_chat(tx, chat_id)
+    return bool(tx.execute(_ARCHIVE, chat_id, up_to))
 
 
-def unarchive(session: Session, chat_id: str) -> Changed:
-    return _changed(session, chat_id, _UNARCHIVE)
-
-
-def _changed(session: Session, chat_id: str, statement: Statement, *params: int) -> Changed:
-    lock_chat(session, chat_id)
-    changed = bool(session.execute(statement, chat_id, *params))
-    return Changed(list_item(session, chat_id), changed)
+def unarchive(tx: Transaction, chat_id: str) -> bool:
+    """Return whether the chat was archived."""
+    lock_chat(tx, chat_id)
+    return bool(tx.execute(_UNARCHIVE, chat_id))
 
 
 def to_item(row: tuple[Any, ...]) -> SupportChatListItem:

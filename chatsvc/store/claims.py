@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from chatsvc.database.connection import Session, Statement
+from chatsvc.database.connection import Connection, Statement, Transaction
 from chatsvc.store.chats import list_item, lock_chat
 from chatsvc.store.notices import FREE, TOLD, Reason, follow_reading
 from chatsvc.wire import SupportChatListItem
@@ -175,9 +175,9 @@ class _Open(NamedTuple):
     is_due: bool
 
 
-def due_in_s(session: Session) -> float | None:
+def due_in_s(connection: Connection) -> float | None:
     """Seconds until the next notice is to be looked at; None if there is none."""
-    rows = session.execute(_DUE_IN)
+    rows = connection.execute(_DUE_IN)
     return float(rows[0][0]) if rows else None
 
 
@@ -189,41 +189,41 @@ class Terms(NamedTuple):
     message_id: Callable[[str], str]
 
 
-def claim_next(session: Session, terms: Terms) -> Step | None:
+def claim_next(tx: Transaction, terms: Terms) -> Step | None:
     """Decides about the notice that is due first: cancels it, or claims it and says what is to be sent.
 
     Returns None if none is due, or if others are at work on all that are.
     """
-    locked = session.execute(_LOCK_DUE)
+    locked = tx.execute(_LOCK_DUE)
     if not locked:
         return None
     chat_id = locked[0][0]
-    in_chat = [_Open(*row) for row in session.execute(_OPEN, chat_id)]
+    in_chat = [_Open(*row) for row in tx.execute(_OPEN, chat_id)]
     if not in_chat:
         return Step()
     notice = in_chat[0]  # a claimed one before the pending one that follows it
     if notice.is_due:
-        return _decide(session, chat_id, notice, terms)
+        return _decide(tx, chat_id, notice, terms)
     if len(in_chat) > 1 and in_chat[1].is_due:
-        session.execute(_POSTPONE, in_chat[1].id, notice.claimed_until)
+        tx.execute(_POSTPONE, in_chat[1].id, notice.claimed_until)
     return Step()
 
 
-def _decide(session: Session, chat_id: str, notice: _Open, terms: Terms) -> Step:
-    reader = session.execute(_READER, chat_id)[0]
+def _decide(tx: Transaction, chat_id: str, notice: _Open, terms: Terms) -> Step:
+    reader = tx.execute(_READER, chat_id)[0]
     user_id, to, name, language, opted_out, is_refused, is_archived, last_seq, told, now = reader
     after, up_to = (
         (told, last_seq) if notice.up_to_seq is None else (notice.first_seq - 1, notice.up_to_seq)
     )
-    unread = session.execute(_UNREAD, chat_id, after, up_to, CONTENT_MAX_CHARS, MESSAGES_MAX)
+    unread = tx.execute(_UNREAD, chat_id, after, up_to, CONTENT_MAX_CHARS, MESSAGES_MAX)
     said = notice.reason if notice.state == "claimed" else None
     why_not = said or _why_not(unread, is_archived, to, opted_out, is_refused)
     if why_not is not None:
-        return _end(session, chat_id, notice.id, "cancelled", why_not, last_seq)
+        return _end(tx, chat_id, notice.id, "cancelled", why_not, last_seq)
     if notice.attempts >= terms.tries_max:
-        return _end(session, chat_id, notice.id, "failed", GAVE_UP, last_seq)
+        return _end(tx, chat_id, notice.id, "failed", GAVE_UP, last_seq)
     first_seq = min(notice.first_seq, unread[0][0])
-    won = session.execute(
+    won = tx.execute(
         _CLAIM, notice.id, terms.lease_s, terms.message_id(notice.id), first_seq, up_to
     )
     if not won:
@@ -248,16 +248,16 @@ def _decide(session: Session, chat_id: str, notice: _Open, terms: Terms) -> Step
 
 
 def _end(
-    session: Session,
+    tx: Transaction,
     chat_id: str,
     notice_id: str,
     state: str,
     reason: str,
     last_seq: int | None = None,
 ) -> Step:
-    session.execute(_END, notice_id, state, reason, last_seq)
-    session.execute(FREE, chat_id)
-    return Step(ended=state, chat=list_item(session, chat_id))
+    tx.execute(_END, notice_id, state, reason, last_seq)
+    tx.execute(FREE, chat_id)
+    return Step(ended=state, chat=list_item(tx, chat_id))
 
 
 def _why_not(
@@ -278,26 +278,26 @@ def _why_not(
     return "refused" if is_refused else None
 
 
-def record_sent(session: Session, claim: Claim, min_interval_s: float) -> Step:
+def record_sent(tx: Transaction, claim: Claim, min_interval_s: float) -> Step:
     """The mail server has it: whatever happened to the row meanwhile, that is the truth now."""
-    lock_chat(session, claim.chat_id)
-    if recorded := session.execute(_SENT, claim.notice_id):
-        session.execute(_FOLLOW_SENT, claim.chat_id, recorded[0][0], min_interval_s)
-    return Step(ended="sent", chat=list_item(session, claim.chat_id))
+    lock_chat(tx, claim.chat_id)
+    if recorded := tx.execute(_SENT, claim.notice_id):
+        tx.execute(_FOLLOW_SENT, claim.chat_id, recorded[0][0], min_interval_s)
+    return Step(ended="sent", chat=list_item(tx, claim.chat_id))
 
 
-def record_failed(session: Session, claim: Claim, reason: str, refused_address: bool) -> Step:
+def record_failed(tx: Transaction, claim: Claim, reason: str, refused_address: bool) -> Step:
     """It will not be tried again; with `refused_address` nor will this address, as long as it is the user's."""
-    lock_chat(session, claim.chat_id)
-    if not session.execute(_MINE, claim.notice_id, claim.until):
+    lock_chat(tx, claim.chat_id)
+    if not tx.execute(_MINE, claim.notice_id, claim.until):
         return Step()
     if refused_address:
-        session.execute(_REFUSE_ADDRESS, claim.user_id, claim.to)
-    return _end(session, claim.chat_id, claim.notice_id, "failed", reason)
+        tx.execute(_REFUSE_ADDRESS, claim.user_id, claim.to)
+    return _end(tx, claim.chat_id, claim.notice_id, "failed", reason)
 
 
 def record_retry(
-    session: Session,
+    tx: Transaction,
     claim: Claim,
     reason: str,
     pause_s: float,
@@ -310,18 +310,18 @@ def record_retry(
     If the mail server certainly has nothing of it, it is pending as before and takes the messages in that came meanwhile. If it may
     have it, it stays as it is, so that another try repeats the same e-mail.
     """
-    lock_chat(session, claim.chat_id)
-    mine = session.execute(_MINE, claim.notice_id, claim.until)
+    lock_chat(tx, claim.chat_id)
+    mine = tx.execute(_MINE, claim.notice_id, claim.until)
     if not mine:
         return Step()
     if mine[0][0] is not None:
-        return _end(session, claim.chat_id, claim.notice_id, "cancelled", mine[0][0])
+        return _end(tx, claim.chat_id, claim.notice_id, "cancelled", mine[0][0])
     uncounted = 0 if counts else 1
     if may_be_out:
-        session.execute(_KEEP, claim.notice_id, pause_s, uncounted)
+        tx.execute(_KEEP, claim.notice_id, pause_s, uncounted)
     else:
-        session.execute(_ABSORB, claim.chat_id)
-        session.execute(_RELEASE, claim.notice_id, pause_s, uncounted, reason)
-    follow_reading(session, claim.chat_id, email_delay_s)
-    is_read = session.execute(_STATE_OF, claim.notice_id)[0][0] == "cancelled"
-    return Step(ended="cancelled" if is_read else None, chat=list_item(session, claim.chat_id))
+        tx.execute(_ABSORB, claim.chat_id)
+        tx.execute(_RELEASE, claim.notice_id, pause_s, uncounted, reason)
+    follow_reading(tx, claim.chat_id, email_delay_s)
+    is_read = tx.execute(_STATE_OF, claim.notice_id)[0][0] == "cancelled"
+    return Step(ended="cancelled" if is_read else None, chat=list_item(tx, claim.chat_id))

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from chatsvc.database.connection import Session, Statement
-from chatsvc.database.threads import takes_many_rows
+from chatsvc.database.connection import Connection, Statement, Transaction
 from chatsvc.errors import Conflict, DomainError, NotFound
 from chatsvc.wire import (
     PREVIEW_CHARS,
@@ -108,8 +107,8 @@ class MessageRow(NamedTuple):
     email_min_interval_s: float
 
 
-class Posted(NamedTuple):
-    """A stored message, and what changed with it. `is_new` is False if it was stored before (the same client_id once more)."""
+class InsertedMessage(NamedTuple):
+    """A stored message and what changed with it. `is_new` False: its client_id was stored before."""
 
     message: SupportMessage
     chat: SupportChatListItem
@@ -118,12 +117,11 @@ class Posted(NamedTuple):
     due_in_s: float | None  # from the message to its e-mail, if it created a notice
 
 
-@takes_many_rows
-def insert_messages(session: Session, rows: Sequence[MessageRow]) -> Sequence[Posted | DomainError]:
+def insert_messages(
+    tx: Transaction, rows: Sequence[MessageRow]
+) -> Sequence[InsertedMessage | DomainError]:
     """Stores messages, `seq` in the order given. Raises, per row, NotFound for no such chat, Conflict for a client_id with other content."""
-    chats = {
-        chat[0]: chat for chat in session.execute(_LOCK_CHATS, list({row.chat_id for row in rows}))
-    }
+    chats = {chat[0]: chat for chat in tx.execute(_LOCK_CHATS, list({row.chat_id for row in rows}))}
     first_of: dict[
         tuple[str, str], int
     ] = {}  # a client_id may come twice in one batch: the first is inserted, the other finds it
@@ -133,8 +131,8 @@ def insert_messages(session: Session, rows: Sequence[MessageRow]) -> Sequence[Po
         if row.chat_id in chats
         and (not row.client_id or first_of.setdefault((row.chat_id, row.client_id), n) == n)
     ]
-    stored = dict(zip(todo, _insert(session, [rows[n] for n in todo]), strict=True))
-    results: list[Posted | DomainError] = []
+    stored = dict(zip(todo, _insert(tx, [rows[n] for n in todo]), strict=True))
+    results: list[InsertedMessage | DomainError] = []
     states = {chat_id: _ChatState(*chat) for chat_id, chat in chats.items()}
     for n, row in enumerate(rows):
         if row.chat_id not in chats:
@@ -146,11 +144,11 @@ def insert_messages(session: Session, rows: Sequence[MessageRow]) -> Sequence[Po
     return results
 
 
-def _insert(session: Session, rows: list[MessageRow]) -> list[tuple[Any, ...]]:
+def _insert(tx: Transaction, rows: list[MessageRow]) -> list[tuple[Any, ...]]:
     if not rows:
         return []
     columns = [list(column) for column in zip(*(row[:7] for row in rows), strict=True)]
-    return session.execute(
+    return tx.execute(
         _INSERT_MESSAGES, *columns, rows[0].email_delay_s, rows[0].email_min_interval_s
     )
 
@@ -198,7 +196,9 @@ class _ChatState:
         )
 
 
-def _outcome(row: MessageRow, record: tuple[Any, ...], chat: _ChatState) -> Posted | DomainError:
+def _outcome(
+    row: MessageRow, record: tuple[Any, ...], chat: _ChatState
+) -> InsertedMessage | DomainError:
     _, message_id, seq, created_at, read_at, known_content, known_sender, due_in_s = record
     if known_content is not None and (
         known_content != row.content or known_sender != row.sender_type
@@ -220,7 +220,7 @@ def _outcome(row: MessageRow, record: tuple[Any, ...], chat: _ChatState) -> Post
     )  # also when it is known under our own id: a commit whose answer was lost, run again
     was_archived = chat.archived
     item = chat.take(message, is_new)
-    return Posted(
+    return InsertedMessage(
         message,
         item,
         is_new=is_new,
@@ -259,42 +259,44 @@ _COLLEAGUES = Statement(
 _LAST_SEQ = Statement("last_seq", ("uuid",), "SELECT last_seq FROM support_chats WHERE id = $1")
 
 
-def messages_after(session: Session, chat_id: str, seq: int, limit: int) -> MessagePage:
+def messages_after(connection: Connection, chat_id: str, seq: int, limit: int) -> MessagePage:
     """The messages that follow `seq`, oldest first."""
-    last_seq = last_seq_of(session, chat_id)
-    return _forward_page(session.execute(_AFTER, chat_id, seq, limit), limit, last_seq)
+    last_seq = last_seq_of(connection, chat_id)
+    return _forward_page(connection.execute(_AFTER, chat_id, seq, limit), limit, last_seq)
 
 
-def messages_since(session: Session, chat_id: str, moment: datetime, limit: int) -> MessagePage:
+def messages_since(
+    connection: Connection, chat_id: str, moment: datetime, limit: int
+) -> MessagePage:
     """The messages created later than `moment`, oldest first."""
-    last_seq = last_seq_of(session, chat_id)
-    return _forward_page(session.execute(_SINCE, chat_id, moment, limit), limit, last_seq)
+    last_seq = last_seq_of(connection, chat_id)
+    return _forward_page(connection.execute(_SINCE, chat_id, moment, limit), limit, last_seq)
 
 
-def messages_before(session: Session, chat_id: str, seq: int, limit: int) -> MessagePage:
+def messages_before(connection: Connection, chat_id: str, seq: int, limit: int) -> MessagePage:
     """The page that ends just before `seq`, in order; `has_more`: there are older ones."""
-    last_seq = last_seq_of(session, chat_id)
-    return MessagePage(*latest_messages(session, chat_id, seq - 1, limit), last_seq)
+    last_seq = last_seq_of(connection, chat_id)
+    return MessagePage(*latest_messages(connection, chat_id, seq - 1, limit), last_seq)
 
 
 def latest_messages(
-    session: Session, chat_id: str, up_to_seq: int, limit: int
+    connection: Connection, chat_id: str, up_to_seq: int, limit: int
 ) -> tuple[list[SupportMessage], bool]:
     """The last `limit` messages up to `up_to_seq`, in order, and whether there are older ones."""
-    rows = session.execute(_BEFORE, chat_id, up_to_seq + 1, limit)
+    rows = connection.execute(_BEFORE, chat_id, up_to_seq + 1, limit)
     return [to_message(row) for row in reversed(rows[:limit])], len(rows) > limit
 
 
 def colleagues(
-    session: Session, chat_id: str, seqs: tuple[int, int], staff_id: str
+    connection: Connection, chat_id: str, seqs: tuple[int, int], staff_id: str
 ) -> dict[int, str]:
     """Who of the staff wrote the messages from the first to the last of `seqs`, by seq; without those by `staff_id`."""
-    return dict(session.execute(_COLLEAGUES, chat_id, *seqs, staff_id))
+    return dict(connection.execute(_COLLEAGUES, chat_id, *seqs, staff_id))
 
 
-def last_seq_of(session: Session, chat_id: str) -> int:
+def last_seq_of(connection: Connection, chat_id: str) -> int:
     """The chat's newest seq. Raises NotFound for no such chat."""
-    rows = session.execute(_LAST_SEQ, chat_id)
+    rows = connection.execute(_LAST_SEQ, chat_id)
     if not rows:
         raise NotFound("there is no such chat")
     return int(rows[0][0])

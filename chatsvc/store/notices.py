@@ -16,7 +16,7 @@ from typing import Literal, get_args
 
 from msgspec import Struct
 
-from chatsvc.database.connection import Session, Statement
+from chatsvc.database.connection import Connection, Statement, Transaction
 from chatsvc.store.chats import lock_chat
 from chatsvc.wire import Time, format_optional_time, format_time
 
@@ -129,45 +129,45 @@ class Notice(Struct, frozen=True):
     )  # of a cancelled one one of REASONS, of a failed one and before another try what the mail server said
 
 
-def follow_reading(session: Session, chat_id: str, email_delay_s: float) -> bool:
+def follow_reading(tx: Transaction, chat_id: str, email_delay_s: float) -> bool:
     """Call after messages were marked read, in the same transaction: cancels what waits, or moves it to what is still unread.
 
     Returns whether anything changed.
     """
-    changed = bool(session.execute(_FOLLOW_READING, chat_id, email_delay_s))
+    changed = bool(tx.execute(_FOLLOW_READING, chat_id, email_delay_s))
     if changed:
-        session.execute(FREE, chat_id)
+        tx.execute(FREE, chat_id)
     return changed
 
 
-def cancel(session: Session, chat_id: str, reason: Reason) -> bool:
+def cancel(tx: Transaction, chat_id: str, reason: Reason) -> bool:
     """Cancels what waits. What is under way is not called back, but not tried again. Returns whether there was anything."""
-    return bool(session.execute(_CANCEL, chat_id, reason))
+    return bool(tx.execute(_CANCEL, chat_id, reason))
 
 
-def send_now(session: Session, chat_id: str, notice_id: str) -> bool:
+def send_now(tx: Transaction, chat_id: str, notice_id: str) -> bool:
     """Makes what is unread and was not told due at once, whatever was decided before; `notice_id` is for a new one.
 
     Returns False if there is nothing to tell, or if an e-mail is under way: what follows waits for its end.
     """
-    lock_chat(session, chat_id)
-    if session.execute(_CLAIMED, chat_id):
+    lock_chat(tx, chat_id)
+    if tx.execute(_CLAIMED, chat_id):
         return False
-    if session.execute(_BRING_FORWARD, chat_id):
+    if tx.execute(_BRING_FORWARD, chat_id):
         return True
-    session.execute(_FORGET_DECLINED, chat_id)
-    return bool(session.execute(_CREATE_DUE, chat_id, notice_id))
+    tx.execute(_FORGET_DECLINED, chat_id)
+    return bool(tx.execute(_CREATE_DUE, chat_id, notice_id))
 
 
-def do_not_send(session: Session, chat_id: str) -> bool:
+def do_not_send(tx: Transaction, chat_id: str) -> bool:
     """Staff want no e-mail about what is unread now. Returns False if none was to come."""
-    lock_chat(session, chat_id)
-    return cancel(session, chat_id, "staff")
+    lock_chat(tx, chat_id)
+    return cancel(tx, chat_id, "staff")
 
 
-def notices_of(session: Session, chat_id: str, from_seq: int) -> list[Notice]:
+def notices_of(connection: Connection, chat_id: str, from_seq: int) -> list[Notice]:
     """Those about messages from `from_seq` on, oldest first, at most the newest SHOWN_MAX."""
-    rows = session.execute(_OF_CHAT, chat_id, from_seq, SHOWN_MAX)
+    rows = connection.execute(_OF_CHAT, chat_id, from_seq, SHOWN_MAX)
     return [
         Notice(
             state, format_time(due_at), format_optional_time(sent_at), first_seq, up_to_seq, reason

@@ -5,7 +5,7 @@ from typing import Any, Literal, NamedTuple
 
 from peewee import EXCLUDED, JOIN, fn
 
-from chatsvc.database.connection import Session
+from chatsvc.database.connection import Connection, Transaction
 from chatsvc.database.models import StaffSession, StaffToken, SupportChat, User
 from chatsvc.errors import NotFound
 
@@ -65,8 +65,8 @@ def _select_account() -> Any:
     ).join(SupportChat, JOIN.LEFT_OUTER, on=(SupportChat.user == User.id))
 
 
-def _one_account(session: Session, query: Any) -> Account | None:
-    rows = list(query.tuples().execute(session.database))
+def _one_account(connection: Connection, query: Any) -> Account | None:
+    rows = list(query.tuples().execute(connection.database))
     return _to_account(rows[0]) if rows else None
 
 
@@ -75,19 +75,19 @@ def _to_account(row: tuple[Any, ...]) -> Account:
     return Account(str(user_id), kind, email, name, language, chat_id and str(chat_id), issued_at)
 
 
-def host_account(session: Session, external_id: str) -> Account | None:
+def host_account(connection: Connection, external_id: str) -> Account | None:
     """The user whom a host application calls `external_id`."""
-    return _one_account(session, _select_account().where(User.external_id == external_id))
+    return _one_account(connection, _select_account().where(User.external_id == external_id))
 
 
-def account_of(session: Session, user_id: str, kind: Kind) -> Account | None:
+def account_of(connection: Connection, user_id: str, kind: Kind) -> Account | None:
     return _one_account(
-        session, _select_account().where((User.id == user_id) & (User.kind == kind))
+        connection, _select_account().where((User.id == user_id) & (User.kind == kind))
     )
 
 
 def save_host_account(
-    session: Session,
+    tx: Transaction,
     user_id: str,
     external_id: str,
     email: str | None,
@@ -113,55 +113,53 @@ def save_host_account(
         },
         where=newer,
     )
-    query.execute(session.database)
-    account = host_account(session, external_id)
+    query.execute(tx.database)
+    account = host_account(tx, external_id)
     assert account is not None
     return account
 
 
-def note_claims(session: Session, user_id: str, issued_at: datetime) -> None:
+def note_claims(tx: Transaction, user_id: str, issued_at: datetime) -> None:
     """A token that says what is known already: from now on none issued before it changes anything."""
     older = User.claims_issued_at.is_null() | (User.claims_issued_at < issued_at)
-    User.update(claims_issued_at=issued_at).where((User.id == user_id) & older).execute(
-        session.database
-    )
+    User.update(claims_issued_at=issued_at).where((User.id == user_id) & older).execute(tx.database)
 
 
 def create_visitor(
-    session: Session, user_id: str, name: str | None, email: str | None, language: str | None
+    tx: Transaction, user_id: str, name: str | None, email: str | None, language: str | None
 ) -> None:
     query = User.insert(id=user_id, kind="visitor", name=name, email=email, language=language)
-    query.on_conflict_ignore().execute(session.database)
+    query.on_conflict_ignore().execute(tx.database)
 
 
-def change_visitor(session: Session, user_id: str, changes: dict[str, str | None]) -> Account:
+def change_visitor(tx: Transaction, user_id: str, changes: dict[str, str | None]) -> Account:
     """Sets the fields given. Raises NotFound if there is no such visitor."""
     mine = (User.id == user_id) & (User.kind == "visitor")
     if changes:
-        User.update(**changes, updated_at=NOW).where(mine).execute(session.database)
-    account = account_of(session, user_id, "visitor")
+        User.update(**changes, updated_at=NOW).where(mine).execute(tx.database)
+    account = account_of(tx, user_id, "visitor")
     if account is None:
         raise NotFound("there is no such visitor")
     return account
 
 
-def set_language(session: Session, user_id: str, language: str) -> None:
-    User.update(language=language).where(User.id == user_id).execute(session.database)
+def set_language(tx: Transaction, user_id: str, language: str) -> None:
+    User.update(language=language).where(User.id == user_id).execute(tx.database)
 
 
-def email_choice(session: Session, user_id: str) -> EmailChoice:
+def email_choice(connection: Connection, user_id: str) -> EmailChoice:
     """Raises NotFound if there is no such user."""
     query = User.select(User.email_opted_out_at, User.language).where(User.id == user_id)
-    for opted_out_at, language in query.tuples().execute(session.database):
+    for opted_out_at, language in query.tuples().execute(connection.database):
         return EmailChoice(opted_out_at is not None, language)
     raise NotFound
 
 
-def choose_email(session: Session, user_id: str, opted_out: bool) -> EmailChoice:
+def choose_email(tx: Transaction, user_id: str, opted_out: bool) -> EmailChoice:
     """Repeating it changes nothing: the first time stays. Raises NotFound if there is no such user."""
     since = fn.coalesce(User.email_opted_out_at, NOW) if opted_out else None
-    User.update(email_opted_out_at=since).where(User.id == user_id).execute(session.database)
-    return email_choice(session, user_id)
+    User.update(email_opted_out_at=since).where(User.id == user_id).execute(tx.database)
+    return email_choice(tx, user_id)
 
 
 def _staff_email(email: str) -> Any:
@@ -169,87 +167,83 @@ def _staff_email(email: str) -> Any:
 
 
 def save_staff(
-    session: Session, user_id: str, email: str, name: str | None, password_hash: str
+    tx: Transaction, user_id: str, email: str, name: str | None, password_hash: str
 ) -> bool:
     """Creates a staff account or sets its password and name, which ends its sessions. Returns whether it was created."""
     rows = list(
-        User.select(User.id)
-        .where(_staff_email(email))
-        .for_update()
-        .tuples()
-        .execute(session.database)
+        User.select(User.id).where(_staff_email(email)).for_update().tuples().execute(tx.database)
     )
     if not rows:
         User.insert(
             id=user_id, kind="staff", email=email, name=name, password_hash=password_hash
-        ).execute(session.database)
+        ).execute(tx.database)
         return True
     changes: dict[str, Any] = {"password_hash": password_hash, "updated_at": NOW, "email": email}
     if name is not None:
         changes["name"] = name
-    User.update(**changes).where(User.id == rows[0][0]).execute(session.database)
-    delete_from(StaffSession).where(StaffSession.user == rows[0][0]).execute(session.database)
+    User.update(**changes).where(User.id == rows[0][0]).execute(tx.database)
+    delete_from(StaffSession).where(StaffSession.user == rows[0][0]).execute(tx.database)
     return False
 
 
-def password_of(session: Session, email: str) -> PasswordRecord | None:
+def password_of(connection: Connection, email: str) -> PasswordRecord | None:
     rows = list(
         User.select(User.id, User.password_hash)
         .where(_staff_email(email))
         .tuples()
-        .execute(session.database)
+        .execute(connection.database)
     )
     return PasswordRecord(str(rows[0][0]), rows[0][1]) if rows else None
 
 
-def replace_password_hash(session: Session, user_id: str, old_hash: str, new_hash: str) -> None:
+def replace_password_hash(tx: Transaction, user_id: str, old_hash: str, new_hash: str) -> None:
     """For a rehash with newer parameters: the password is the same, sessions go on."""
     same = (User.id == user_id) & (User.password_hash == old_hash)
-    User.update(password_hash=new_hash).where(same).execute(session.database)
+    User.update(password_hash=new_hash).where(same).execute(tx.database)
 
 
-def any_staff(session: Session) -> bool:
+def any_staff(connection: Connection) -> bool:
     return bool(
         list(
             User.select(User.id)
             .where(User.kind == "staff")
             .limit(1)
             .tuples()
-            .execute(session.database)
+            .execute(connection.database)
         )
     )
 
 
 def create_session(
-    session: Session,
+    tx: Transaction,
     session_id: str,
     proven: PasswordRecord,
     token_hash: str,
     user_agent: str | None = None,
 ) -> bool:
     """Stores a login and removes those that have expired. False: the password that was proven is no longer the account's."""
-    delete_from(StaffSession).where(is_expired()).execute(session.database)
+    delete_from(StaffSession).where(is_expired()).execute(tx.database)
     same = (User.id == proven.user_id) & (User.password_hash == proven.password_hash)
     # Locked: whoever changes the password meanwhile ends this session too.
-    if not list(User.select(User.id).where(same).for_update().tuples().execute(session.database)):
+    if not list(User.select(User.id).where(same).for_update().tuples().execute(tx.database)):
         return False
     new = StaffSession.insert(
         id=session_id, user=proven.user_id, token_hash=token_hash, user_agent=user_agent
     )
-    new.on_conflict_ignore().execute(session.database)
+    new.on_conflict_ignore().execute(tx.database)
     return True
 
 
-def delete_session(session: Session, session_id: str) -> None:
-    delete_from(StaffSession).where(StaffSession.id == session_id).execute(session.database)
+def delete_session(tx: Transaction, session_id: str) -> None:
+    delete_from(StaffSession).where(StaffSession.id == session_id).execute(tx.database)
 
 
-def session_access(session: Session, token_hash: str) -> StaffAccess | None:
+def session_access(connection: Connection, token_hash: str) -> StaffAccess | None:
     """Who is logged in with this cookie, if the session has not expired."""
     query = _access_query(StaffSession).where(
         (StaffSession.token_hash == token_hash) & ~is_expired()
     )
-    rows = list(query.tuples().execute(session.database))
+    rows = list(query.tuples().execute(connection.database))
     if not rows:
         return None
     *user, session_id, created_at, last_seen_at = rows[0]
@@ -259,25 +253,23 @@ def session_access(session: Session, token_hash: str) -> StaffAccess | None:
     )
 
 
-def touch_session(session: Session, session_id: str) -> None:
+def touch_session(tx: Transaction, session_id: str) -> None:
     """Notes that the session is in use."""
-    StaffSession.update(last_seen_at=NOW).where(StaffSession.id == session_id).execute(
-        session.database
-    )
+    StaffSession.update(last_seen_at=NOW).where(StaffSession.id == session_id).execute(tx.database)
 
 
-def create_staff_token(session: Session, token_id: str, email: str, token_hash: str) -> None:
+def create_staff_token(tx: Transaction, token_id: str, email: str, token_hash: str) -> None:
     """Raises NotFound if there is no such staff account."""
-    user_id = _staff_id(session, email)
+    user_id = _staff_id(tx, email)
     StaffToken.insert(
         id=token_id, user=user_id, token_hash=token_hash
-    ).on_conflict_ignore().execute(session.database)
+    ).on_conflict_ignore().execute(tx.database)
 
 
-def token_access(session: Session, token_hash: str) -> StaffAccess | None:
+def token_access(connection: Connection, token_hash: str) -> StaffAccess | None:
     """Whose staff token this is, if it was not revoked."""
     valid = (StaffToken.token_hash == token_hash) & StaffToken.revoked_at.is_null()
-    rows = list(_access_query(StaffToken).where(valid).tuples().execute(session.database))
+    rows = list(_access_query(StaffToken).where(valid).tuples().execute(connection.database))
     if not rows:
         return None
     *user, token_id, _, last_used_at = rows[0]
@@ -286,25 +278,25 @@ def token_access(session: Session, token_hash: str) -> StaffAccess | None:
     )
 
 
-def touch_token(session: Session, token_id: str) -> None:
+def touch_token(tx: Transaction, token_id: str) -> None:
     """Notes that the token is in use."""
-    StaffToken.update(last_used_at=NOW).where(StaffToken.id == token_id).execute(session.database)
+    StaffToken.update(last_used_at=NOW).where(StaffToken.id == token_id).execute(tx.database)
 
 
-def revoke_staff_tokens(session: Session, email: str) -> int:
+def revoke_staff_tokens(tx: Transaction, email: str) -> int:
     """Ends all staff tokens of an account; returns how many. Raises NotFound if there is no such staff account."""
-    valid = (StaffToken.user == _staff_id(session, email)) & StaffToken.revoked_at.is_null()
-    return int(StaffToken.update(revoked_at=NOW).where(valid).execute(session.database))
+    valid = (StaffToken.user == _staff_id(tx, email)) & StaffToken.revoked_at.is_null()
+    return int(StaffToken.update(revoked_at=NOW).where(valid).execute(tx.database))
 
 
-def _staff_id(session: Session, email: str) -> str:
-    record = password_of(session, email)
+def _staff_id(connection: Connection, email: str) -> str:
+    record = password_of(connection, email)
     if record is None:
         raise NotFound(f"there is no staff account {email!r}: create it with create-admin")
     return record.user_id
 
 
-def valid_access_ids(session: Session, access_ids: list[str]) -> set[str]:
+def valid_access_ids(connection: Connection, access_ids: list[str]) -> set[str]:
     """Which of these session and token ids still give access."""
     sessions = StaffSession.select(StaffSession.id).where(
         StaffSession.id.in_(access_ids) & ~is_expired()
@@ -315,7 +307,7 @@ def valid_access_ids(session: Session, access_ids: list[str]) -> set[str]:
     return {
         str(row[0])
         for query in (sessions, tokens)
-        for row in query.tuples().execute(session.database)
+        for row in query.tuples().execute(connection.database)
     }
 
 

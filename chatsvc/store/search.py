@@ -7,7 +7,7 @@ filled by then, the next one goes on.
 
 from typing import Any, NamedTuple
 
-from chatsvc.database.connection import Session, Statement
+from chatsvc.database.connection import Connection, Statement
 from chatsvc.store.chats import ITEM, to_item
 from chatsvc.store.messages import COLUMNS, to_message
 from chatsvc.wire import MessageHit, SupportChatListItem
@@ -68,29 +68,34 @@ _PEOPLE_HITS = Statement(
 
 
 def find_messages(
-    session: Session, query: str, before: str, limit: int
+    connection: Connection, query: str, before: str, limit: int
 ) -> tuple[list[MessageHit], str | None]:
     """The newest messages with these words that are older than the message `before`, and where the next page starts."""
-    page = _find(session, _MESSAGES, _NEWEST_MESSAGES, query, before, limit)
-    return [_to_hit(row) for row in session.execute(_MESSAGE_HITS, page.ids)], page.following
+    page = _find(connection, _MESSAGES, _NEWEST_MESSAGES, query, before, limit)
+    return [_to_hit(row) for row in connection.execute(_MESSAGE_HITS, page.ids)], page.following
 
 
 def find_people(
-    session: Session, query: str, before: str, limit: int
+    connection: Connection, query: str, before: str, limit: int
 ) -> tuple[list[SupportChatListItem], str | None]:
     """The chats of people with these words in e-mail address or name, who came last first."""
-    page = _find(session, _PEOPLE, _NEWEST_PEOPLE, query, before, limit)
-    return [to_item(row) for row in session.execute(_PEOPLE_HITS, page.ids)], page.following
+    page = _find(connection, _PEOPLE, _NEWEST_PEOPLE, query, before, limit)
+    return [to_item(row) for row in connection.execute(_PEOPLE_HITS, page.ids)], page.following
 
 
 def _find(
-    session: Session, by_index: Statement, newest: Statement, query: str, before: str, limit: int
+    connection: Connection,
+    by_index: Statement,
+    newest: Statement,
+    query: str,
+    before: str,
+    limit: int,
 ) -> Page:
-    rows = session.execute(by_index, query, before, limit + 1)
+    rows = connection.execute(by_index, query, before, limit + 1)
     if rows[0][1] <= RARE_MAX:
         ids = [row_id for row_id, _ in rows if row_id is not None]
         return Page(ids[:limit], ids[limit - 1] if len(ids) > limit else None)
-    walked = session.execute(newest, query, before, limit + 1)
+    walked = connection.execute(newest, query, before, limit + 1)
     ids = [row_id for row_id, is_hit, _ in walked[:limit] if is_hit]
     if len(walked) > limit:
         return Page(ids, walked[limit - 1][0])

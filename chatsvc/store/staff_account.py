@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from chatsvc.database.connection import Session
+from chatsvc.database.connection import Connection, Transaction
 from chatsvc.database.models import StaffSession, StaffToken, User
 from chatsvc.store.people import NOW, delete_from, is_expired
 from chatsvc.wire import Time, format_optional_time, format_time
@@ -42,16 +42,16 @@ class NewSession(NamedTuple):
     user_agent: str | None
 
 
-def staff_account(session: Session, user_id: str) -> StaffAccount:
+def staff_account(connection: Connection, user_id: str) -> StaffAccount:
     """What the account page shows; sessions and tokens that were used last come first."""
     mine = User.select(User.email, User.name, User.language).where(User.id == user_id)
-    [(email, name, language)] = list(mine.tuples().execute(session.database))
+    [(email, name, language)] = list(mine.tuples().execute(connection.database))
     return StaffAccount(
-        email, name, language, _sessions(session, user_id), _tokens(session, user_id)
+        email, name, language, _sessions(connection, user_id), _tokens(connection, user_id)
     )
 
 
-def _sessions(session: Session, user_id: str) -> list[OpenSession]:
+def _sessions(connection: Connection, user_id: str) -> list[OpenSession]:
     query = (
         StaffSession.select(
             StaffSession.id,
@@ -64,11 +64,13 @@ def _sessions(session: Session, user_id: str) -> list[OpenSession]:
     )
     return [
         OpenSession(str(row_id), user_agent, format_time(created_at), format_time(last_seen_at))
-        for row_id, user_agent, created_at, last_seen_at in query.tuples().execute(session.database)
+        for row_id, user_agent, created_at, last_seen_at in query.tuples().execute(
+            connection.database
+        )
     ]
 
 
-def _tokens(session: Session, user_id: str) -> list[ActiveToken]:
+def _tokens(connection: Connection, user_id: str) -> list[ActiveToken]:
     query = (
         StaffToken.select(
             StaffToken.id, StaffToken.name, StaffToken.created_at, StaffToken.last_used_at
@@ -80,23 +82,21 @@ def _tokens(session: Session, user_id: str) -> list[ActiveToken]:
     )
     return [
         ActiveToken(str(row_id), name, format_time(created_at), format_optional_time(last_used_at))
-        for row_id, name, created_at, last_used_at in query.tuples().execute(session.database)
+        for row_id, name, created_at, last_used_at in query.tuples().execute(connection.database)
     ]
 
 
-def set_name(session: Session, user_id: str, name: str | None) -> None:
-    User.update(name=name, updated_at=NOW).where(User.id == user_id).execute(session.database)
+def set_name(tx: Transaction, user_id: str, name: str | None) -> None:
+    User.update(name=name, updated_at=NOW).where(User.id == user_id).execute(tx.database)
 
 
-def set_language(session: Session, user_id: str, language: str | None) -> None:
+def set_language(tx: Transaction, user_id: str, language: str | None) -> None:
     """None: as the browser asks."""
-    User.update(language=language, updated_at=NOW).where(User.id == user_id).execute(
-        session.database
-    )
+    User.update(language=language, updated_at=NOW).where(User.id == user_id).execute(tx.database)
 
 
 def set_password(
-    session: Session, user_id: str, old_hash: str, new_hash: str, new: NewSession
+    tx: Transaction, user_id: str, old_hash: str, new_hash: str, new: NewSession
 ) -> list[str] | None:
     """Sets the password, ends all sessions and starts a new one. Returns the ids of those that ended, as far as they are known.
 
@@ -106,41 +106,37 @@ def set_password(
         StaffSession.select(StaffSession.id)
         .where(StaffSession.id == new.id)
         .tuples()
-        .execute(session.database)
+        .execute(tx.database)
     ):
         return []  # this very change, run again: it was committed before
     same = (User.id == user_id) & (User.password_hash == old_hash)
-    if (
-        not User.update(password_hash=new_hash, updated_at=NOW)
-        .where(same)
-        .execute(session.database)
-    ):
+    if not User.update(password_hash=new_hash, updated_at=NOW).where(same).execute(tx.database):
         return None
     ended = delete_from(StaffSession).where(StaffSession.user == user_id).returning(StaffSession.id)
-    ids = [str(row[0]) for row in ended.tuples().execute(session.database)]
+    ids = [str(row[0]) for row in ended.tuples().execute(tx.database)]
     StaffSession.insert(
         id=new.id, user=user_id, token_hash=new.token_hash, user_agent=new.user_agent
-    ).execute(session.database)
+    ).execute(tx.database)
     return ids
 
 
-def end_session(session: Session, user_id: str, session_id: str) -> bool:
+def end_session(tx: Transaction, user_id: str, session_id: str) -> bool:
     """Returns whether there was such a session of this user."""
     mine = (StaffSession.id == session_id) & (StaffSession.user == user_id)
-    return bool(delete_from(StaffSession).where(mine).execute(session.database))
+    return bool(delete_from(StaffSession).where(mine).execute(tx.database))
 
 
 def create_token(
-    session: Session, token_id: str, user_id: str, name: str | None, token_hash: str
+    tx: Transaction, token_id: str, user_id: str, name: str | None, token_hash: str
 ) -> None:
     StaffToken.insert(
         id=token_id, user=user_id, name=name, token_hash=token_hash
-    ).on_conflict_ignore().execute(session.database)
+    ).on_conflict_ignore().execute(tx.database)
 
 
-def revoke_token(session: Session, user_id: str, token_id: str) -> bool:
+def revoke_token(tx: Transaction, user_id: str, token_id: str) -> bool:
     """Returns whether there was such a token of this user, not revoked before."""
     mine = (
         (StaffToken.id == token_id) & (StaffToken.user == user_id) & StaffToken.revoked_at.is_null()
     )
-    return bool(StaffToken.update(revoked_at=NOW).where(mine).execute(session.database))
+    return bool(StaffToken.update(revoked_at=NOW).where(mine).execute(tx.database))

@@ -133,11 +133,11 @@ async def test_the_next_one_waits_for_the_interval_since_the_last_email(
 
 
 async def test_the_clock_is_told_in_how_many_seconds_a_notice_is_due(
-    service: Service, cast: Cast
+    service: Service, cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that joins a pending notice arms nothing: its clock runs already."""
     armed: list[float] = []
-    service.app.chats._arm = armed.append
+    monkeypatch.setattr(service.app.notices, "arm", armed.append)
     for content in ("one", "two"):
         await answer(service, cast, content)
     assert armed == [DELAY_S]

@@ -14,7 +14,7 @@ from peewee import ForeignKeyField, IntegerField, TextField, UUIDField
 from playhouse.postgres_ext import DateTimeTZField
 from tornado.ioloop import IOLoop
 
-from chatsvc.database.connection import Session, Statement
+from chatsvc.database.connection import Connection, Statement
 from chatsvc.database.models import MODELS
 from chatsvc.database.schema import SchemaError, current_check, migrate
 from chatsvc.database.threads import Database
@@ -265,12 +265,12 @@ def test_no_hot_statement_reads_a_whole_table(any_cluster: Cluster) -> None:
     """With generic plans, which is what prepared statements end with, on tables of some thousand rows."""
     for url in any_cluster.database():
         execute(url, FILL)
-        with closing(Session(url, application_name="test")) as session:
-            session.execute_sql("SET plan_cache_mode = force_generic_plan")
+        with closing(Connection(url, application_name="test")) as connection:
+            connection.execute_sql("SET plan_cache_mode = force_generic_plan")
             for statement in statements():
-                session.execute_sql(statement.prepare)
+                connection.execute_sql(statement.prepare)
                 nulls = f"({', '.join('NULL' for _ in statement.types)})" if statement.types else ""
-                [(explained,)] = session.execute_sql(
+                [(explained,)] = connection.execute_sql(
                     f"EXPLAIN (FORMAT JSON) EXECUTE {statement.name}{nulls}"
                 )
                 nodes = list(plan_nodes(explained[0]["Plan"]))

@@ -13,10 +13,11 @@ import pytest
 from tornado.ioloop import IOLoop
 
 from chatsvc.database import threads as db_module
-from chatsvc.database.connection import Session
+from chatsvc.database.connection import Connection, Transaction
 from chatsvc.database.models import User
-from chatsvc.database.threads import BATCH_MAX, Database, takes_many_rows
+from chatsvc.database.threads import BATCH_MAX, Database, Emitted
 from chatsvc.errors import Conflict, DomainError, NotFound, Unavailable
+from chatsvc.events import Emission, Signal
 from tests.support.postgres import execute
 from tests.support.service import Service
 from tests.support.waiting import until
@@ -31,19 +32,42 @@ def sizes() -> list[int]:
 
 @pytest.fixture
 def doubts() -> list[str]:
-    """One for each time that what was written may have been stored and not published."""
+    """One for each write with events of which it is unknown whether it was committed."""
     return []
+
+
+class Published(list[int]):
+    """The numbers in published `Noted` signals and events, in order."""
+
+    fail_at: int | None = None
+
+    def take(self, emitted: Emitted) -> None:
+        noted = emitted.event if isinstance(emitted, Emission) else emitted
+        assert isinstance(noted, Noted)
+        if noted.n == self.fail_at:
+            raise RuntimeError("publishing failed")
+        self.append(noted.n)
+
+
+@pytest.fixture
+def published() -> Published:
+    return Published()
 
 
 @pytest.fixture
 def db(
-    io_loop: IOLoop, database_url: str, sizes: list[int], doubts: list[str]
+    io_loop: IOLoop,
+    database_url: str,
+    sizes: list[int],
+    doubts: list[str],
+    published: Published,
 ) -> Iterator[Database]:
     execute(
         database_url, "CREATE TABLE notes (n int PRIMARY KEY, backend int DEFAULT pg_backend_pid())"
     )
     database = Database(
         database_url,
+        publish=published.take,
         readers=2,
         on_commit=lambda size, seconds: sizes.append(size),
         on_doubt=lambda: doubts.append("doubt"),
@@ -53,8 +77,15 @@ def db(
     io_loop.run_sync(database.stop)
 
 
-def note(session: Session, n: int) -> int:
-    session.execute_sql("INSERT INTO notes (n) VALUES (%s)", n)
+class Noted(Signal, frozen=True):
+    """A number was stored. Also emitted as an event."""
+
+    n: int
+
+
+def note(tx: Transaction, n: int) -> int:
+    tx.execute_sql("INSERT INTO notes (n) VALUES (%s)", n)
+    tx.emit("notes", Noted(n))
     return n
 
 
@@ -65,7 +96,12 @@ def stored(url: str) -> list[int]:
 async def in_one_batch(database: Database, *work: tuple[Any, ...]) -> list[Any]:
     """Writes all of it while the writer is busy; results or exceptions, in order."""
     held = await HeldWriter(database).begin()
-    jobs = [asyncio.ensure_future(database.write(*args)) for args in work]
+    jobs = [
+        asyncio.ensure_future(
+            database.write_many(*args) if args[0] is note_all else database.write(*args)
+        )
+        for args in work
+    ]
     await asyncio.sleep(0)
     await held.release()
     return await asyncio.gather(*jobs, return_exceptions=True)
@@ -84,7 +120,7 @@ def is_gone(answer: weakref.ref[Answer]) -> bool:
 
 async def test_a_thread_that_waits_keeps_nothing_of_its_last_job(db: Database) -> None:
     for run in (db.read, db.write):
-        kept = weakref.ref(await run(lambda session: Answer()))
+        kept = weakref.ref(await run(lambda connection: Answer()))
         await until(partial(is_gone, kept))
 
 
@@ -92,12 +128,14 @@ async def test_a_thread_that_waits_keeps_nothing_of_its_last_job(db: Database) -
 
 
 async def test_what_waits_is_committed_together_and_answered_in_order(
-    db: Database, sizes: list[int]
+    db: Database, sizes: list[int], published: Published
 ) -> None:
-    seen: list[tuple[str, int]] = []
+    """Events and results come back in the order of the writes, each event before its result."""
+    returned: list[int] = []
 
     async def write(n: int) -> None:
-        seen.append(("back", await db.write(note, n, then=lambda n: seen.append(("then", n)))))
+        returned.append(await db.write(note, n))
+        assert n in published
 
     held = await HeldWriter(db).begin()
     writes = [asyncio.create_task(write(n)) for n in range(100)]
@@ -106,9 +144,7 @@ async def test_what_waits_is_committed_together_and_answered_in_order(
     await held.release()
     await asyncio.gather(*writes)
     assert sizes == [1, BATCH_MAX, 100 - BATCH_MAX]
-    for kind in ("then", "back"):
-        assert [n for what, n in seen if what == kind] == list(range(100))
-    assert all(seen.index(("then", n)) < seen.index(("back", n)) for n in range(100))
+    assert published == returned == list(range(100))
     assert db.in_flight == 0
 
 
@@ -118,34 +154,43 @@ async def test_a_lone_write_waits_for_nobody(db: Database, sizes: list[int]) -> 
     assert sizes == [1, 1, 1]
 
 
-async def test_then_comes_after_commit(db: Database, database_url: str) -> None:
+async def test_events_are_published_after_commit(
+    database_url: str, db: Database, published: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen_from_outside: list[list[int]] = []
-    await db.write(note, 1, then=lambda n: seen_from_outside.append(stored(database_url)))
+
+    def look(emitted: Emitted) -> None:
+        seen_from_outside.append(stored(database_url))
+
+    monkeypatch.setattr(published, "append", look)
+    await db.write(note, 1)
     assert seen_from_outside == [[1]]
 
 
-async def test_rows_that_wait_for_one_function_are_handed_over_together(db: Database) -> None:
-    calls: list[list[int]] = []
+def note_all(tx: Transaction, rows: Sequence[int]) -> Sequence[tuple[int, int] | DomainError]:
+    """Store all but 3. Results tell how many rows the call had."""
+    return [NotFound() if n == 3 else (note(tx, n), len(rows)) for n in rows]
 
-    @takes_many_rows
-    def note_all(session: Session, rows: Sequence[int]) -> Sequence[int | DomainError]:
-        calls.append(list(rows))
-        return [NotFound() if n == 3 else note(session, n) * 10 for n in rows]
 
-    results = await in_one_batch(db, (note_all, 1), (note, 2), (note_all, 3), (note_all, 4))
-    assert calls == [[1, 3, 4]]
-    assert results[:2] == [10, 2] and isinstance(results[2], NotFound) and results[3] == 40
+async def test_rows_that_wait_for_one_function_are_handed_over_together(
+    db: Database, published: Published
+) -> None:
+    """Their events come in the order of the rows, also when the first row is refused."""
+    results = await in_one_batch(db, (note_all, 3), (note, 2), (note_all, 1), (note_all, 4))
+    assert isinstance(results[0], NotFound)
+    assert results[1:] == [2, (1, 3), (4, 3)]
+    assert published == [1, 4, 2]
 
 
 # ---- failures ----
 
 
-def divide(session: Session) -> None:
-    session.execute_sql("SELECT 1 / 0")
+def divide(tx: Transaction) -> None:
+    tx.execute_sql("SELECT 1 / 0")
 
 
-def fail_after_writing(session: Session, n: int) -> None:
-    note(session, n)
+def fail_after_writing(tx: Transaction, n: int) -> None:
+    note(tx, n)
     raise ZeroDivisionError
 
 
@@ -163,54 +208,51 @@ async def test_one_bad_write_does_not_spoil_its_batch(db: Database, database_url
 
 
 async def test_a_domain_error_fails_its_own_write_alone_and_without_a_second_run(
-    db: Database, database_url: str, sizes: list[int]
+    db: Database, database_url: str, sizes: list[int], published: Published
 ) -> None:
     runs = []
 
-    def refuse(session: Session) -> None:
+    def refuse(tx: Transaction) -> None:
         runs.append(1)
+        tx.emit("notes", Noted(3))
         raise Conflict("taken")
 
     results = await in_one_batch(db, (note, 1), (refuse,), (note, 2))
     assert (results[0], results[2]) == (1, 2) and isinstance(results[1], Conflict)
-    assert runs == [1] and sizes == [1, 3] and stored(database_url) == [1, 2]
+    assert runs == [1] and sizes == [1, 3] and stored(database_url) == published == [1, 2]
 
 
-async def test_what_failed_is_followed_by_nothing(db: Database, database_url: str) -> None:
-    then: list[Any] = []
+async def test_a_failed_write_publishes_nothing(
+    db: Database, database_url: str, published: Published
+) -> None:
     for fn, args in ((fail_after_writing, (1,)), (divide, ())):
         with pytest.raises((ZeroDivisionError, psycopg2.Error)):
-            await db.write(fn, *args, then=then.append)
-    assert then == [] and stored(database_url) == []
+            await db.write(fn, *args)
+    results = await in_one_batch(db, (fail_after_writing, 1), (note, 2))
+    assert isinstance(results[0], ZeroDivisionError)
+    assert published == stored(database_url) == [2]
 
 
-async def test_a_then_that_raises_takes_nothing_with_it(
-    db: Database, database_url: str, expected_log: list[str]
+async def test_a_publisher_that_raises_harms_no_result_and_no_other_event(
+    db: Database, database_url: str, published: Published, expected_log: list[str]
 ) -> None:
-    expected_log.append("what follows note failed")
-    told: list[int] = []
-
-    def fail(n: int) -> None:
-        raise RuntimeError("publishing failed")
-
-    results = await asyncio.gather(
-        db.write(note, 1, then=fail), db.write(note, 2, then=told.append)
-    )
-    assert list(results) == [1, 2]
-    assert stored(database_url) == [1, 2] and told == [2]
+    expected_log.append("publishing Emission failed")
+    published.fail_at = 1
+    results = await asyncio.gather(db.write(note, 1), db.write(note, 2))
+    assert list(results) == stored(database_url) == [1, 2] and published == [2]
 
 
 async def test_a_publisher_that_raises_costs_no_message(
-    service: Service, expected_log: list[str]
+    service: Service, expected_log: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected_log.append("what follows insert_messages failed")
+    expected_log.append("publishing Emission failed")
     alice = service.user_token()
     await service.chat_id(alice)
 
     def fail(event: object) -> None:
         raise RuntimeError("no bus")
 
-    service.app.chats._publish = fail
+    monkeypatch.setattr(service.app.bus, "publish", fail)
     answer = await service.post("/support_chat/messages", alice, {"content": "hello"})
     assert answer.status == 201
     assert (await service.get("/support_chat", alice)).json["messages"] == [answer.json]
@@ -247,8 +289,8 @@ async def test_an_event_of_a_message_that_was_rolled_back_is_never_delivered(
 # ---- connections ----
 
 
-def backend(session: Session) -> int:
-    return int(session.execute_sql("SELECT pg_backend_pid()")[0][0])
+def backend(connection: Connection) -> int:
+    return int(connection.execute_sql("SELECT pg_backend_pid()")[0][0])
 
 
 async def test_a_write_whose_connection_is_cut_is_run_once_more(
@@ -256,9 +298,9 @@ async def test_a_write_whose_connection_is_cut_is_run_once_more(
 ) -> None:
     runs: list[int] = []
 
-    def note_and_lose(session: Session, n: int) -> int:
-        runs.append(backend(session))
-        note(session, n)
+    def note_and_lose(tx: Transaction, n: int) -> int:
+        runs.append(backend(tx))
+        note(tx, n)
         if len(runs) == 1:
             execute(database_url, "SELECT pg_terminate_backend(%s)", runs[0])
         return n
@@ -275,16 +317,16 @@ async def test_a_commit_whose_answer_is_lost_does_not_double_the_message(
     await service.chat_id(alice)
     stream = await service.stream(alice)
     await stream.next("state")
-    commit, commits = Session.commit, []
+    commit, commits = Transaction.commit, []
 
-    def commit_and_lose(session: Session) -> None:
-        commit(session)
+    def commit_and_lose(tx: Transaction) -> None:
+        commit(tx)
         commits.append(1)
         if len(commits) in (1, 3):
-            session._connection.close()
+            tx.database.connection().close()  # type: ignore[no-untyped-call]
             raise psycopg2.OperationalError("server closed the connection unexpectedly")
 
-    monkeypatch.setattr(Session, "commit", commit_and_lose)
+    monkeypatch.setattr(Transaction, "commit", commit_and_lose)
     answers = [
         await service.post("/support_chat/messages", alice, {"content": f"m{n}"}) for n in range(3)
     ]
@@ -293,31 +335,56 @@ async def test_a_commit_whose_answer_is_lost_does_not_double_the_message(
     assert await stream.messages_up_to(3) == [answer.json for answer in answers]
 
 
-async def test_only_a_lost_connection_leaves_in_doubt_what_was_published(
-    db: Database, database_url: str, doubts: list[str]
+async def test_only_an_unknown_outcome_of_a_commit_with_events_is_in_doubt(
+    db: Database,
+    database_url: str,
+    doubts: list[str],
+    published: Published,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Else each deadlock, each refused write and each broken read would have all streams compared with the database."""
+    """Else each deadlock and each broken read would have all streams compared with the database."""
     runs: list[str] = []
 
-    def fail_once(session: Session, how: str) -> None:
+    def fail_once(tx: Connection, how: str) -> None:
+        if isinstance(tx, Transaction):
+            tx.emit("notes", Noted(len(runs)))
         if how not in runs:
             runs.append(how)
             if how == "lost":
-                execute(database_url, "SELECT pg_terminate_backend(%s)", backend(session))
-            session.execute_sql(
-                "DO $$ BEGIN RAISE EXCEPTION 'deadlock' USING ERRCODE = '40P01'; END $$"
-            )
+                execute(database_url, "SELECT pg_terminate_backend(%s)", backend(tx))
+            tx.execute_sql("DO $$ BEGIN RAISE EXCEPTION 'deadlock' USING ERRCODE = '40P01'; END $$")
 
-    await db.write(fail_once, "deadlock", then=lambda _: None)
+    await db.write(fail_once, "deadlock")
     with pytest.raises(psycopg2.Error):
-        await db.write(divide, then=lambda _: None)
+        await db.write(divide)
     await db.read(fail_once, "lost")
     runs.clear()
-    await db.write(fail_once, "lost")  # publishes nothing
+    await db.write(fail_once, "lost")  # before COMMIT: certainly not stored
+    assert published == [1, 1] and not doubts
+    lose_next_commit(monkeypatch)
+    await db.write(backend)  # emits nothing
     assert not doubts
-    runs.clear()
-    await db.write(fail_once, "lost", then=lambda _: doubts.append("then"))
-    assert doubts == ["then", "doubt"]
+    lose_next_commit(monkeypatch)
+    await db.write(note_unless_stored, 7)
+    assert doubts == ["doubt"] and published == [1, 1] and stored(database_url) == [7]
+
+
+def lose_next_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next COMMIT is carried out, but the connection breaks before its response."""
+    commit = Transaction.commit
+
+    def commit_and_lose(tx: Transaction) -> None:
+        monkeypatch.setattr(Transaction, "commit", commit)
+        commit(tx)
+        tx.database.connection().close()  # type: ignore[no-untyped-call]
+        raise psycopg2.OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(Transaction, "commit", commit_and_lose)
+
+
+def note_unless_stored(tx: Transaction, n: int) -> None:
+    if not tx.execute_sql("SELECT n FROM notes WHERE n = %s", n):
+        note(tx, n)
 
 
 async def test_threads_come_back_after_all_connections_were_cut(
@@ -337,9 +404,9 @@ async def test_a_connection_that_breaks_inside_a_query_of_two_statements_is_unav
     db: Database, expected_log: list[str]
 ) -> None:
     """A restart of PostgreSQL under load once gave a 500: psycopg2 raises its plain DatabaseError then, without a SQLSTATE."""
-    expected_log.append("the database could not do it")
+    expected_log.append("the database failed")
 
-    def cut(session: Session) -> None:
+    def cut(connection: Connection) -> None:
         raise psycopg2.DatabaseError("server closed the connection unexpectedly")
 
     with pytest.raises(Unavailable):
@@ -350,10 +417,10 @@ async def test_a_full_disk_is_unavailable_and_no_reason_to_reconnect(
     db: Database, database_url: str, expected_log: list[str]
 ) -> None:
     """DiskFull is an OperationalError, as a lost connection is: taken for one it makes a loop of reconnects."""
-    expected_log.append("the database could not do it")
+    expected_log.append("the database failed")
 
-    def fill_up(session: Session, state: str) -> None:
-        session.execute_sql(
+    def fill_up(connection: Connection, state: str) -> None:
+        connection.execute_sql(
             f"DO $$ BEGIN RAISE EXCEPTION 'no space' USING ERRCODE = '{state}'; END $$"
         )
 
@@ -367,10 +434,10 @@ async def test_a_full_disk_is_unavailable_and_no_reason_to_reconnect(
 async def test_two_that_stand_in_each_others_way_are_run_again_at_once(db: Database) -> None:
     runs: list[int] = []
 
-    def deadlock(session: Session) -> str:
+    def deadlock(connection: Connection) -> str:
         runs.append(1)
         if len(runs) == 1:
-            session.execute_sql(
+            connection.execute_sql(
                 "DO $$ BEGIN RAISE EXCEPTION 'deadlock' USING ERRCODE = '40P01'; END $$"
             )
         return "done"
@@ -379,7 +446,7 @@ async def test_two_that_stand_in_each_others_way_are_run_again_at_once(db: Datab
 
 
 async def test_each_connection_says_what_it_is_and_has_its_limits(db: Database) -> None:
-    def settings(session: Session) -> list[str]:
+    def settings(connection: Connection) -> list[str]:
         names = (
             "application_name",
             "statement_timeout",
@@ -387,7 +454,7 @@ async def test_each_connection_says_what_it_is_and_has_its_limits(db: Database) 
             "idle_in_transaction_session_timeout",
         )
         return [
-            str(session.execute_sql("SELECT current_setting(%s)", name)[0][0]) for name in names
+            str(connection.execute_sql("SELECT current_setting(%s)", name)[0][0]) for name in names
         ]
 
     assert await db.write(settings) == ["chatsvc writer", "5s", "3s", "10s"]
@@ -414,38 +481,37 @@ async def test_work_beyond_the_bound_is_refused(
 
 
 async def test_nobody_waits_longer_than_the_limit(
-    db: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+    db: Database, database_url: str, published: Published, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What has begun is stored and published, late; what had not begun is not begun: the client was told 503."""
+    """A running write is stored and published, late; one not yet started is dropped."""
     monkeypatch.setattr(db_module, "WAIT_LIMIT_S", 0.1)
     entered, released = threading.Event(), threading.Event()
-    told: list[int] = []
 
-    def slow_note(session: Session, n: int) -> int:
+    def slow_note(tx: Transaction, n: int) -> int:
         entered.set()
         released.wait(20)
-        return note(session, n)
+        return note(tx, n)
 
-    begun = asyncio.ensure_future(db.write(slow_note, 1, then=told.append))
+    begun = asyncio.ensure_future(db.write(slow_note, 1))
     await until(entered.is_set)
-    waiting = asyncio.ensure_future(db.write(note, 2, then=told.append))
+    waiting = asyncio.ensure_future(db.write(note, 2))
     results = await asyncio.gather(begun, waiting, return_exceptions=True)
     assert all(isinstance(result, Unavailable) for result in results)
     released.set()
     await until(lambda: db.in_flight == 0)
-    assert told == [1] and stored(database_url) == [1]
+    assert published == stored(database_url) == [1]
 
 
-async def test_a_caller_who_goes_away_takes_nothing_with_him(
-    db: Database, database_url: str
+async def test_a_caller_that_is_cancelled_stops_no_write(
+    db: Database, database_url: str, published: Published
 ) -> None:
-    held, told = await HeldWriter(db).begin(), list[int]()
-    gone = asyncio.ensure_future(db.write(note, 1, then=told.append))
+    held = await HeldWriter(db).begin()
+    gone = asyncio.ensure_future(db.write(note, 1))
     await asyncio.sleep(0)
     gone.cancel()
     await held.release()
     await until(lambda: db.in_flight == 0)
-    assert stored(database_url) == told == [1]
+    assert stored(database_url) == published == [1]
 
 
 async def test_a_stop_commits_what_was_accepted(database_url: str) -> None:
@@ -460,8 +526,12 @@ async def test_a_stop_commits_what_was_accepted(database_url: str) -> None:
 
 async def test_a_query_outside_its_thread_is_refused(db: Database) -> None:
     """A foreign key touched on the loop would run SQL there and hold up everybody."""
-    session = await db.read(lambda session: session)
-    for use in (session.commit, lambda: session.execute_sql("SELECT 1"), lambda: session.database):
+    connection: Any = await db.write(lambda tx: tx)
+    for use in (
+        connection.commit,
+        lambda: connection.execute_sql("SELECT 1"),
+        lambda: connection.database,
+    ):
         with pytest.raises(RuntimeError, match="outside its thread"):
             use()
     unbound: Callable[[], object] = lambda: list(User.select())  # noqa: E731

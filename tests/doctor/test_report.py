@@ -15,7 +15,7 @@ import msgspec
 import pytest
 
 from chatsvc.config.config import Config, load_or_create_secret
-from chatsvc.database.connection import Session
+from chatsvc.database.connection import Connection, Transaction
 from chatsvc.doctor import database, environment, notices, secrets
 from chatsvc.doctor.finding import Finding
 from chatsvc.doctor.report import findings
@@ -265,65 +265,71 @@ def test_a_secret_in_a_file_that_everybody_can_read_fails(tmp_path: Path) -> Non
 
 
 @pytest.fixture
-def session(database_url: str) -> Iterator[Session]:
-    with closing(Session(database_url, application_name="test")) as opened:
+def connection(database_url: str) -> Iterator[Transaction]:
+    with closing(Transaction(database_url, application_name="test")) as opened:
         yield opened
 
 
-def test_a_database_in_order_has_no_failure(session: Session) -> None:
-    seen = {one.about: one for one in database.check(session)}
+def test_a_database_in_order_has_no_failure(connection: Connection) -> None:
+    seen = {one.about: one for one in database.check(connection)}
     assert [one for one in seen.values() if one.level == "FAIL"] == []
     assert seen["database"].found.startswith("PostgreSQL 1")
     assert seen["database settings"].found.startswith("fsync = off, ")  # as in all tests
 
 
-def test_a_dashboard_that_nobody_can_log_in_to_is_told(session: Session) -> None:
-    assert database.staff(session).level == "warn"
-    save_staff(session, str(uuid4()), "staff@example.com", None, "a hash")
-    assert database.staff(session).level == "ok"
+def test_a_dashboard_that_nobody_can_log_in_to_is_told(connection: Transaction) -> None:
+    assert database.staff(connection).level == "warn"
+    save_staff(connection, str(uuid4()), "staff@example.com", None, "a hash")
+    assert database.staff(connection).level == "ok"
 
 
-def test_a_version_that_is_too_old_fails(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_version_that_is_too_old_fails(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(database, "VERSION_MIN", 99)
-    assert database.version(session).level == "FAIL"
+    assert database.version(connection).level == "FAIL"
 
 
-def test_a_schema_that_does_not_fit_fails(session: Session) -> None:
-    assert database.schema(session).level == "ok"
-    session.execute_sql(
+def test_a_schema_that_does_not_fit_fails(connection: Connection) -> None:
+    assert database.schema(connection).level == "ok"
+    connection.execute_sql(
         "INSERT INTO schema_migrations (name, applied) VALUES ('9999_future', now())"
     )
-    newer = database.schema(session)
+    newer = database.schema(connection)
     assert newer.level == "FAIL" and newer.found == "newer than this program: it has 9999_future"
-    session.execute_sql("DELETE FROM schema_migrations")
-    older = database.schema(session)
+    connection.execute_sql("DELETE FROM schema_migrations")
+    older = database.schema(connection)
     assert (
         older.level == "FAIL"
         and "0001_initial" in older.found
         and "the command `migrate`" in older.advice
     )
-    session.execute_sql("DROP TABLE schema_migrations")
-    assert database.schema(session) == older
+    connection.execute_sql("DROP TABLE schema_migrations")
+    assert database.schema(connection) == older
 
 
-def test_missing_rights_are_named_with_the_statement_that_gives_them(session: Session) -> None:
+def test_missing_rights_are_named_with_the_statement_that_gives_them(
+    connection: Connection,
+) -> None:
     """Each advice is followed; the next check finds the next thing."""
     role = f"role_{uuid4().hex}"
-    session.execute_sql(f'CREATE ROLE "{role}"; GRANT "{role}" TO current_user; SET ROLE "{role}"')
+    connection.execute_sql(
+        f'CREATE ROLE "{role}"; GRANT "{role}" TO current_user; SET ROLE "{role}"'
+    )
     try:
         for about in (
             "may not make tables in schema public",
             "does not own schema_migrations",
             "in schema public",
         ):
-            finding = database.rights(session)
+            finding = database.rights(connection)
             assert about.replace("schema_migrations", "") in finding.found
-            session.execute_sql(f'RESET ROLE; {finding.advice}; SET ROLE "{role}"')
+            connection.execute_sql(f'RESET ROLE; {finding.advice}; SET ROLE "{role}"')
         assert finding.level == "ok"
-        session.execute_sql("SET search_path = nowhere")
-        assert database.rights(session).level == "FAIL"
+        connection.execute_sql("SET search_path = nowhere")
+        assert database.rights(connection).level == "FAIL"
     finally:
-        session.execute_sql(
+        connection.execute_sql(
             f'RESET ROLE; RESET search_path; DROP OWNED BY "{role}" CASCADE; DROP ROLE "{role}"'
         )
 
@@ -336,10 +342,10 @@ def test_missing_rights_are_named_with_the_statement_that_gives_them(session: Se
     ],
 )
 def test_settings_that_harm_are_named(
-    session: Session, statement: str, level: str, words: str
+    connection: Connection, statement: str, level: str, words: str
 ) -> None:
-    session.execute_sql(statement)
-    finding = database.settings(session)
+    connection.execute_sql(statement)
+    finding = database.settings(connection)
     assert finding.level == level and words in finding.found
 
 
@@ -349,16 +355,20 @@ def test_an_encoding_that_cannot_hold_all_text_fails(cluster: Cluster) -> None:
         cluster.url,
         f"CREATE DATABASE {name} ENCODING 'SQL_ASCII' LOCALE_PROVIDER libc LOCALE 'C' TEMPLATE template0",
     )
-    with closing(Session(with_database(cluster.url, name), application_name="test")) as session:
-        finding = database.settings(session)
+    with closing(
+        Connection(with_database(cluster.url, name), application_name="test")
+    ) as connection:
+        finding = database.settings(connection)
     execute(cluster.url, f"DROP DATABASE {name} WITH (FORCE)")
     assert (finding.level, finding.found) == ("FAIL", "encoding SQL_ASCII")
 
 
-def test_too_few_connections_are_named(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert database.connections(session).level == "ok"
+def test_too_few_connections_are_named(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert database.connections(connection).level == "ok"
     monkeypatch.setattr(database, "CONNECTIONS_NEEDED", 1000)
-    assert database.connections(session).level == "warn"
+    assert database.connections(connection).level == "warn"
 
 
 @pytest.mark.parametrize(
@@ -366,15 +376,15 @@ def test_too_few_connections_are_named(session: Session, monkeypatch: pytest.Mon
     [(0, "ok", "agree"), (5, "warn", "5.0 s behind ours"), (-40, "FAIL", "40.0 s ahead of ours")],
 )
 def test_clocks_that_differ_are_named(
-    session: Session, ahead_s: float, level: str, words: str
+    connection: Connection, ahead_s: float, level: str, words: str
 ) -> None:
-    session.execute_sql("SELECT 1")  # the connection is open: its opening does not count
-    finding = database.clock(session, now=lambda: time.time() + ahead_s)
+    connection.execute_sql("SELECT 1")  # the connection is open: its opening does not count
+    finding = database.clock(connection, now=lambda: time.time() + ahead_s)
     assert finding.level == level and words in finding.found
 
 
 @pytest.fixture
-def add_notice(session: Session) -> Callable[..., None]:
+def add_notice(connection: Connection) -> Callable[..., None]:
     """`add_notice("pending", due="-5 minutes", attempts=1)`, in a chat of its own."""
 
     def add(
@@ -386,13 +396,13 @@ def add_notice(session: Session) -> Callable[..., None]:
         reason: str | None = None,
     ) -> None:
         user_id, chat_id = str(uuid4()), str(uuid4())
-        session.execute_sql(
+        connection.execute_sql(
             "INSERT INTO users (id, kind, external_id) VALUES (%s, 'host', %s)", user_id, user_id
         )
-        session.execute_sql(
+        connection.execute_sql(
             "INSERT INTO support_chats (id, user_id) VALUES (%s, %s)", chat_id, user_id
         )
-        session.execute_sql(
+        connection.execute_sql(
             "INSERT INTO support_notices (id, chat_id, first_seq, due_at, state, attempts, next_try_at, reason) "
             "VALUES (%s, %s, 1, now() + %s::interval, %s, %s, now() + %s::interval, %s)",
             str(uuid4()),
@@ -408,25 +418,25 @@ def add_notice(session: Session) -> Callable[..., None]:
 
 
 def test_notices_that_wait_too_long_or_failed_are_named(
-    session: Session, add_notice: Callable[..., None]
+    connection: Connection, add_notice: Callable[..., None]
 ) -> None:
     add_notice("pending", due="5 minutes")
     add_notice("sent", due="-1 day")
     add_notice("failed", due="-8 days", reason="long ago")
-    assert [one.level for one in notices.check(session)] == ["ok", "ok"]
+    assert [one.level for one in notices.check(connection)] == ["ok", "ok"]
     add_notice(
         "pending", due="-3 hours", attempts=3, next_try="1 hour", reason="451 try again later"
     )
-    assert notices.waiting(session).found == "1 are tried again: 451 try again later"
+    assert notices.waiting(connection).found == "1 are tried again: 451 try again later"
     add_notice("pending", due="-30 minutes")
     add_notice("claimed", due="-20 minutes")
-    late = notices.waiting(session)
+    late = notices.waiting(connection)
     assert late.level == "warn" and late.found.startswith(
         "2 overdue, the oldest was due 180 minutes ago: 451 try"
     )
     add_notice("failed", due="-2 days", reason="550 no such user")
     add_notice("failed", due="-1 day", reason="554 not allowed")
-    gone = notices.failed(session)
+    gone = notices.failed(connection)
     assert (gone.level, gone.found) == ("warn", "2 in 7 days, the latest: 554 not allowed")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from uuid import uuid4
 
-from chatsvc.database.connection import Session
+from chatsvc.database.connection import Transaction
 from chatsvc.security import tokens
 from chatsvc.security.passwords import hash_password
 from chatsvc.store import people
@@ -29,11 +29,9 @@ def user_token(sub: str) -> str:
 def staff_token(database_url: str) -> str:
     """A staff token of a new account, made beside the server. Blocks."""
     email, token = f"{uuid4().hex}@example.com", tokens.new_secret(tokens.STAFF_PREFIX)
-    with closing(Session(database_url, application_name="test")) as session:
-        people.save_staff(
-            session, str(uuid4()), email, "Sam", hash_password("correct horse battery")
-        )
-        people.create_staff_token(session, str(uuid4()), email, tokens.hash_token(token))
+    with closing(Transaction(database_url, application_name="test")) as tx:
+        people.save_staff(tx, str(uuid4()), email, "Sam", hash_password("correct horse battery"))
+        people.create_staff_token(tx, str(uuid4()), email, tokens.hash_token(token))
     return token
 
 

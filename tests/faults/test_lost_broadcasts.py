@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 import chatsvc.app
+from chatsvc.app import App
 from chatsvc.bus.local import LocalBus
-from chatsvc.events import Event
+from chatsvc.database.connection import Transaction
+from chatsvc.events import Emission, Event
 from chatsvc.streams.subscriber import Subscriber
 from tests.faults.client import Follower, port_of, request, running
 from tests.faults.history import History, Seen, read_database, violations
@@ -83,12 +85,12 @@ async def test_nothing_that_is_rolled_back_is_published(
     when: str, service: Service, monkeypatch: pytest.MonkeyPatch, expected_log: list[str]
 ) -> None:
     """COMMIT itself fails, which no statement before it can know. Negative control: publishing before it."""
-    expected_log.append("the database could not do it")
+    expected_log.append("the database failed")
     await asyncio.to_thread(execute, service.database_url, REFUSE_AT_COMMIT)
     token, history = service.user_token(), History()
     chat_id, port = await service.chat_id(token), port_of(service)
     if when == "before commit":
-        publish_early(service.app.db, monkeypatch)
+        publish_early(service.app, monkeypatch)
     follower = Follower([port], "/support_chat/stream", token, Seen("alice", chat_id))
     history.seen.append(follower.seen)
     following = asyncio.create_task(follower.run())
@@ -116,18 +118,18 @@ FOR EACH ROW WHEN (NEW.content = 'poison') EXECUTE FUNCTION refuse();
 """
 
 
-def publish_early(db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Has each write call its `then` before COMMIT."""
-    loop, write = asyncio.get_running_loop(), db.write
+def publish_early(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have each write publish before COMMIT."""
+    loop, write_many = asyncio.get_running_loop(), app.db.write_many
 
-    async def early(fn: Callable[..., Any], *args: Any, then: Callable[[Any], None]) -> Any:
-        def run(session: Any, *args: Any) -> Any:
-            result = (
-                fn(session, [args[0]])[0] if hasattr(fn, "takes_many_rows") else fn(session, *args)
-            )
-            loop.call_soon_threadsafe(then, result)
+    async def early(fn: Callable[..., Any], row: Any) -> Any:
+        def run(tx: Transaction, rows: Any) -> Any:
+            result = fn(tx, rows)
+            for emitted in tx.take_emitted():
+                if isinstance(emitted, Emission):
+                    loop.call_soon_threadsafe(app.bus.publish, Event.of(*emitted))
             return result
 
-        return await write(run, *args)
+        return await write_many(run, row)
 
-    monkeypatch.setattr(db, "write", early)
+    monkeypatch.setattr(app.db, "write_many", early)

@@ -288,7 +288,7 @@ async def test_while_the_database_is_away_a_sent_e_mail_is_remembered(
 ) -> None:
     """The end of an e-mail is recorded when the database is back; it is not sent again."""
     monkeypatch.setattr(notices, "RECORD_PAUSE_S", 0.05)
-    expected_log.append("the database could not do it")
+    expected_log.append("the database failed")
     server.go_on.clear()
     desk = await answered(service)
     await until(lambda: server.seen)
@@ -299,7 +299,7 @@ async def test_while_the_database_is_away_a_sent_e_mail_is_remembered(
         elsewhere, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", name
     )
     server.go_on.set()
-    await until(lambda: "the database could not do it" in caplog.text)
+    await until(lambda: "the database failed" in caplog.text)
     execute(elsewhere, f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
     await desk.ends("sent")
     assert len(server.seen) == 1

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import chatsvc.database.threads
-from chatsvc.database.connection import Session
+from chatsvc.database.connection import Connection
 from chatsvc.database.threads import READERS, Database
 from tests.faults.client import Reply, port_of, request, running
 from tests.faults.health import assert_settled, metric, rss
@@ -65,8 +65,8 @@ async def test_a_write_whose_connection_was_ended_is_run_again(
     token = service.user_token()
     await service.send(token, "before")
     if not reconnects:
-        expected_log.append("the database could not do it")
-        monkeypatch.setattr(Session, "rollback", lambda self: None)
+        expected_log.append("the database failed")
+        monkeypatch.setattr(Connection, "rollback", lambda self: None)
     sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
     await asyncio.to_thread(execute, service.database_url, sql)
     statuses = [(await post(port_of(service), token, f"after {n}")).status for n in range(3)]
@@ -92,9 +92,9 @@ async def test_after_a_restart_no_thread_refuses_its_first_work(
         await db.stop()
 
 
-def pause_and_ask(session: Session) -> None:
+def pause_and_ask(connection: Connection) -> None:
     """Long enough that no reader does the work of two."""
-    session.execute_sql("SELECT pg_sleep(0.1)")
+    connection.execute_sql("SELECT pg_sleep(0.1)")
 
 
 @pytest.mark.gen_test(timeout=60)
@@ -107,7 +107,7 @@ async def test_a_frozen_postgresql_freezes_nothing_else(
     expected_log: list[str],
 ) -> None:
     """Requests are answered 503 within 6 s, streams and /healthz go on. Negative control: a service without the limit still hangs."""
-    expected_log.append("the database could not do it")
+    expected_log.append("the database failed")
     monkeypatch.setattr(
         chatsvc.database.threads, "WAIT_LIMIT_S", 3600.0
     )  # for the service in this process

@@ -67,7 +67,7 @@ async def test_a_service_that_runs_is_alive_and_ready(service: Service) -> None:
 async def test_without_its_database_it_is_alive_but_not_ready(
     service: Service, expected_log: list[str]
 ) -> None:
-    expected_log.append("the database could not do it")
+    expected_log.append("the database failed")
     name = urlsplit(service.database_url).path.removeprefix("/")
     elsewhere = service.database_url.replace(name, "postgres")
     assert (await service.get("/readyz")).status == 200
@@ -76,7 +76,7 @@ async def test_without_its_database_it_is_alive_but_not_ready(
         elsewhere, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", name
     )
     answer = await service.get("/readyz")
-    assert (answer.status, answer.text) == (503, "the database does not answer\n")
+    assert (answer.status, answer.text) == (503, "the database does not respond\n")
     assert (await service.get("/healthz")).status == 200
     execute(elsewhere, f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
     assert (await service.get("/readyz")).status == 200

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-from chatsvc.database.connection import Session
+from chatsvc.database.connection import Transaction
 from tests.handlers.test_account import (
     ACCOUNT,
     NEW_PASSWORD,
@@ -36,17 +36,17 @@ def cookies(service: Service, io_loop: Any) -> dict[str, str]:
 @pytest.fixture
 def lose_next(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """From its call on the next COMMIT is carried out and its answer lost; called twice: the next two."""
-    commit, lose = Session.commit, list[bool]()
+    commit, lose = Transaction.commit, list[bool]()
 
-    def commit_and_lose(session: Session) -> None:
-        holds_nothing = session._begins
-        commit(session)
+    def commit_and_lose(tx: Transaction) -> None:
+        holds_nothing = tx.is_empty
+        commit(tx)
         if lose and not holds_nothing:
             lose.pop()
-            session._connection.close()
+            tx.database.connection().close()  # type: ignore[no-untyped-call]
             raise psycopg2.OperationalError("server closed the connection unexpectedly")
 
-    monkeypatch.setattr(Session, "commit", commit_and_lose)
+    monkeypatch.setattr(Transaction, "commit", commit_and_lose)
     return lambda: lose.append(True)
 
 
@@ -109,9 +109,9 @@ async def test_a_user_message_wins_over_the_archiving_before_it(
     await service.get("/admin/chats", staff)  # the token's use is noted now, and not once more
     held = await HeldWriter(service.app.db).begin()
     archiving = asyncio.ensure_future(service.post(f"/admin/chats/{chat}/archive", staff, {}))
-    await until(lambda: service.app.db._writes.qsize() == 1)
+    await until(lambda: service.app.db.queued_writes == 1)
     sending = asyncio.ensure_future(service.send(alice, "but wait"))
-    await until(lambda: service.app.db._writes.qsize() == 2)
+    await until(lambda: service.app.db.queued_writes == 2)
     lose_next()
     await held.release()
     await asyncio.gather(archiving, sending)
@@ -190,7 +190,7 @@ async def test_open_streams_learn_of_a_write_that_was_answered_503_and_is_stored
     service: Service, lose_next: Callable[[], None], expected_log: list[str]
 ) -> None:
     """Both runs lost their answer."""
-    expected_log.append("the database could not do it")
+    expected_log.append("the database failed")
     ears = await Ears(service).set_up()
     lose_next()
     lose_next()
@@ -204,7 +204,7 @@ async def test_open_streams_learn_what_a_batch_did_that_ran_again(
     ears = await Ears(service).set_up()
     held = await HeldWriter(service.app.db).begin()
     work = [asyncio.ensure_future(action) for action in (ears.staff_do("archive"), ears.read())]
-    await until(lambda: service.app.db._writes.qsize() == 2)
+    await until(lambda: service.app.db.queued_writes == 2)
     lose_next()
     await held.release()
     assert await asyncio.gather(*work) == [200, 200]

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 
-from chatsvc.database.connection import Session
+from chatsvc.database.connection import Transaction
 from chatsvc.database.threads import Database
 from tests.support.waiting import until
 
@@ -17,7 +17,7 @@ class HeldWriter:
         self._entered, self._released = threading.Event(), threading.Event()
         self._job = asyncio.ensure_future(database.write(self._hold))
 
-    def _hold(self, session: Session) -> None:
+    def _hold(self, tx: Transaction) -> None:
         self._entered.set()
         self._released.wait(HOLD_LIMIT_S)
 
