@@ -162,10 +162,10 @@ def test_wrong_options_end_the_start_with_a_line_each(
     done = command("serve", secret_key="too short", identity_secret="x", port="http")
     assert (done.status, done.stdout) == (1, "")
     assert done.stderr.splitlines() == [
-        "chatsvc: CHATSVC_IDENTITY_SECRET: there is no such option; did you mean CHATSVC_IDENTITY_SECRETS?",
-        "chatsvc: CHATSVC_PORT: 'http' given; right would be a whole number from 0 to 65535",
-        "chatsvc: CHATSVC_SECRET_KEY: a value of 9 bytes given; "
-        "right would be at least 32 bytes, such as `openssl rand -hex 32` prints",
+        "chatsvc: CHATSVC_IDENTITY_SECRET: unknown option; did you mean CHATSVC_IDENTITY_SECRETS?",
+        "chatsvc: CHATSVC_PORT: must be a whole number from 0 to 65535, not 'http'",
+        "chatsvc: CHATSVC_SECRET_KEY: must be at least 32 bytes long; "
+        "`openssl rand -hex 32` prints a suitable one (the value has 9 bytes)",
     ]
 
 

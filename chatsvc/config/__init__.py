@@ -1,1 +1,1 @@
-"""Options: the table, the parsers, and loading them."""
+"""The table of options, their parsers, and loading them."""

@@ -1,4 +1,4 @@
-"""Prints the README's table of options."""
+"""Print the README's table of options."""
 
 from chatsvc.config.options import table
 

@@ -1,7 +1,11 @@
-"""The configuration, read once at start. `python -m chatsvc.config` prints the table for the README."""
+"""The configuration, read once at start from the environment, files and systemd credentials.
+
+`python -m chatsvc.config` prints the README's table of options.
+"""
 
 import contextlib
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import Mapping
@@ -17,11 +21,18 @@ from chatsvc.config.options import FILE_SUFFIX, OPTIONS, PREFIX, Option
 __all__ = ["OPTIONS", "Config", "ConfigError", "load", "load_or_create_secret"]
 
 SECRET_FILE = "secret_key"  # noqa: S105 - a file's name
-SHOWN_CHARS = 80  # of a wrong value; enough to recognise it
+SHOWN_CHARS = 80  # of an invalid value: enough to recognise it
+_ADDRESS = r"(?:[0-9.]+|\[?[0-9A-Fa-f:]+\]?)"
+_SERVICE_URL = rf"(?:tcp|udp|sctp)://{_ADDRESS}:[0-9]+"
+_SERVICE_LINK = re.compile(
+    rf"{PREFIX}(?:[A-Z0-9_]+_)?(?:"
+    rf"SERVICE_HOST={_ADDRESS}|SERVICE_PORT(?:_[A-Z0-9_]+)?=[0-9]+|PORT={_SERVICE_URL}|"
+    rf"PORT_[0-9]+_(?:TCP|UDP|SCTP)(?:={_SERVICE_URL}|_PROTO=[a-z]+|_PORT=[0-9]+|_ADDR={_ADDRESS}))"
+)
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used. `str()` is one line per problem."""
+    """The configuration is not valid. `str()` has one line per problem."""
 
     def __init__(self, *problems: str) -> None:
         super().__init__("\n".join(problems))
@@ -29,7 +40,7 @@ class ConfigError(Exception):
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
-    """The options' values, in the order of the table. Its repr shows no secret."""
+    """The values of all options, in the order of the table. The repr contains no secret."""
 
     database_url: str | None
     bus_url: str | None
@@ -64,7 +75,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load(environ: Mapping[str, str]) -> Config:
-    """From environment, files and credentials. ConfigError names all that is wrong at once."""
+    """Return the configuration. Raise ConfigError with all problems at once."""
+    environ = _without_service_links(environ)
     problems = _unknown(environ)
     values: dict[str, Any] = {}
     for option in OPTIONS:
@@ -78,8 +90,20 @@ def load(environ: Mapping[str, str]) -> Config:
     return Config(**values)
 
 
+def _without_service_links(environ: Mapping[str, str]) -> dict[str, str]:
+    """Drop what Kubernetes sets for Services named chatsvc or chatsvc-…, in every pod beside them.
+
+    For example CHATSVC_PORT=tcp://10.0.0.1:8888 and CHATSVC_SERVICE_HOST=10.0.0.1.
+    """
+    return {
+        name: value
+        for name, value in environ.items()
+        if not _SERVICE_LINK.fullmatch(f"{name}={value}")
+    }
+
+
 def _unknown(environ: Mapping[str, str]) -> list[str]:
-    """Their values are not shown: a misspelt name may hold a secret."""
+    """Return a problem per unknown name, without its value: a misspelt name may hold a secret."""
     known = [name for option in OPTIONS for name in (option.name, option.name + FILE_SUFFIX)]
     given = (
         variable.removeprefix(PREFIX) for variable in sorted(environ) if variable.startswith(PREFIX)
@@ -87,12 +111,8 @@ def _unknown(environ: Mapping[str, str]) -> list[str]:
     problems = []
     for name in (name for name in given if name not in known):
         nearest = get_close_matches(name, known, n=1)
-        right = (
-            f"did you mean {PREFIX}{nearest[0]}?"
-            if nearest
-            else "README.md lists those that there are"
-        )
-        problems.append(f"{PREFIX}{name}: there is no such option; {right}")
+        advice = f"did you mean {PREFIX}{nearest[0]}?" if nearest else "README.md lists all options"
+        problems.append(f"{PREFIX}{name}: unknown option; {advice}")
     return problems
 
 
@@ -100,16 +120,18 @@ def _given(option: Option, environ: Mapping[str, str], values: Mapping[str, Any]
     sources = _sources(option, environ)
     if len(sources) > 1:
         raise ConfigError(
-            f"{option.variable}: given more than once, as {' and '.join(sources)}; give it once"
+            f"{option.variable}: set more than once, as {' and '.join(sources)}; set it once"
         )
     if not sources:
         return _default(option, values)
-    ((door, source),) = sources.items()
-    text = _read(door, source) if isinstance(source, Path) else source
+    ((label, source),) = sources.items()
+    text = _read(label, source) if isinstance(source, Path) else source
     try:
         return option.parse(parsers.one_line(text if option.secret else text.strip()))
+    except parsers.ItemError as error:
+        raise ConfigError(f"{label}: {error}{_but_is(option, error.item)}") from None
     except ValueError as error:
-        raise ConfigError(f"{door}: {_shown(option, text)} given; right would be {error}") from None
+        raise ConfigError(f"{label}: {error}{_but_is(option, text)}") from None
 
 
 def _default(option: Option, values: Mapping[str, Any]) -> Any:
@@ -117,7 +139,10 @@ def _default(option: Option, values: Mapping[str, Any]) -> Any:
 
 
 def _sources(option: Option, environ: Mapping[str, str]) -> dict[str, str | Path]:
-    """By which doors the option was given, each with the text or its file. An empty variable is none."""
+    """Return where the option is set: a label for messages, and the value or the file with it.
+
+    An empty variable counts as not set.
+    """
     variable, file_variable = option.variable, option.variable + FILE_SUFFIX
     sources: dict[str, str | Path] = {}
     if text := environ.get(variable):
@@ -135,38 +160,37 @@ def _is_file(file: Path) -> bool:
         return file.is_file()
     except OSError as error:
         raise ConfigError(
-            f"CREDENTIALS_DIRECTORY: {str(file.parent)!r} given, which cannot be used "
-            f"({error.strerror}); right would be a folder that this account may read"
+            f"CREDENTIALS_DIRECTORY: must be a folder that this account may read, "
+            f"not {str(file.parent)!r} ({error.strerror})"
         ) from None
 
 
-def _read(door: str, file: Path) -> str:
+def _read(label: str, file: Path) -> str:
     try:
         text = file.read_text("utf-8").removesuffix("\n").removesuffix("\r")
     except OSError as error:
         raise ConfigError(
-            f"{door}: cannot be read ({error.strerror}); right would be a file with the value"
+            f"{label}: must be a readable file that contains the value ({error.strerror})"
         ) from None
     except UnicodeDecodeError:
-        raise ConfigError(
-            f"{door}: bytes that are not UTF-8 given; right would be a file with the value"
-        ) from None
+        raise ConfigError(f"{label}: the file must contain UTF-8 text") from None
     if not text.strip():
-        raise ConfigError(f"{door}: an empty file given; right would be a file with the value")
+        raise ConfigError(f"{label}: the file must contain the value, but it is empty")
     return text
 
 
-def _shown(option: Option, text: str) -> str:
+def _but_is(option: Option, text: str) -> str:
+    """Return the end of a message about an invalid value. A secret is measured, not shown."""
     if option.secret:
-        return f"a value of {len(text.encode(errors='surrogateescape'))} bytes"
+        return f" (the value has {len(text.encode(errors='surrogateescape'))} bytes)"
     short = text if len(text) <= SHOWN_CHARS else text[:SHOWN_CHARS] + "…"
-    return repr(short)
+    return f", not {short!r}"
 
 
 def load_or_create_secret(data_dir: Path) -> bytes:
-    """The secret of this installation, made at the first call; every caller gets the same one.
+    """Return the secret of this installation. The first call creates it.
 
-    Raises ConfigError if the folder cannot be used or its file holds no secret.
+    Concurrent callers get the same one. Raise ConfigError if the folder or its file is unusable.
     """
     file = data_dir / SECRET_FILE
     try:
@@ -176,18 +200,16 @@ def load_or_create_secret(data_dir: Path) -> bytes:
         secret = file.read_bytes().strip()
     except OSError as error:
         raise ConfigError(
-            f"CHATSVC_DATA_DIR: {str(data_dir)!r} given, where {error.filename} fails with "
-            f"{error.strerror!r}; right would be a folder that this account may write"
+            f"CHATSVC_DATA_DIR: must be a folder that this account may write to, "
+            f"not {str(data_dir)!r} ({error.filename}: {error.strerror})"
         ) from None
     if len(secret) < parsers.SECRET_MIN_BYTES:
-        raise ConfigError(
-            f"{file}: {len(secret)} bytes found; right would be {parsers.SECRET_HINT}"
-        )
+        raise ConfigError(f"{file}: {parsers.SECRET_RULE} (the value has {len(secret)} bytes)")
     return secret
 
 
 def _create_once(file: Path, text: str) -> None:
-    """Writes the whole file or, when another process was faster, nothing. Only its owner may read it."""
+    """Write the whole file, readable by its owner only, unless another process was faster."""
     with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=f"{file.name}.") as temporary:
         temporary.write(text + "\n")
         temporary.flush()

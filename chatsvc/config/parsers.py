@@ -1,6 +1,6 @@
-"""From an option's text to its value.
+"""Parsers: from an option's text to its value.
 
-A parser raises ValueError with what would have been right, never with the value: some are secrets.
+A parser raises ValueError with the rule ("must be …") and never with the value, which may be secret.
 """
 
 import ipaddress
@@ -16,13 +16,18 @@ import psycopg2
 from psycopg2.extensions import parse_dsn
 
 SECRET_MIN_BYTES = (
-    32  # HMAC-SHA256 has no use for more, and loses strength with fewer (RFC 7518, 3.2)
+    32  # HMAC-SHA256 gains nothing from more and loses strength with fewer (RFC 7518)
 )
-NAME_MAX_CHARS = 60  # stands in the subject of e-mails
+NAME_MAX_CHARS = 60  # part of the subject of e-mails
 PORT_MAX = 65535
-SECRET_HINT = f"at least {SECRET_MIN_BYTES} bytes, such as `openssl rand -hex 32` prints"
-ORIGIN_HINT = "origins as browsers send them, such as https://www.example.com: scheme, lower-case host, no path"
-MAILBOX_HINT = "one mailbox, such as Support <support@example.com>"
+SECRET_RULE = (
+    f"must be at least {SECRET_MIN_BYTES} bytes long; `openssl rand -hex 32` prints a suitable one"
+)
+ORIGIN_RULE = (
+    "must be an origin such as https://www.example.com (scheme and lower-case host, without a path)"
+)
+MAILBOX_RULE = "must be one mailbox such as Support <support@example.com>"
+PERCENT = "special characters in user and password must be percent-encoded"
 ORIGIN = re.compile(
     r"(?P<scheme>https?)://(?P<host>[a-z0-9._-]+|\[[0-9a-f:.]+\])(:(?P<port>[0-9]{1,5}))?"
 )
@@ -32,19 +37,27 @@ BUS_TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 ON, OFF = ("on", "true", "1", "yes"), ("off", "false", "0", "no")
 
 
+class ItemError(ValueError):
+    """An item of a list breaks its rule. `item` is the text of that item."""
+
+    def __init__(self, problem: str, item: str) -> None:
+        super().__init__(problem)
+        self.item = item
+
+
 def one_line(text: str) -> str:
-    """Refuses line breaks, other control characters and what was not UTF-8 in the environment."""
+    """Return the text. Refuse line breaks, control characters and bytes that are not UTF-8."""
     if any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in text):
-        raise ValueError("one line of text without control characters")
+        raise ValueError("must be one line of UTF-8 text without control characters")
     return text
 
 
 def number(highest: int) -> Callable[[str], int]:
-    """A parser for whole numbers from 0 to `highest`."""
+    """Return a parser for whole numbers from 0 to `highest`."""
 
     def parse(text: str) -> int:
         if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) > highest:
-            raise ValueError(f"a whole number from 0 to {highest}")
+            raise ValueError(f"must be a whole number from 0 to {highest}")
         return int(text)
 
     return parse
@@ -53,7 +66,7 @@ def number(highest: int) -> Callable[[str], int]:
 def choice(*words: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in words:
-            raise ValueError(" or ".join(words))
+            raise ValueError(f"must be {' or '.join(words)}")
         return text
 
     return parse
@@ -61,13 +74,13 @@ def choice(*words: str) -> Callable[[str], str]:
 
 def switch(text: str) -> bool:
     if text.lower() not in ON + OFF:
-        raise ValueError("on or off")
+        raise ValueError("must be on or off")
     return text.lower() in ON
 
 
 def name(text: str) -> str:
     if len(text) > NAME_MAX_CHARS:
-        raise ValueError(f"a name of at most {NAME_MAX_CHARS} characters")
+        raise ValueError(f"must be at most {NAME_MAX_CHARS} characters long")
     return text
 
 
@@ -77,7 +90,7 @@ def path(text: str) -> Path:
 
 def host(text: str) -> str:
     if not HOST.fullmatch(text) and not is_address(text):
-        raise ValueError("an IP address or a host name to listen on, such as 127.0.0.1 or ::")
+        raise ValueError("must be an IP address or a host name, such as 127.0.0.1 or ::")
     return text
 
 
@@ -90,12 +103,12 @@ def is_address(text: str) -> bool:
 
 
 def public_url(text: str) -> str:
-    """Scheme, host and port alone: the paths of the pages and of the API are fixed."""
+    """Parse scheme, host and port. A path is refused: the paths of pages and API are fixed."""
     try:
         return origin(text)
     except ValueError:
         raise ValueError(
-            "an address without path or final slash, such as https://chat.example.com"
+            "must be a URL without a path or final slash, such as https://chat.example.com"
         ) from None
 
 
@@ -109,13 +122,13 @@ def page_url(text: str) -> str:
         or " " in text
     ):
         raise ValueError(
-            "the address of a page, without #fragment, such as https://www.example.com/help"
+            "must be the URL of a page, without #fragment, such as https://www.example.com/help"
         )
     return text
 
 
 def split(text: str) -> SplitResult | None:
-    """The parts of a URL, or None where Python cannot make sense of host or port."""
+    """Return the parts of a URL, or None if its host or port is not valid."""
     try:
         parts = urlsplit(text)
         _ = parts.port
@@ -125,34 +138,31 @@ def split(text: str) -> SplitResult | None:
 
 
 def database_url(text: str) -> str:
-    """What libpq takes for a URL: it may name several hosts, or a socket's folder as `?host=`."""
-    hint = "postgresql://user:password@host:5432/database"
+    """Parse a URL of libpq, which may name several hosts, or the folder of a socket as `?host=`."""
+    rule = "must have the form postgresql://user:password@host:5432/database"
     if not text.startswith(("postgresql://", "postgres://")):
-        raise ValueError(hint)
+        raise ValueError(rule)
     try:
         ports = parse_dsn(text).get("port", "")
     except psycopg2.ProgrammingError:
-        raise ValueError(
-            f"{hint}, with special characters in the password percent-encoded"
-        ) from None
+        raise ValueError(f"{rule}; {PERCENT}") from None
     if not all(port.isdigit() and 0 < int(port) <= PORT_MAX for port in ports.split(",") if port):
-        raise ValueError(f"{hint}, with a port from 1 to {PORT_MAX}")
+        raise ValueError(f"{rule}, with a port from 1 to {PORT_MAX}")
     return text
 
 
 def bus_url(text: str) -> str:
-    """One Redis, or any node of a Redis Cluster. Its databases do not matter: channels belong to none."""
-    hint = "redis://user:password@host:6379, or rediss:// with TLS"
+    """Parse the URL of a Redis. It has no database number: channels belong to no database."""
+    rule = "must have the form redis://user:password@host:6379, or rediss://… for TLS"
     parts = split(text)
     if not parts or parts.scheme not in ("redis", "rediss") or not parts.hostname:
-        raise ValueError(f"{hint}; special characters in the password percent-encoded")
+        raise ValueError(f"{rule}; {PERCENT}")
     if parts.path.strip("/") or parts.fragment:
-        raise ValueError(f"{hint}, without a database: channels belong to none")
+        raise ValueError(f"{rule}, without a database number: channels belong to no database")
     query = parse_qsl(parts.query, keep_blank_values=True)
     if any(name not in BUS_TLS_FILES for name, _ in query) or (query and parts.scheme == "redis"):
-        raise ValueError(
-            f"{hint}, with nothing after it or, with rediss://, ?{'=FILE&'.join(BUS_TLS_FILES)}=FILE"
-        )
+        parameters = "=FILE&".join(BUS_TLS_FILES)
+        raise ValueError(f"{rule}; only rediss:// takes parameters: ?{parameters}=FILE")
     return text
 
 
@@ -164,13 +174,15 @@ def smtp_url(text: str) -> str:
         or not parts.hostname
         or parts.path.strip("/")
     ):
-        hint = "smtp://user:password@host:587, smtps://user:password@host:465, or smtp://host:25?tls=off"
-        raise ValueError(f"{hint}; special characters in user and password percent-encoded")
+        raise ValueError(
+            "must have the form smtp://user:password@host:587, smtps://user:password@host:465 "
+            f"or smtp://host:25?tls=off; {PERCENT}"
+        )
     if bool(parts.username) != bool(parts.password):
-        raise ValueError("user and password, or neither; special characters percent-encoded")
+        raise ValueError(f"must contain both user and password, or neither; {PERCENT}")
     query = parse_qsl(parts.query, keep_blank_values=True)
     if parts.fragment or query not in ([], [("tls", "off")]) or (query and parts.scheme == "smtps"):
-        raise ValueError("nothing after the host and port, or ?tls=off with smtp://")
+        raise ValueError("must end after the host and port, or with ?tls=off if it is smtp://")
     return text
 
 
@@ -184,23 +196,23 @@ def mailbox(text: str) -> str:
         or not one.username
         or not one.domain
     ):
-        raise ValueError(MAILBOX_HINT)
+        raise ValueError(MAILBOX_RULE)
     try:
         one.domain.encode("idna")
     except UnicodeError:
-        raise ValueError(MAILBOX_HINT) from None
+        raise ValueError(MAILBOX_RULE) from None
     return text
 
 
 def secret(text: str) -> bytes:
     value = text.encode()
     if len(value) < SECRET_MIN_BYTES:
-        raise ValueError(SECRET_HINT)
+        raise ValueError(SECRET_RULE)
     return value
 
 
 def listed(parse: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
-    """A parser for comma-separated values, each once."""
+    """Return a parser for comma-separated values. It drops repeated ones."""
 
     def parse_all(text: str) -> tuple[Any, ...]:
         items = [item.strip() for item in text.split(",") if item.strip()]
@@ -210,16 +222,16 @@ def listed(parse: Callable[[str], Any]) -> Callable[[str], tuple[Any, ...]]:
         try:
             return parse(item)
         except ValueError as error:
-            raise ValueError(f"{error} (number {place} of {of} is not that)") from None
+            raise ItemError(f"item {place} of {of} {error}", item) from None
 
     return parse_all
 
 
 def origin(text: str) -> str:
-    """As a browser's Origin header has it: a scheme's own port is left out."""
+    """Return an origin in the form of the Origin header: without the scheme's default port."""
     match = ORIGIN.fullmatch(text)
     if not match or not split(text):
-        raise ValueError(ORIGIN_HINT)
+        raise ValueError(ORIGIN_RULE)
     scheme, hostname = match["scheme"], match["host"]
     port = int(match["port"]) if match["port"] else DEFAULT_PORTS[scheme]
     return (
@@ -230,8 +242,8 @@ def origin(text: str) -> str:
 
 
 def network(text: str) -> str:
-    """An address, or a network whose bits behind the prefix are zero."""
+    """Parse an address, or a network whose host bits are zero."""
     try:
         return str(ipaddress.ip_network(text) if "/" in text else ipaddress.ip_address(text))
     except ValueError:
-        raise ValueError("addresses or networks, such as 127.0.0.1 or 10.0.0.0/8") from None
+        raise ValueError("must be an address or network, such as 127.0.0.1 or 10.0.0.0/8") from None

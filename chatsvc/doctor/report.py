@@ -33,10 +33,9 @@ def report(found: Iterable[Finding], *, as_json: bool) -> int:
 
 
 def wrong_options(problems: Iterable[str]) -> Iterator[Finding]:
-    """What config.load found; nothing else can be checked then."""
+    """Yield a finding per problem of the configuration. Nothing else can be checked then."""
     for problem in problems:
-        found, _, advice = problem.partition("; ")
-        yield fail("configuration", found, advice)
+        yield fail("configuration", problem, "correct it, then run the command `doctor` again")
 
 
 def findings(config: Config) -> Iterator[Finding]:

@@ -58,20 +58,23 @@ VALUES: dict[str, tuple[str, Any]] = {
     "LOG_FORMAT": ("json", "json"),
     "DEMO": ("TRUE", True),
 }
-SECRET = "at least 32 bytes, such as `openssl rand -hex 32` prints"
-ORIGINS = "origins as browsers send them, such as https://www.example.com: scheme, lower-case host, no path"
-DATABASE = "postgresql://user:password@host:5432/database"
-BUS = "redis://user:password@host:6379, or rediss:// with TLS"
-SMTP = (
-    "smtp://user:password@host:587, smtps://user:password@host:465, or smtp://host:25?tls=off; "
-    "special characters in user and password percent-encoded"
+SECRET = "must be at least 32 bytes long; `openssl rand -hex 32` prints a suitable one"
+ORIGIN = (
+    "must be an origin such as https://www.example.com (scheme and lower-case host, without a path)"
 )
-NO_PATH = "an address without path or final slash, such as https://chat.example.com"
-PAGE = "the address of a page, without #fragment, such as https://www.example.com/help"
-MAILBOX = "one mailbox, such as Support <support@example.com>"
-PROXIES = "addresses or networks, such as 127.0.0.1 or 10.0.0.0/8"
-LISTEN = "an IP address or a host name to listen on, such as 127.0.0.1 or ::"
-ONE_LINE = "one line of text without control characters"
+DATABASE = "must have the form postgresql://user:password@host:5432/database"
+BUS = "must have the form redis://user:password@host:6379, or rediss://… for TLS"
+PERCENT = "special characters in user and password must be percent-encoded"
+SMTP = (
+    "must have the form smtp://user:password@host:587, smtps://user:password@host:465 "
+    f"or smtp://host:25?tls=off; {PERCENT}"
+)
+NO_PATH = "must be a URL without a path or final slash, such as https://chat.example.com"
+PAGE = "must be the URL of a page, without #fragment, such as https://www.example.com/help"
+MAILBOX = "must be one mailbox such as Support <support@example.com>"
+PROXY = "must be an address or network, such as 127.0.0.1 or 10.0.0.0/8"
+LISTEN = "must be an IP address or a host name, such as 127.0.0.1 or ::"
+ONE_LINE = "must be one line of UTF-8 text without control characters"
 
 by_option = pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
 
@@ -160,42 +163,31 @@ def test_an_option_given_twice_is_refused(option: Option, tmp_path: Path) -> Non
     variable = f"CHATSVC_{option.name}"
     by_both = {variable: text, f"{variable}_FILE": str(file)}
     assert problems(by_both) == [
-        f"{variable}: given more than once, as {variable} and {variable}_FILE={file}; give it once"
+        f"{variable}: set more than once, as {variable} and {variable}_FILE={file}; set it once"
     ]
     by_credential = {variable: text, "CREDENTIALS_DIRECTORY": str(tmp_path)}
     assert problems(by_credential) == [
-        f"{variable}: given more than once, as {variable} and {variable} in {file}; give it once"
+        f"{variable}: set more than once, as {variable} and {variable} in {file}; set it once"
     ]
 
 
 @pytest.mark.parametrize(
-    ("name", "given", "right"),
+    ("name", "given", "rule"),
     [
         ("HOST", "*", LISTEN),
         ("HOST", "http://localhost", LISTEN),
-        ("PORT", "65536", "a whole number from 0 to 65535"),
-        ("PORT", "-1", "a whole number from 0 to 65535"),
-        ("PORT", "٨٨", "a whole number from 0 to 65535"),
-        ("PORT", "9" * 60, "a whole number from 0 to 65535"),
+        ("PORT", "65536", "must be a whole number from 0 to 65535"),
+        ("PORT", "-1", "must be a whole number from 0 to 65535"),
+        ("PORT", "٨٨", "must be a whole number from 0 to 65535"),
+        ("PORT", "9" * 60, "must be a whole number from 0 to 65535"),
         ("PUBLIC_URL", "chat.example.com", NO_PATH),
         ("PUBLIC_URL", "ftp://chat.example.com", NO_PATH),
         ("PUBLIC_URL", "https://chat.example.com/", NO_PATH),
         ("PUBLIC_URL", "https://chat.example.com/chat", NO_PATH),
         ("PUBLIC_URL", "https://chat.example.com?x", NO_PATH),
         ("PUBLIC_URL", "https://chat.example.com:65536", NO_PATH),
-        ("NAME", "x" * 61, "a name of at most 60 characters"),
-        ("ALLOWED_ORIGINS", "*", f"{ORIGINS} (number 1 of 1 is not that)"),
-        ("ALLOWED_ORIGINS", "null", f"{ORIGINS} (number 1 of 1 is not that)"),
-        (
-            "ALLOWED_ORIGINS",
-            "https://a.example,https://B.example",
-            f"{ORIGINS} (number 2 of 2 is not that)",
-        ),
-        ("ALLOWED_ORIGINS", "https://a.example/", f"{ORIGINS} (number 1 of 1 is not that)"),
-        ("ALLOWED_ORIGINS", "https://u@a.example", f"{ORIGINS} (number 1 of 1 is not that)"),
-        ("ALLOWED_ORIGINS", "https://*.example", f"{ORIGINS} (number 1 of 1 is not that)"),
-        ("ALLOWED_ORIGINS", "https://a.example:99999", f"{ORIGINS} (number 1 of 1 is not that)"),
-        ("VISITORS", "maybe", "on or off"),
+        ("NAME", "x" * 61, "must be at most 60 characters long"),
+        ("VISITORS", "maybe", "must be on or off"),
         ("CHAT_PAGE_URL", "javascript:alert(1)", PAGE),
         ("CHAT_PAGE_URL", "https://", PAGE),
         ("CHAT_PAGE_URL", "https://www.example.com/#chat", PAGE),
@@ -206,52 +198,77 @@ def test_an_option_given_twice_is_refused(option: Option, tmp_path: Path) -> Non
         ("MAIL_FROM", "<support@>", MAILBOX),
         ("MAIL_FROM", "jürgen@example.com", MAILBOX),
         ("MAIL_FROM", f"a@{'x' * 64}.example.com", MAILBOX),
-        ("EMAIL_DELAY_S", "5m", "a whole number from 0 to 604800"),
-        ("EMAIL_MIN_INTERVAL_S", "604801", "a whole number from 0 to 604800"),
-        ("MESSAGE_RATE_USER", "1.5", "a whole number from 0 to 1000000"),
-        ("MESSAGE_RATE_STAFF", "x", "a whole number from 0 to 1000000"),
-        ("MESSAGE_RATE_ADDRESS", "1000001", "a whole number from 0 to 1000000"),
-        ("VISITOR_RATE_ADDRESS", "+1", "a whole number from 0 to 1000000"),
-        ("STREAMS_PER_USER", "1_0", "a whole number from 0 to 100000"),
-        ("STREAMS_PER_STAFF", "many", "a whole number from 0 to 100000"),
-        ("STREAMS_PER_ADDRESS", "100001", "a whole number from 0 to 100000"),
-        ("TRUSTED_PROXIES", "localhost", f"{PROXIES} (number 1 of 1 is not that)"),
-        ("TRUSTED_PROXIES", "127.0.0.1,10.0.0.1/8", f"{PROXIES} (number 2 of 2 is not that)"),
-        ("LOG_FORMAT", "JSON", "text or json"),
-        ("DEMO", "2", "on or off"),
+        ("EMAIL_DELAY_S", "5m", "must be a whole number from 0 to 604800"),
+        ("EMAIL_MIN_INTERVAL_S", "604801", "must be a whole number from 0 to 604800"),
+        ("MESSAGE_RATE_USER", "1.5", "must be a whole number from 0 to 1000000"),
+        ("MESSAGE_RATE_STAFF", "x", "must be a whole number from 0 to 1000000"),
+        ("MESSAGE_RATE_ADDRESS", "1000001", "must be a whole number from 0 to 1000000"),
+        ("VISITOR_RATE_ADDRESS", "+1", "must be a whole number from 0 to 1000000"),
+        ("STREAMS_PER_USER", "1_0", "must be a whole number from 0 to 100000"),
+        ("STREAMS_PER_STAFF", "many", "must be a whole number from 0 to 100000"),
+        ("STREAMS_PER_ADDRESS", "100001", "must be a whole number from 0 to 100000"),
+        ("LOG_FORMAT", "JSON", "must be text or json"),
+        ("DEMO", "2", "must be on or off"),
     ],
 )
-def test_a_wrong_value_is_named_shown_and_set_right(name: str, given: str, right: str) -> None:
+def test_an_error_names_the_option_the_rule_and_the_value(name: str, given: str, rule: str) -> None:
+    assert problems({f"CHATSVC_{name}": given}) == [f"CHATSVC_{name}: {rule}, not '{given}'"]
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "rule", "place", "item"),
+    [
+        ("ALLOWED_ORIGINS", "*", ORIGIN, "1 of 1", "*"),
+        ("ALLOWED_ORIGINS", "null", ORIGIN, "1 of 1", "null"),
+        (
+            "ALLOWED_ORIGINS",
+            "https://a.example,https://B.example",
+            ORIGIN,
+            "2 of 2",
+            "https://B.example",
+        ),
+        ("ALLOWED_ORIGINS", "https://a.example/", ORIGIN, "1 of 1", "https://a.example/"),
+        ("ALLOWED_ORIGINS", "https://u@a.example", ORIGIN, "1 of 1", "https://u@a.example"),
+        ("ALLOWED_ORIGINS", "https://*.example", ORIGIN, "1 of 1", "https://*.example"),
+        ("ALLOWED_ORIGINS", "https://a.example:99999", ORIGIN, "1 of 1", "https://a.example:99999"),
+        ("TRUSTED_PROXIES", "localhost", PROXY, "1 of 1", "localhost"),
+        ("TRUSTED_PROXIES", "127.0.0.1,10.0.0.1/8", PROXY, "2 of 2", "10.0.0.1/8"),
+    ],
+)
+def test_an_error_in_a_list_names_the_item(
+    name: str, given: str, rule: str, place: str, item: str
+) -> None:
     assert problems({f"CHATSVC_{name}": given}) == [
-        f"CHATSVC_{name}: '{given}' given; right would be {right}"
+        f"CHATSVC_{name}: item {place} {rule}, not '{item}'"
     ]
 
 
 @pytest.mark.parametrize(
-    ("name", "given", "right"),
+    ("name", "given", "rule"),
     [
         ("DATABASE_URL", "mysql://u:hunter2@db/chat", DATABASE),
         (
             "BUS_URL",
             "http://u:hunter2@bus",
-            f"{BUS}; special characters in the password percent-encoded",
+            f"{BUS}; {PERCENT}",
         ),
-        ("BUS_URL", "redis://", f"{BUS}; special characters in the password percent-encoded"),
+        ("BUS_URL", "redis://", f"{BUS}; {PERCENT}"),
         (
             "BUS_URL",
             "redis://u:hunter2@bus/1",
-            f"{BUS}, without a database: channels belong to none",
+            f"{BUS}, without a database number: channels belong to no database",
         ),
         (
             "BUS_URL",
             "redis://u:hunter2@bus?protocol=3",
-            f"{BUS}, with nothing after it or, with rediss://, ?ssl_ca_certs=FILE&ssl_certfile=FILE&ssl_keyfile=FILE",
+            f"{BUS}; only rediss:// takes parameters: "
+            "?ssl_ca_certs=FILE&ssl_certfile=FILE&ssl_keyfile=FILE",
         ),
         ("DATABASE_URL", "host=db password=hunter2", DATABASE),
         (
             "DATABASE_URL",
             "postgresql://u:hunter2%zz@db/chat",
-            f"{DATABASE}, with special characters in the password percent-encoded",
+            f"{DATABASE}; {PERCENT}",
         ),
         (
             "DATABASE_URL",
@@ -259,7 +276,6 @@ def test_a_wrong_value_is_named_shown_and_set_right(name: str, given: str, right
             f"{DATABASE}, with a port from 1 to 65535",
         ),
         ("SECRET_KEY", "hunter2", SECRET),
-        ("IDENTITY_SECRETS", f"{KEY},hunter2", f"{SECRET} (number 2 of 2 is not that)"),
         ("SMTP_URL", "mail.example:hunter2", SMTP),
         ("SMTP_URL", "smtp://u:hunter2", SMTP),
         ("SMTP_URL", "smtp://u:hunter2@/", SMTP),
@@ -267,29 +283,35 @@ def test_a_wrong_value_is_named_shown_and_set_right(name: str, given: str, right
         (
             "SMTP_URL",
             "smtp://:hunter2@mail.example",
-            "user and password, or neither; special characters percent-encoded",
+            f"must contain both user and password, or neither; {PERCENT}",
         ),
         (
             "SMTP_URL",
             "smtp://u:hunter2@mail.example?tls=no",
-            "nothing after the host and port, or ?tls=off with smtp://",
+            "must end after the host and port, or with ?tls=off if it is smtp://",
         ),
         (
             "SMTP_URL",
             "smtps://u:hunter2@mail.example?tls=off",
-            "nothing after the host and port, or ?tls=off with smtp://",
+            "must end after the host and port, or with ?tls=off if it is smtp://",
         ),
     ],
 )
-def test_a_wrong_secret_is_measured_but_not_shown(name: str, given: str, right: str) -> None:
+def test_an_invalid_secret_is_measured_but_not_shown(name: str, given: str, rule: str) -> None:
     assert problems({f"CHATSVC_{name}": given}) == [
-        f"CHATSVC_{name}: a value of {len(given)} bytes given; right would be {right}"
+        f"CHATSVC_{name}: {rule} (the value has {len(given)} bytes)"
+    ]
+
+
+def test_an_invalid_secret_in_a_list_is_measured_but_not_shown() -> None:
+    assert problems({"CHATSVC_IDENTITY_SECRETS": f"{KEY},hunter2"}) == [
+        f"CHATSVC_IDENTITY_SECRETS: item 2 of 2 {SECRET} (the value has 7 bytes)"
     ]
 
 
 def test_a_long_wrong_value_is_cut() -> None:
     (line,) = problems({"CHATSVC_LOG_FORMAT": "x" * 5000})
-    assert line == f"CHATSVC_LOG_FORMAT: '{'x' * 80}…' given; right would be text or json"
+    assert line == f"CHATSVC_LOG_FORMAT: must be text or json, not '{'x' * 80}…'"
 
 
 @by_option
@@ -306,14 +328,14 @@ def test_a_file_that_gives_nothing_is_refused(tmp_path: Path) -> None:
     empty, binary, missing = tmp_path / "empty", tmp_path / "binary", tmp_path / "missing"
     empty.write_text("\n")
     binary.write_bytes(b"\xff" * 40)
-    right = "right would be a file with the value"
-    for path, found in (
-        (empty, "an empty file given"),
-        (binary, "bytes that are not UTF-8 given"),
-        (missing, "cannot be read (No such file or directory)"),
-        (tmp_path, "cannot be read (Is a directory)"),
+    unreadable = "must be a readable file that contains the value"
+    for path, problem in (
+        (empty, "the file must contain the value, but it is empty"),
+        (binary, "the file must contain UTF-8 text"),
+        (missing, f"{unreadable} (No such file or directory)"),
+        (tmp_path, f"{unreadable} (Is a directory)"),
     ):
-        line = f"CHATSVC_SECRET_KEY_FILE={path}: {found}; {right}"
+        line = f"CHATSVC_SECRET_KEY_FILE={path}: {problem}"
         assert problems({"CHATSVC_SECRET_KEY_FILE": str(path)}) == [line]
 
 
@@ -326,9 +348,9 @@ def test_an_unknown_name_is_refused_with_the_nearest_known_one_and_without_its_v
             "OTHER": "z",
         }
     ) == [
-        "CHATSVC_: there is no such option; README.md lists those that there are",
-        "CHATSVC_SECRETKEY: there is no such option; did you mean CHATSVC_SECRET_KEY?",
-        "CHATSVC_SMTP_URL_FIEL: there is no such option; did you mean CHATSVC_SMTP_URL_FILE?",
+        "CHATSVC_: unknown option; README.md lists all options",
+        "CHATSVC_SECRETKEY: unknown option; did you mean CHATSVC_SECRET_KEY?",
+        "CHATSVC_SMTP_URL_FIEL: unknown option; did you mean CHATSVC_SMTP_URL_FILE?",
     ]
 
 
@@ -385,14 +407,14 @@ def test_a_folder_that_cannot_be_used_is_told_in_one_line(tmp_path: Path) -> Non
     file.write_text("")
     with pytest.raises(
         ConfigError,
-        match=r"^CHATSVC_DATA_DIR: .* given, where .* fails with .*; right would be .*$",
+        match=r"^CHATSVC_DATA_DIR: must be a folder that this account may write to, not '.*' \(.*\)$",
     ):
         load_or_create_secret(file / "var")
 
 
 def test_a_damaged_secret_is_refused(tmp_path: Path) -> None:
     (tmp_path / "secret_key").write_text("short\n")
-    with pytest.raises(ConfigError, match=f"secret_key: 5 bytes found; right would be {SECRET}"):
+    with pytest.raises(ConfigError, match=f"secret_key: {SECRET} .the value has 5 bytes"):
         load_or_create_secret(tmp_path)
 
 
@@ -402,6 +424,32 @@ def test_a_folder_of_credentials_that_cannot_be_used_is_one_problem(tmp_path: Pa
     with pytest.raises(ConfigError) as caught:
         load({"CREDENTIALS_DIRECTORY": str(folder)})
     assert caught.value.problems == (
-        f"CREDENTIALS_DIRECTORY: {str(folder)!r} given, which cannot be used (File name too long); "
-        "right would be a folder that this account may read",
+        "CREDENTIALS_DIRECTORY: must be a folder that this account may read, "
+        f"not {str(folder)!r} (File name too long)",
     )
+
+
+LINKS = {
+    "CHATSVC_SERVICE_HOST": "10.43.7.21",
+    "CHATSVC_SERVICE_PORT": "8888",
+    "CHATSVC_SERVICE_PORT_HTTP": "8888",
+    "CHATSVC_PORT": "tcp://10.43.7.21:8888",
+    "CHATSVC_PORT_8888_TCP": "tcp://10.43.7.21:8888",
+    "CHATSVC_PORT_8888_TCP_PROTO": "tcp",
+    "CHATSVC_PORT_8888_TCP_PORT": "8888",
+    "CHATSVC_PORT_8888_TCP_ADDR": "10.43.7.21",
+    "CHATSVC_REDIS_SERVICE_HOST": "fd00:10:96::f2",
+    "CHATSVC_REDIS_PORT": "tcp://[fd00:10:96::f2]:6379",
+    "CHATSVC_REDIS_PORT_53_UDP_ADDR": "fd00:10:96::f2",
+}
+
+
+def test_variables_of_kubernetes_services_are_ignored() -> None:
+    """A Service named chatsvc set CHATSVC_PORT=tcp://… in every pod and stopped the start."""
+    assert load(LINKS) == load({})
+    assert load(LINKS | {"CHATSVC_HOST": "0.0.0.0"}).host == "0.0.0.0"
+
+
+@pytest.mark.parametrize("name", LINKS)
+def test_only_values_of_their_form_are_ignored(name: str) -> None:
+    assert len(problems({name: "tcp:/10.43.7.21"})) == 1

@@ -74,13 +74,16 @@ def test_options_that_are_wrong_are_findings_too(
     done = command("doctor", "--json", secret_key="short", port="http")
     assert done.status == 1 and done.stderr == ""
     assert json.loads(done.stdout) == [
-        {"level": "FAIL", "about": "configuration", "found": found, "advice": advice}
-        for found, advice in (
-            ("CHATSVC_PORT: 'http' given", "right would be a whole number from 0 to 65535"),
-            (
-                "CHATSVC_SECRET_KEY: a value of 5 bytes given",
-                "right would be at least 32 bytes, such as `openssl rand -hex 32` prints",
-            ),
+        {
+            "level": "FAIL",
+            "about": "configuration",
+            "found": found,
+            "advice": "correct it, then run the command `doctor` again",
+        }
+        for found in (
+            "CHATSVC_PORT: must be a whole number from 0 to 65535, not 'http'",
+            "CHATSVC_SECRET_KEY: must be at least 32 bytes long; "
+            "`openssl rand -hex 32` prints a suitable one (the value has 5 bytes)",
         )
     ]
     assert command("doctor", secret_key="short").stdout.startswith(
