@@ -129,12 +129,10 @@ class App:
         )
         self.identity = IdentityService(
             self.db,
-            self.bus.publish,
             secret_key=secret_key,
             identity_secrets=config.identity_secrets
             or ((demo_secret(secret_key),) if config.demo else ()),
             visitors=config.visitors,
-            on_access_ended=self._access_ended,
         )
         self.streams = Streams(
             Sources(self.chats.state, self.chats.messages_after, self.chats.staff_state),
@@ -267,9 +265,7 @@ class App:
             search=SearchService(self.db),
             identity=self.identity,
             notices=self.notices,
-            account=AccountService(
-                self.db, self.identity, self.languages.names, self._access_ended
-            ),
+            account=AccountService(self.db, self.identity, self.languages.names),
             streams=self.streams,
             assets=self._assets,
             templates=self._templates,
@@ -313,9 +309,6 @@ class App:
                 self.bus.publish(Event(ACCESS_TOPIC, (emitted.access_id or "").encode()))
             case UserChanged():
                 self.identity.forget_user(emitted.user_id)
-
-    def _access_ended(self, access_id: str) -> None:
-        self.bus.publish(Event(ACCESS_TOPIC, access_id.encode()))
 
     def _stream_closed(self, subscriber: Subscriber, age_s: float) -> None:
         self.metrics.streams_closed.labels(subscriber.reason or "gone").inc()

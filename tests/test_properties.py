@@ -46,7 +46,7 @@ def test_the_read_mark_follows_its_model(
 async def follow_model(service: Service, steps: list[str | int | None]) -> None:
     chats, caller = (
         service.app.chats,
-        await service.app.identity.identify(service.user_token(str(uuid4()))),
+        await service.app.identity.authenticate_bearer(service.user_token(str(uuid4()))),
     )
     chat_id = await chats.chat_id_of(caller.user_id)
     senders: list[str] = []

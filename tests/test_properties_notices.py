@@ -155,7 +155,9 @@ class Story(RuleBasedStateMachine):
         execute(
             self.service.database_url, "TRUNCATE support_notices, support_messages, support_chats"
         )
-        caller = await self.service.app.identity.identify(self.service.user_token(str(uuid4())))
+        caller = await self.service.app.identity.authenticate_bearer(
+            self.service.user_token(str(uuid4()))
+        )
         self.user_id = caller.user_id
         self.chat_id = await self.service.app.chats.chat_id_of(self.user_id)
 

@@ -83,9 +83,9 @@ class BaseHandler(RequestHandler):
         """Who asks; whether he belongs to this handler's audience is checked after it. Raises Unauthorized."""
         token = self.bearer_token
         if token is not None:
-            return await self.services.identity.identify(token, remember=self.remembers)
+            return await self.services.identity.authenticate_bearer(token, remember=self.remembers)
         if self.audience == "staff" and (cookie := self.get_cookie(self.services.cookie_name)):
-            return await self.services.identity.session(cookie)
+            return await self.services.identity.authenticate_cookie(cookie)
         raise errors.Unauthorized
 
     @property

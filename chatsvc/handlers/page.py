@@ -51,7 +51,7 @@ class PageHandler(BaseHandler):
         cookie = self.get_cookie(self.services.cookie_name)
         if cookie is None:
             raise Unauthorized
-        return await self.services.identity.session(cookie)
+        return await self.services.identity.authenticate_cookie(cookie)
 
     @property
     def texts(self) -> Texts:

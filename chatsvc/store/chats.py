@@ -75,8 +75,8 @@ def _list_statement(name: str, condition: str) -> Statement:
     )
 
 
-_LIST_ACTIVE = _list_statement("list_active", "IS NULL")
-_LIST_ARCHIVED = _list_statement("list_archived", "IS NOT NULL")
+LIST_ACTIVE = _list_statement("list_active", "IS NULL")
+LIST_ARCHIVED = _list_statement("list_archived", "IS NOT NULL")
 
 _COUNTS = Statement(
     "count_chats",
@@ -247,7 +247,7 @@ def list_chats(
     connection: Connection, archived: bool, limit: int, start: ListCursor
 ) -> tuple[list[SupportChatListItem], ListCursor | None]:
     """A page of the list, latest message first, and where the next page starts (None: this was the last)."""
-    rows = connection.execute(_LIST_ARCHIVED if archived else _LIST_ACTIVE, *start, limit)
+    rows = connection.execute(LIST_ARCHIVED if archived else LIST_ACTIVE, *start, limit)
     following = None
     if len(rows) > limit:
         last = rows[limit - 1]

@@ -286,7 +286,7 @@ def test_the_list_is_read_in_the_order_of_its_index(database_url: str) -> None:
     execute(database_url, FILL)
     with closing(psycopg2.connect(database_url)) as connection, connection.cursor() as cursor:
         cursor.execute("SET plan_cache_mode = force_generic_plan")
-        for statement in (chats._LIST_ACTIVE, chats._LIST_ARCHIVED):
+        for statement in (chats.LIST_ACTIVE, chats.LIST_ARCHIVED):
             cursor.execute(statement.prepare)
             cursor.execute(f"EXPLAIN (FORMAT JSON) EXECUTE {statement.name} ('infinity', NULL, 50)")
             [(explained,)] = cursor.fetchall()

@@ -16,7 +16,7 @@ NOBODY = "0190aaaa-bbbb-7ccc-8ddd-eeeeffff0000"
 
 
 async def user_id(service: Service, token: str) -> str:
-    caller = await service.app.identity.identify(token)
+    caller = await service.app.identity.authenticate_bearer(token)
     return caller.user_id
 
 

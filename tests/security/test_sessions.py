@@ -10,7 +10,7 @@ import pytest
 
 from chatsvc.security import tokens
 from chatsvc.security.passwords import hash_password
-from chatsvc.services.identity import STAFF_REMEMBERED_S
+from chatsvc.services.identity import STAFF_CACHED_S
 from chatsvc.store import people
 from chatsvc.streams import registry
 from tests.security.actors import open_session
@@ -42,7 +42,7 @@ async def submit_login(service: Service, cookies: dict[str, str]) -> Answer:
 
 async def forget(service: Service) -> None:
     """What is remembered of proofs for a few seconds, as if they had passed."""
-    service.app.identity._remembered.clear()
+    service.app.identity.forget_access(None)
 
 
 async def test_every_login_makes_a_session_of_its_own(service: Service) -> None:
@@ -155,7 +155,7 @@ async def test_a_new_password_ends_all_sessions_and_their_streams(
 
 
 def test_ended_elsewhere_means_noticed_within_seconds() -> None:
-    assert STAFF_REMEMBERED_S <= 5 and registry.REVALIDATE_S <= 15
+    assert STAFF_CACHED_S <= 5 and registry.REVALIDATE_S <= 15
 
 
 @pytest.mark.parametrize(

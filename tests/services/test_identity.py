@@ -9,12 +9,13 @@ import pytest
 from argon2 import PasswordHasher
 
 from chatsvc.errors import DomainError, Forbidden, TokenExpired, TooManyRequests, Unauthorized
+from chatsvc.events import STAFF_TOPIC, Event
 from chatsvc.security import tokens
-from chatsvc.security.passwords import hash_password, needs_rehash
+from chatsvc.security.passwords import Passwords, hash_password, needs_rehash
 from chatsvc.services.identity import (
-    REMEMBERED_MAX,
-    STAFF_REMEMBERED_S,
-    USER_REMEMBERED_S,
+    CACHED_MAX,
+    STAFF_CACHED_S,
+    USER_CACHED_S,
     IdentityService,
 )
 from chatsvc.store import people
@@ -35,12 +36,11 @@ class Clock:
 
 
 class Identities:
-    """IdentityServices on one database, as after a restart or with other options; `published` is what staff are told."""
+    """IdentityServices on one database, as after a restart or with other options."""
 
     def __init__(self, service: Service) -> None:
         self.db = service.app.db
         self.clock = Clock()
-        self.published: list[Any] = []
 
     def make(
         self,
@@ -51,7 +51,6 @@ class Identities:
     ) -> IdentityService:
         return IdentityService(
             self.db,
-            self.published.append,
             secret_key=secret_key,
             identity_secrets=identity_secrets,
             visitors=visitors,
@@ -94,8 +93,8 @@ async def test_a_newer_token_changes_name_and_email_and_an_older_one_does_not_se
     new = token(email="new@example.com", name="New")
     old = token(age_s=60, email="old@example.com", name="Old")
     for identity in (identities.make(), identities.make()):  # the second remembers nothing
-        assert (await identity.identify(new)).email == "new@example.com"
-        caller = await identity.identify(old)
+        assert (await identity.authenticate_bearer(new)).email == "new@example.com"
+        caller = await identity.authenticate_bearer(old)
         assert (caller.email, caller.name) == ("new@example.com", "New")
     assert await identities.count("users") == 1
 
@@ -104,15 +103,17 @@ async def test_a_token_that_only_confirms_what_is_known_is_the_newest_all_the_sa
     identities: Identities,
 ) -> None:
     """It was not: a token that changed nothing left its time unnoted, and one issued before it could then change the e-mail."""
-    await identities.make().identify(token(age_s=300, email="a@example.com"))
-    await identities.make().identify(token(email="a@example.com"))
-    caller = await identities.make().identify(token(age_s=100, email="stale@example.com"))
+    await identities.make().authenticate_bearer(token(age_s=300, email="a@example.com"))
+    await identities.make().authenticate_bearer(token(email="a@example.com"))
+    caller = await identities.make().authenticate_bearer(
+        token(age_s=100, email="stale@example.com")
+    )
     assert caller.email == "a@example.com"
 
 
 async def test_a_claim_that_is_absent_or_no_address_changes_nothing(identities: Identities) -> None:
     identity = identities.make()
-    await identity.identify(token(age_s=60, email="a@example.com", name="Ada"))
+    await identity.authenticate_bearer(token(age_s=60, email="a@example.com", name="Ada"))
     no_news: list[dict[str, Any]] = [
         {},
         {"email": "", "name": ""},
@@ -120,31 +121,33 @@ async def test_a_claim_that_is_absent_or_no_address_changes_nothing(identities: 
         {"email": "x\r\nBcc: y@z"},
     ]
     for age, claims in enumerate(no_news):
-        caller = await identity.identify(token(age_s=10 - age, **claims))
+        caller = await identity.authenticate_bearer(token(age_s=10 - age, **claims))
         assert (caller.email, caller.name) == ("a@example.com", "Ada"), claims
-    caller = await identity.identify(token(name="A\r\nB\tC" + "x" * 300))
+    caller = await identity.authenticate_bearer(token(name="A\r\nB\tC" + "x" * 300))
     assert caller.name == "A  B C" + "x" * 249
 
 
 async def test_staff_are_told_of_a_new_name_and_not_of_a_known_one(
-    identities: Identities, service: Service
+    identities: Identities, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await service.chat_id(token(age_s=60, name="Ada"))
-    await identities.make().identify(token(age_s=30, name="Ada"))
-    assert identities.published == []
-    await identities.make().identify(token(name="Ada Lovelace"))
-    assert len(identities.published) == 1
+    published: list[Event] = []
+    monkeypatch.setattr(service.app.bus, "publish", published.append)
+    await identities.make().authenticate_bearer(token(age_s=30, name="Ada"))
+    assert published == []
+    await identities.make().authenticate_bearer(token(name="Ada Lovelace"))
+    assert [event.topic for event in published] == [STAFF_TOPIC]
 
 
 async def test_the_same_token_again_writes_nothing(
     identities: Identities, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mine = token(email="a@example.com")
-    await identities.make().identify(mine)
+    await identities.make().authenticate_bearer(mine)
     monkeypatch.setattr(
         identities.db, "write", lambda *_, **__: pytest.fail("a known user was written")
     )
-    assert (await identities.make().identify(mine)).email == "a@example.com"
+    assert (await identities.make().authenticate_bearer(mine)).email == "a@example.com"
 
 
 # ---- kinds of callers ----
@@ -164,7 +167,7 @@ async def test_an_identity_token_never_gives_staff_rights(
             "role": "admin",
             "sub": sub,
         }
-        caller = await identities.make().identify(token(**claims))
+        caller = await identities.make().authenticate_bearer(token(**claims))
         assert (
             caller.kind == "host" and caller.user_id != record.user_id and caller.access_id is None
         )
@@ -173,17 +176,20 @@ async def test_an_identity_token_never_gives_staff_rights(
 async def test_host_and_visitor_with_the_same_id_are_two_people(identities: Identities) -> None:
     identity = identities.make()
     visitor_token, user_id = await identity.create_visitor(NewVisitor())
-    visitor, host = await identity.identify(visitor_token), await identity.identify(token(user_id))
+    visitor, host = (
+        await identity.authenticate_bearer(visitor_token),
+        await identity.authenticate_bearer(token(user_id)),
+    )
     assert (visitor.kind, host.kind) == (
         "visitor",
         "host",
     ) and visitor.user_id == user_id != host.user_id
     forged = tokens.sign_visitor(SECRET_KEY, host.user_id)
     assert (
-        await refusal(identity.identify(forged)) is Unauthorized
+        await refusal(identity.authenticate_bearer(forged)) is Unauthorized
     )  # rightly signed, but of somebody who is no visitor
     assert (
-        await refusal(identity.identify(tokens.sign_visitor(SECRET_KEY, str(uuid4()))))
+        await refusal(identity.authenticate_bearer(tokens.sign_visitor(SECRET_KEY, str(uuid4()))))
         is Unauthorized
     )
 
@@ -191,7 +197,9 @@ async def test_host_and_visitor_with_the_same_id_are_two_people(identities: Iden
 async def test_visitors_of_another_installation_are_strangers(identities: Identities) -> None:
     visitor_token, _ = await identities.make().create_visitor(NewVisitor())
     assert (
-        await refusal(identities.make(secret_key=SECRET_KEY[::-1]).identify(visitor_token))
+        await refusal(
+            identities.make(secret_key=SECRET_KEY[::-1]).authenticate_bearer(visitor_token)
+        )
         is Unauthorized
     )
 
@@ -202,14 +210,14 @@ async def test_where_visitors_are_off_their_tokens_are_refused_and_none_is_made(
     visitor_token, _ = await identities.make().create_visitor(NewVisitor())
     closed = identities.make(visitors=False)
     for _ in range(2):  # remembered or not
-        assert await refusal(closed.identify(visitor_token)) is Forbidden
+        assert await refusal(closed.authenticate_bearer(visitor_token)) is Forbidden
     assert await refusal(closed.create_visitor(NewVisitor())) is Forbidden
-    assert (await closed.identify(token())).kind == "host"
+    assert (await closed.authenticate_bearer(token())).kind == "host"
 
 
 async def test_only_visitors_say_themselves_who_they_are(identities: Identities) -> None:
     identity = identities.make()
-    host = await identity.identify(token(email="a@example.com"))
+    host = await identity.authenticate_bearer(token(email="a@example.com"))
     assert (
         await refusal(identity.change_visitor(host, VisitorChange(email="b@example.com")))
         is Forbidden
@@ -219,11 +227,15 @@ async def test_only_visitors_say_themselves_who_they_are(identities: Identities)
 async def test_secrets_rotate_without_a_gap(identities: Identities) -> None:
     old, new = token(), token(secret=OTHER_SECRET)
     both = identities.make(identity_secrets=(OTHER_SECRET, IDENTITY_SECRET))
-    assert (await both.identify(old)).user_id == (await both.identify(new)).user_id
+    assert (await both.authenticate_bearer(old)).user_id == (
+        await both.authenticate_bearer(new)
+    ).user_id
     after = identities.make(identity_secrets=(OTHER_SECRET,))
-    assert (await after.identify(new)).kind == "host"
-    assert await refusal(after.identify(old)) is Unauthorized
-    assert await refusal(identities.make(identity_secrets=()).identify(new)) is Unauthorized
+    assert (await after.authenticate_bearer(new)).kind == "host"
+    assert await refusal(after.authenticate_bearer(old)) is Unauthorized
+    assert (
+        await refusal(identities.make(identity_secrets=()).authenticate_bearer(new)) is Unauthorized
+    )
 
 
 # ---- what is remembered ----
@@ -238,53 +250,55 @@ async def test_what_is_remembered_of_one_door_opens_no_other(
     session = await identity.login("staff@example.com", PASSWORD, "address")
     visitor_token, _ = await identity.create_visitor(NewVisitor())
     for bearer in (token(), visitor_token, staff_token):
-        await identity.identify(bearer)
-        assert await refusal(identity.session(bearer)) is Unauthorized
-    assert (await identity.session(session)).kind == "staff"
-    assert await refusal(identity.identify(session)) is Unauthorized
+        await identity.authenticate_bearer(bearer)
+        assert await refusal(identity.authenticate_cookie(bearer)) is Unauthorized
+    assert (await identity.authenticate_cookie(session)).kind == "staff"
+    assert await refusal(identity.authenticate_bearer(session)) is Unauthorized
 
 
 async def test_an_expired_token_is_refused_though_it_is_remembered(identities: Identities) -> None:
     identity, mine = identities.make(), token()
-    await identity.identify(mine)
+    await identity.authenticate_bearer(mine)
     identities.clock.ahead = 7200 + tokens.LEEWAY.total_seconds() + 1
-    assert await refusal(identity.identify(mine)) is TokenExpired
+    assert await refusal(identity.authenticate_bearer(mine)) is TokenExpired
 
 
 async def test_a_staff_token_that_was_revoked_elsewhere_is_noticed_within_seconds(
     identities: Identities, service: Service
 ) -> None:
     identity, staff_token = identities.make(), await service.staff_token()
-    assert (await identity.identify(staff_token)).kind == "staff" and STAFF_REMEMBERED_S <= 10
+    assert (
+        await identity.authenticate_bearer(staff_token)
+    ).kind == "staff" and STAFF_CACHED_S <= 10
     await identities.db.write(people.revoke_staff_tokens, "staff@example.com")
-    identities.clock.ahead = STAFF_REMEMBERED_S + 0.1
-    assert await refusal(identity.identify(staff_token)) is Unauthorized
+    identities.clock.ahead = STAFF_CACHED_S + 0.1
+    assert await refusal(identity.authenticate_bearer(staff_token)) is Unauthorized
 
 
 async def test_a_users_row_is_looked_at_again_after_an_hour(identities: Identities) -> None:
     identity = identities.make()
     mine, _ = await identity.create_visitor(NewVisitor(name="Ada"))
-    await identity.identify(mine)
+    await identity.authenticate_bearer(mine)
     await identities.db.write(
         lambda session: session.execute_sql("UPDATE users SET name = 'Changed'")
     )
-    assert (await identity.identify(mine)).name == "Ada"
-    identities.clock.ahead = USER_REMEMBERED_S + 1
-    assert (await identity.identify(mine)).name == "Changed"
+    assert (await identity.authenticate_bearer(mine)).name == "Ada"
+    identities.clock.ahead = USER_CACHED_S + 1
+    assert (await identity.authenticate_bearer(mine)).name == "Changed"
 
 
 async def test_what_is_remembered_is_bounded(
     identities: Identities, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert REMEMBERED_MAX <= 10_000
-    monkeypatch.setattr("chatsvc.services.identity.REMEMBERED_MAX", 3)
+    assert CACHED_MAX <= 10_000
+    monkeypatch.setattr("chatsvc.services.identity.CACHED_MAX", 3)
     identity = identities.make()
     for n in range(10):
-        await identity.identify(token(f"user {n}"))
-    assert len(identity._remembered) == 3
+        await identity.authenticate_bearer(token(f"user {n}"))
+    assert identity.cached_count == 3
     for n in range(10):
-        assert await refusal(identity.identify(f"garbage {n}")) is Unauthorized
-    assert len(identity._remembered) == 3
+        assert await refusal(identity.authenticate_bearer(f"garbage {n}")) is Unauthorized
+    assert identity.cached_count == 3
 
 
 # ---- passwords ----
@@ -303,7 +317,7 @@ async def test_logging_in_with_a_hash_of_old_parameters_renews_it(
         and record.password_hash != weak
         and not needs_rehash(record.password_hash)
     )
-    assert (await identities.make().session(session)).email == "old@example.com"
+    assert (await identities.make().authenticate_cookie(session)).email == "old@example.com"
     assert (await identities.make().login("OLD@example.com ", PASSWORD, "address")) != session
 
 
@@ -330,7 +344,7 @@ async def test_tries_are_counted_by_account_however_it_is_spelt(
         return False
 
     identity = identities.make()
-    monkeypatch.setattr(identity._passwords, "matches", wrong)
+    monkeypatch.setattr(Passwords, "matches", wrong)
     spellings = (
         "a@example.com",
         "A@EXAMPLE.COM",
