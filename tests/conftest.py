@@ -19,6 +19,12 @@ from tests.support.service import Service, make_config
 ASYNC_TEST_LIMIT_S = 30
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--engine", default="chromium", help="the engine of the browser tests: chromium or firefox"
+    )
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A test that is a coroutine function runs on the loop of pytest-tornado."""
     for item in items:

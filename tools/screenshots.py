@@ -8,7 +8,7 @@ from pathlib import Path
 
 from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
 
-from tests.browser.chromium import ARGUMENTS, executable
+from tests.browser.engines import CHROMIUM_ARGUMENTS, chromium_executable
 from tests.browser.serving import Server
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -40,7 +40,9 @@ def main() -> None:
         Server(Path(folder)) as server,
         sync_playwright() as playwright,
     ):
-        browser = playwright.chromium.launch(executable_path=executable(), args=ARGUMENTS)
+        browser = playwright.chromium.launch(
+            executable_path=chromium_executable(), args=CHROMIUM_ARGUMENTS
+        )
         chat = talk(server)
         light, dark = (browser.new_context(color_scheme=scheme) for scheme in ("light", "dark"))
         take_dashboard(server, light.new_page(), DESK, chat, Path(folder, "desk.png"))

@@ -8,15 +8,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Dialog,
+    Error,
+    Page,
+    expect,
+    sync_playwright,
+)
 
-from .chromium import ARGUMENTS, executable
+from .engines import launch
 from .serving import Server
 
 WATCH_CSP = """
 document.addEventListener("securitypolicyviolation", (event) =>
   window.reportViolation(`${event.violatedDirective}: ${event.blockedURI} ${event.sample}`));
 """
+# Firefox reports lines of its console about requests that failed as if they were errors of the page.
+FIREFOX_CONSOLE_LINES = ("Cross-Origin Request Blocked:",)
 PATIENCE_MS = 10_000  # what a test waits for at most; on a busy machine everything takes longer
 
 
@@ -35,11 +45,18 @@ def own_server(tmp_path: Path) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="package")
-def browser() -> Iterator[Browser]:
+def engine(pytestconfig: pytest.Config) -> str:
+    """The browser engine of this run, as `--engine` names it."""
+    name: str = pytestconfig.getoption("engine")
+    return name
+
+
+@pytest.fixture(scope="package")
+def browser(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=executable(), args=ARGUMENTS)
-        yield chromium
-        chromium.close()
+        running = launch(playwright, engine, tmp_path_factory.mktemp("browser"))
+        yield running
+        running.close()
 
 
 @pytest.fixture
@@ -52,10 +69,12 @@ def new_context(browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
         wrong.append(f"dialog: {dialog.message}")
         dialog.dismiss()
 
+    def failed(page: Page, error: Error) -> None:
+        if not error.message.startswith(FIREFOX_CONSOLE_LINES):
+            wrong.append(f"{page.url}: {error.stack or error.message}")
+
     def watch(page: Page) -> None:
-        page.on(
-            "pageerror", lambda error: wrong.append(f"{page.url}: {error.stack or error.message}")
-        )
+        page.on("pageerror", lambda error: failed(page, error))
         page.on("dialog", opened)
 
     def make(**options: object) -> BrowserContext:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, expect
 
-from .chromium import ARGUMENTS, executable
+from .engines import CHROMIUM_ARGUMENTS, chromium_executable
 from .hosting import PAGE, box, messages, open_chat, person
 from .serving import Server
 
@@ -44,8 +44,8 @@ def site() -> Iterator[ThreadingHTTPServer]:
 def keeping(browser: Browser) -> Iterator[BrowserContext]:
     """A browser with the cache, which Playwright switches off otherwise."""
     with_cache = browser.browser_type.launch(
-        executable_path=executable(),
-        args=ARGUMENTS,
+        executable_path=chromium_executable(),
+        args=CHROMIUM_ARGUMENTS,
         ignore_default_args=["--disable-back-forward-cache"],
     )
     yield with_cache.new_context()
