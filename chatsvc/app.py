@@ -169,6 +169,11 @@ class App:
             "chatsvc_database_queue", "Reads and writes under way", lambda: self.db.in_flight
         )
         self.metrics.gauge(
+            "chatsvc_database_writable",
+            "Whether the last write did not fail for a reason of the database",
+            lambda: not self.db.refuses_writes,
+        )
+        self.metrics.gauge(
             "chatsvc_email_paused",
             "Whether no e-mail can be sent at all",
             lambda: self.notices.paused is not None,

@@ -112,10 +112,12 @@ def _wait_for(url: str) -> None:
         time.sleep(DATABASE_RETRY_S)
 
 
-def refusal(url: str) -> Exception | None:
+def refusal(url: str, *, read_only: bool = False) -> Exception | None:
     """Why no session can be opened, or None if one can. One try."""
     try:
-        with closing(Connection(url, application_name="chatsvc start")) as connection:
+        with closing(
+            Connection(url, application_name="chatsvc start", read_only=read_only)
+        ) as connection:
             connection.execute_sql("SELECT 1")
     except Exception as error:
         return error

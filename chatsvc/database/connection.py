@@ -26,7 +26,9 @@ TCP_TIMEOUT_MS = (
 # SQLSTATE classes and codes after which the same work may succeed later: connection, resources (disk full, too many connections),
 # intervention (shutdown, statement timeout), system error, rollback (deadlock), lock timeout, read-only (a failover going on).
 _TRANSIENT_CLASSES = ("08", "53", "57", "58", "40")
-_TRANSIENT_CODES = ("55P03", "25006", "25P03")
+_READ_ONLY = "25006"
+_TRANSIENT_CODES = ("55P03", _READ_ONLY, "25P03")
+_REFUSAL_CLASSES = ("53", "58")  # disk full and other resources, input/output errors
 _REPEATABLE_CLASS = "40"  # deadlock, serialization failure: at once again
 
 # Ids are text everywhere in this service; Peewee has psycopg2 make UUID objects of them in the whole process.
@@ -57,11 +59,17 @@ class Statement(NamedTuple):
 class Connection:
     """One thread's connection. It opens at the first query and reopens after it broke.
 
-    For Peewee's query builder: `query.execute(connection.database)`.
+    It opens only to a server that accepts writes, or with `read_only` to any. For Peewee's query
+    builder: `query.execute(connection.database)`.
     """
 
     def __init__(
-        self, url: str, *, application_name: str, statement_timeout_s: int = STATEMENT_TIMEOUT_S
+        self,
+        url: str,
+        *,
+        application_name: str,
+        statement_timeout_s: int = STATEMENT_TIMEOUT_S,
+        read_only: bool = False,
     ) -> None:
         self._owner = threading.get_ident()
         self._begins = False  # BEGIN goes with the first statement: one round trip less
@@ -77,6 +85,8 @@ class Connection:
             keepalives_interval=2,
             keepalives_count=2,
             tcp_user_timeout=TCP_TIMEOUT_MS,
+            # after a failover the address may lead to a standby for some seconds
+            target_session_attrs="any" if read_only else "read-write",
         )
 
     @property
@@ -104,15 +114,19 @@ class Connection:
             cursor.execute(self._with_begin(sql), params or None)
             return cursor.fetchall() if cursor.description else []
 
-    def rollback(self) -> None:
-        """End a transaction that failed. Never raises: a connection that cannot do so is closed."""
+    def rollback(self, error: BaseException | None = None) -> None:
+        """End a transaction that failed. Never raises.
+
+        Closes the connection if it cannot do so, or if `error` shows that the server is read-only:
+        the primary may be another server now.
+        """
         self._begins = False
         try:
             if self._connection is not None and not self.is_lost:
                 self.execute_sql("ROLLBACK")
         except psycopg2.Error:
             self.close()
-        if self.is_lost:
+        if self.is_lost or (error is not None and sqlstate(error) == _READ_ONLY):
             self.close()
 
     @property
@@ -121,7 +135,10 @@ class Connection:
         return self._connection is not None and bool(self._connection.closed)
 
     def is_lost_with(self, error: BaseException) -> bool:
-        """Whether the connection broke, as `is_lost` or `error` has it: a COMMIT that was under way may have been carried out."""
+        """Whether `is_lost` or `error` shows that the connection broke.
+
+        Then a COMMIT in progress may have been carried out.
+        """
         return self.is_lost or _is_broken_off(error)
 
     def close(self) -> None:
@@ -153,12 +170,8 @@ class Connection:
 class Transaction(Connection):
     """A connection for writing. `emitted` holds what is published if the transaction commits."""
 
-    def __init__(
-        self, url: str, *, application_name: str, statement_timeout_s: int = STATEMENT_TIMEOUT_S
-    ) -> None:
-        super().__init__(
-            url, application_name=application_name, statement_timeout_s=statement_timeout_s
-        )
+    def __init__(self, url: str, *, application_name: str, read_only: bool = False) -> None:
+        super().__init__(url, application_name=application_name, read_only=read_only)
         self.emitted: list[Emission | Signal] = []
 
     def emit(self, topic: str, event: Struct, seq: int | None = None) -> None:
@@ -189,9 +202,9 @@ class Transaction(Connection):
         else:
             self.execute_sql("COMMIT")
 
-    def rollback(self) -> None:
+    def rollback(self, error: BaseException | None = None) -> None:
         self.emitted = []
-        super().rollback()
+        super().rollback(error)
 
 
 def _settings(statement_timeout_s: int) -> str:
@@ -229,6 +242,12 @@ def is_transient(error: BaseException) -> bool:
         | peewee.OperationalError
         | peewee.InterfaceError,
     )
+
+
+def refuses_writes(error: BaseException) -> bool:
+    """Whether the database could not have carried out any other write either."""
+    code = sqlstate(error)
+    return not code or code.startswith(_REFUSAL_CLASSES) or code == _READ_ONLY
 
 
 def is_repeatable(error: BaseException) -> bool:

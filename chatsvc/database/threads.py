@@ -8,13 +8,20 @@ repeat: ids are made before it is called.
 
 import asyncio
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
-from chatsvc.database.connection import Connection, Transaction, is_repeatable, is_transient
+from chatsvc.database.connection import (
+    Connection,
+    Transaction,
+    is_repeatable,
+    is_transient,
+    refuses_writes,
+)
 from chatsvc.errors import DomainError, Unavailable
 from chatsvc.events import Emission, Signal
 
@@ -28,6 +35,7 @@ READERS = 4  # a reader mostly waits for PostgreSQL; more than the cores can use
 BATCH_MAX = 64  # beyond 50 rows a row gets no cheaper, and one bad row makes more to run again
 WAIT_LIMIT_S = 5.0  # how long a caller waits for a database thread before the response is 503
 IN_FLIGHT_MAX = 2_000  # two seconds of work at full speed; more would exceed WAIT_LIMIT_S
+REFUSAL_S = 30.0  # a refused write counts this long: without traffic no other one would follow
 DRAIN_LIMIT_S = 10.0  # at stop: to commit accepted work
 
 Emitted = Emission | Signal
@@ -110,12 +118,18 @@ class Database:
         ]
         self._writer = threading.Thread(target=self._write_loop, name="db-writer", daemon=True)
         self._in_flight = 0
+        self._refused_at = -math.inf
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def in_flight(self) -> int:
         """Accepted functions whose results are outstanding."""
         return self._in_flight
+
+    @property
+    def refuses_writes(self) -> bool:
+        """Whether the last write failed because the database is read-only, full or unreachable."""
+        return time.monotonic() < self._refused_at + REFUSAL_S
 
     @property
     def queued_writes(self) -> int:
@@ -190,9 +204,17 @@ class Database:
             done = _commit(tx, [job for job in batch if not job.abandoned])
             if done:
                 self._on_commit(len(done), time.perf_counter() - started)
+                self._note_refusal(done)
             self._hand_over(done + [job for job in batch if not job.ran and job.error is None])
             del batch, done
         tx.close()
+
+    def _note_refusal(self, done: list[_Job[Any]]) -> None:
+        causes = [job.error and job.error.__cause__ for job in done]
+        if any(cause is not None and refuses_writes(cause) for cause in causes):
+            self._refused_at = time.monotonic()
+        elif any(job.error is None for job in done):
+            self._refused_at = -math.inf
 
     def _hand_over(self, jobs: list[_Job[Any]]) -> None:
         assert self._loop is not None
@@ -269,7 +291,7 @@ def _commit(tx: Transaction, batch: list[_Job[Any]]) -> list[_Job[Any]]:
         try:
             return _run_transaction(tx, batch)
         except Exception as error:  # whichever job it was, its own run shows it
-            tx.rollback()
+            tx.rollback(error)
             log.info(
                 "a batch of %d writes failed, running them one by one: %s",
                 len(batch),
@@ -332,7 +354,7 @@ def _attempt(
             return
         except Exception as error:
             repeat = may_repeat and (connection.is_lost_with(error) or is_repeatable(error))
-            connection.rollback()
+            connection.rollback(error)
             if repeat:
                 job.fail(None)
                 continue

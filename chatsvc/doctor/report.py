@@ -65,14 +65,14 @@ def _with_embedded(config: Config) -> Iterator[Finding]:
 
 
 def _with_database(config: Config, url: str) -> Iterator[Finding]:
-    error = refusal(url)
+    error = refusal(url, read_only=True)
     if error is not None:
         wrong = "correct CHATSVC_DATABASE_URL, or the rights that it speaks of"
         missing = "start PostgreSQL, or correct the address in CHATSVC_DATABASE_URL"
         yield fail("database", first_line(error), wrong if is_hopeless(error) else missing)
         yield from _without_database(config)
         return
-    with closing(Transaction(url, application_name="chatsvc doctor")) as connection:
+    with closing(Transaction(url, application_name="chatsvc doctor", read_only=True)) as connection:
         checked = list(_guarded(connection))
         yield from checked
         if any(finding.level == "FAIL" for finding in checked):

@@ -43,4 +43,4 @@ class Readiness:
                 return "the schema is not current: run the command `migrate`"
         except DomainError as error:
             return error.detail
-        return None
+        return "the database refuses writes" if self._db.refuses_writes else None

@@ -6,6 +6,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import peewee
 import psycopg2
@@ -18,7 +19,7 @@ from chatsvc.database.models import User
 from chatsvc.database.threads import BATCH_MAX, Database, Emitted
 from chatsvc.errors import Conflict, DomainError, NotFound, Unavailable
 from chatsvc.events import Emission, Signal
-from tests.support.postgres import execute
+from tests.support.postgres import execute, with_database
 from tests.support.service import Service
 from tests.support.waiting import until
 from tests.support.writer import HeldWriter
@@ -425,10 +426,89 @@ async def test_a_full_disk_is_unavailable_and_no_reason_to_reconnect(
         )
 
     before = await db.write(backend)
-    for state in ("53100", "53300", "57014", "25006"):
+    for state in ("53100", "53300", "57014"):
         with pytest.raises(Unavailable):
             await db.write(fill_up, state)
     assert await db.write(backend) == before
+
+
+async def test_a_failover_needs_no_restart(service: Service, expected_log: list[str]) -> None:
+    """The address leads to a read-only server for a while, then to a writable one again.
+
+    Once every message was refused until a restart, and /readyz said ready: the writer kept its
+    connection, on which nothing could be written.
+    """
+    expected_log.append("the database failed")
+    alice, url = service.user_token(), service.database_url
+    await service.send(alice, "before")
+    await asyncio.to_thread(set_read_only, url, True)
+    for _ in range(2):
+        refused = await service.post("/support_chat/messages", alice, {"content": "meanwhile"})
+        assert refused.status == 503
+    assert (await service.get("/readyz")).status == 503
+    await asyncio.to_thread(set_read_only, url, False)
+    for content in ("after", "and again"):
+        assert (await service.send(alice, content))["content"] == content
+    assert (await service.get("/readyz")).status == 200
+
+
+async def test_a_reader_opens_no_connection_to_a_standby(
+    service: Service, expected_log: list[str]
+) -> None:
+    """A read from a standby that lags behind would show less than was acknowledged."""
+    expected_log.append("the database failed")
+    alice, url = service.user_token(), service.database_url
+    await service.send(alice, "before")
+    await asyncio.to_thread(set_read_only, url, True, cut=True)
+    assert (await service.get("/support_chat", alice)).status == 503
+    assert (await service.get("/readyz")).status == 503
+    await asyncio.to_thread(set_read_only, url, False)
+    assert (await service.get("/support_chat", alice)).json["last_seq"] == 1
+    assert (await service.get("/readyz")).status == 200
+
+
+def set_read_only(url: str, on: bool, *, cut: bool = False) -> None:
+    """Make the database read-only for new connections, and as a provider does for present ones.
+
+    With `cut` present connections end, as at a failover.
+    """
+    admin = with_database(url, "postgres")
+    name = urlsplit(url).path.removeprefix("/")
+    value = "on" if on else "off"
+    execute(admin, f'ALTER DATABASE "{name}" SET default_transaction_read_only = {value}')
+    others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+    if on:
+        execute(admin, f"{others} AND (application_name = 'chatsvc writer' OR %s)", name, cut)
+
+
+async def test_a_refused_write_counts_until_one_succeeds_or_for_a_while(
+    db: Database,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    expected_log: list[str],
+) -> None:
+    """/readyz said ready while the disk was full. For ever it must not say otherwise.
+
+    A load balancer sends no traffic to a server that is not ready, so nothing would be written.
+    """
+    expected_log.append("the database failed")
+
+    def fail(tx: Transaction, state: str) -> None:
+        tx.execute_sql(f"DO $$ BEGIN RAISE EXCEPTION 'failed' USING ERRCODE = '{state}'; END $$")
+
+    for state, is_refusal in (("53100", True), ("57014", False), ("25006", True)):
+        before = await db.write(backend)
+        with pytest.raises(Unavailable):
+            await db.write(fail, state)
+        assert db.refuses_writes is is_refusal
+        await db.write(note, int(state))
+        assert not db.refuses_writes
+        assert (await db.write(backend) == before) is (state != "25006")
+    with pytest.raises(Unavailable):
+        await db.write(fail, "53100")
+    assert db.refuses_writes
+    monkeypatch.setattr(db_module, "REFUSAL_S", 0.0)
+    assert not db.refuses_writes
 
 
 async def test_two_that_stand_in_each_others_way_are_run_again_at_once(db: Database) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import chatsvc.database.threads
-from chatsvc.database.connection import Connection
+from chatsvc.database.connection import Connection, Transaction
 from chatsvc.database.threads import READERS, Database
 from tests.faults.client import Reply, port_of, request, running
 from tests.faults.health import assert_settled, metric, rss
@@ -66,7 +66,7 @@ async def test_a_write_whose_connection_was_ended_is_run_again(
     await service.send(token, "before")
     if not reconnects:
         expected_log.append("the database failed")
-        monkeypatch.setattr(Connection, "rollback", lambda self: None)
+        monkeypatch.setattr(Transaction, "rollback", lambda self, error: None)
     sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
     await asyncio.to_thread(execute, service.database_url, sql)
     statuses = [(await post(port_of(service), token, f"after {n}")).status for n in range(3)]
