@@ -211,7 +211,7 @@ def test_a_password_that_does_not_fit_is_refused(
 def test_an_address_or_name_that_does_not_fit_is_refused(
     command: Command, database_url: str
 ) -> None:
-    assert "no e-mail address" in command("create-admin", "nobody").refusal()
+    assert "must be an e-mail address" in command("create-admin", "nobody").refusal()
     assert command("create-admin", "").refusal() == "create-admin: EMAIL is empty"
     assert "control character" in command("create-admin", "a@b.example", "--name", "a\nb").refusal()
     assert (

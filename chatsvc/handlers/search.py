@@ -5,7 +5,7 @@ from msgspec import Struct
 from chatsvc.handlers.dashboard import DashboardHandler
 from chatsvc.pages import presentation
 from chatsvc.services.search import Messages, People
-from chatsvc.text.search_terms import Piece, excerpt, words_of
+from chatsvc.text.search_terms import Highlight, excerpt, parse_query
 from chatsvc.wire import MessageHit
 
 PEOPLE = 5  # on the first page, above the messages …
@@ -20,7 +20,7 @@ class Result(Struct, frozen=True):
     person: str
     archived: bool
     from_staff: bool
-    excerpt: list[Piece]
+    excerpt: list[Highlight]
     at: str
 
 
@@ -29,7 +29,7 @@ class SearchHandler(DashboardHandler):
 
     async def get(self) -> None:
         query = self.get_query_argument("q", "")
-        words = words_of(query)
+        words = parse_query(query)
         people_after, messages_after = (
             self.get_query_argument(name, None) for name in ("people", "messages")
         )

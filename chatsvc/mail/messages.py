@@ -16,7 +16,7 @@ from babel.dates import format_skeleton, format_time
 from chatsvc.config.config import Config
 from chatsvc.security.tokens import sign_unsubscribe
 from chatsvc.text.names import is_email
-from chatsvc.text.sanitize import cut, harmless, one_line
+from chatsvc.text.sanitize import one_line, sanitize, truncate
 from chatsvc.text.translations import Languages, Texts
 
 PREVIEW_CHARS = 200
@@ -147,7 +147,7 @@ class Letters:
 def shown_name(name: str | None) -> str | None:
     """A name as it may stand in a greeting; None if there is none, or if what is there would rather be an advertisement than a name."""
     name = one_line(name or "")
-    return None if _NO_NAME.search(name) else cut(name, NAME_MAX_CHARS) or None
+    return None if _NO_NAME.search(name) else truncate(name, NAME_MAX_CHARS) or None
 
 
 def _previews(messages: list[UnreadMessage], texts: Texts) -> list[dict[str, Any]]:
@@ -158,7 +158,7 @@ def _previews(messages: list[UnreadMessage], texts: Texts) -> list[dict[str, Any
         date = format_skeleton("MMMd", message.created_at, locale=texts.language)
         time = format_time(message.created_at, "short", locale=texts.language)
         when = texts("email.when", date=date, time=time)
-        lines = cut(harmless(message.content), PREVIEW_CHARS).split("\n")
+        lines = truncate(sanitize(message.content), PREVIEW_CHARS).split("\n")
         previews.append({"lines": lines, "when": when if when != said else ""})
         said = when
     return previews

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from chatsvc.store.notices import REASONS, Notice
-from chatsvc.text.sanitize import cut, one_line
+from chatsvc.text.sanitize import one_line, truncate
 from chatsvc.text.translations import Texts
 from chatsvc.wire import SupportMessage, Time
 
@@ -68,7 +68,8 @@ def _chip(notice: Notice, reader: Reader) -> Chip:
     if notice.state == "failed":
         return Chip(
             texts(
-                "email_state.failed", reason=cut(one_line(notice.reason or "?"), REASON_MAX_CHARS)
+                "email_state.failed",
+                reason=truncate(one_line(notice.reason or "?"), REASON_MAX_CHARS),
             ),
             kind="problem",
             may_send=True,

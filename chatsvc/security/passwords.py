@@ -1,46 +1,66 @@
-"""Passwords: argon2id, in threads of its own, at most two at once."""
+"""Passwords: argon2id in threads of its own, at most two at once, with a bounded queue."""
 
 import asyncio
+import unicodedata
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from typing import TypeVar
 
 from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
 
-# OWASP's first choice: 46 MiB, one pass, one lane; 81 ms on the machine this was designed on (SECURITY.md).
+from chatsvc.errors import TooManyRequests
+
+T = TypeVar("T")
+
+# OWASP's first choice: 46 MiB, one pass, one lane; 81 ms on the reference machine (SECURITY.md).
 _HASHER = PasswordHasher(time_cost=1, memory_cost=46 * 1024, parallelism=1, type=Type.ID)
 MIN_CHARS = 10
-MAX_CHARS = 1024  # hashing a megabyte is work for the asking
+MAX_CHARS = 1024  # bounds the work that a request can cause
 MAX_AT_ONCE = 2  # each takes 46 MiB and a core
+MAX_WAITING = (
+    8  # behind them a correct login waits about 0.4 s; more would let a flood block logins
+)
 
 
 class Passwords:
-    """Hashes and checks passwords off the loop."""
+    """Hash and check passwords off the loop. A full queue raises TooManyRequests."""
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(MAX_AT_ONCE, thread_name_prefix="argon2")
+        self._pending = 0
 
     async def matches(self, password: str, password_hash: str | None) -> bool:
-        """Takes equally long for an account that does not exist (`None`)."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, _verify, password, password_hash)
+        """Return whether the password is correct. None, for no account, takes equally long."""
+        return await self._run(_verify, password, password_hash)
 
     async def hash(self, password: str) -> str:
-        return await asyncio.get_running_loop().run_in_executor(
-            self._threads, hash_password, password
-        )
+        return await self._run(hash_password, password)
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
+    async def _run(self, work: Callable[..., T], *arguments: object) -> T:
+        if self._pending >= MAX_AT_ONCE + MAX_WAITING:
+            raise TooManyRequests("Too many logins at the moment. Retry shortly.", retry_after_s=1)
+        future = self._threads.submit(work, *arguments)
+        self._pending += 1
+        loop = asyncio.get_running_loop()
+        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._finished))
+        return await asyncio.wrap_future(future)
+
+    def _finished(self) -> None:
+        self._pending -= 1
+
 
 def hash_password(password: str) -> str:
-    """Blocking; about 80 ms."""
-    return _HASHER.hash(password)
+    """Hash a password in the normalization form NFC (NIST SP 800-63B). Blocks for about 80 ms."""
+    return _HASHER.hash(unicodedata.normalize("NFC", password))
 
 
 def needs_rehash(password_hash: str) -> bool:
-    """Whether the hash was made with other parameters than today's."""
+    """Return whether the hash was made with other parameters than the present ones."""
     return _HASHER.check_needs_rehash(password_hash)
 
 
@@ -50,10 +70,16 @@ def _dummy_hash() -> str:
 
 
 def _verify(password: str, password_hash: str | None) -> bool:
+    """Check the password in NFC, and then as typed: older hashes are not normalized."""
+    typed = password[:MAX_CHARS]
+    return any(
+        _matches(text, password_hash)
+        for text in dict.fromkeys((unicodedata.normalize("NFC", typed), typed))
+    )
+
+
+def _matches(text: str, password_hash: str | None) -> bool:
     try:
-        return (
-            _HASHER.verify(password_hash or _dummy_hash(), password[:MAX_CHARS])
-            and password_hash is not None
-        )
+        return _HASHER.verify(password_hash or _dummy_hash(), text) and password_hash is not None
     except (VerificationError, InvalidHashError):
         return False

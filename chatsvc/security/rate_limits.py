@@ -8,21 +8,17 @@ from typing import NamedTuple
 
 from chatsvc.config.config import Config
 
-MAX_KEYS = (
-    20_000  # about 4 MB; all users who wrote within the last 20 s, at 1,000 messages a second
-)
-KEY_MAX = (
-    128  # characters; a longer one (an account name made up by an attacker) is kept as its digest
-)
-FORGET_SHARE = 8  # one in so many is forgotten at a time: the search for them is paid for by the next thousands
-ROUNDING_S = (
-    1e-6  # a caller who waited as long as he was told must not be refused for a float's last digit
-)
-IPV6_NET_BYTES = 8  # one customer has at least a /64: counting single addresses would count nothing
+MAX_KEYS = 20_000  # about 4 MB: all users active in the last 20 s, at 1,000 messages a second
+KEY_MAX = 128  # characters; a longer key, such as an invented account name, becomes its digest
+FORGET_SHARE = 8  # evict one key in eight at a time, so that the sort pays for thousands of keys
+ROUNDING_S = 1e-6  # a caller who waited as long as told must not be refused for a rounding error
+IPV6_NET_BYTES = 8  # one customer has at least a /64: single addresses would count nothing
+# A customer may also have a /56 or a /48. Each may do this many times what a /64 may.
+WIDER_NETWORKS = ((56, 4), (48, 16))
 IPV4_MAPPED = bytes(10) + b"\xff\xff"
 
 BURST_USER = 10  # messages (docs/api.md section 8)
-BURST_STAFF = 50  # a morning's answers pasted one after the other
+BURST_STAFF = 50  # replies pasted one after the other
 BURST_ADDRESS = 100  # a school or an office behind one address
 BURST_VISITORS = 30
 
@@ -32,8 +28,9 @@ class RateLimiter:
 
     In any time t a key gets at most burst + per_minute / 60 * t. per_minute = 0 means no limit.
 
-    A bucket is one number, the time at which it will be full again; a full bucket needs no entry. At
-    `max_keys` entries the full buckets are forgotten, and if there are none, those that will be full soonest.
+    A bucket is one number, the time at which it will be full again. A full bucket needs no entry.
+    At `max_keys` entries the full buckets are evicted, or else those that will be full soonest.
+    A key that is a /64 network also counts for the /56 and the /48 around it.
     """
 
     def __init__(
@@ -50,29 +47,35 @@ class RateLimiter:
             )
         self._unlimited = per_minute == 0
         self._interval = 60 / per_minute if per_minute else 0.0
-        self._slack = (burst - 1) * self._interval + ROUNDING_S
+        self._burst = burst
         self._now = now
         self._max_keys = max_keys
         self._full_at: dict[str, float] = {}
 
     def take(self, key: str) -> float:
-        """0.0: allowed and counted. Else not counted, and allowed after that many seconds."""
+        """Count a try and return 0.0, or return the seconds to wait without counting it."""
         if self._unlimited:
             return 0.0
         if len(key) > KEY_MAX:
             key = hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
         now = self._now()
-        full_at = self._full_at.get(key)
-        if full_at is None or full_at < now:
-            if full_at is None and len(self._full_at) >= self._max_keys:
-                self._forget(now)
-            self._full_at[key] = now + self._interval
-            return 0.0
-        wait = full_at - now - self._slack
+        keys = ((key, 1), *wider_keys(key))
+        wait = max(self._wait(name, share, now) for name, share in keys)
         if wait > 0:
             return wait + ROUNDING_S
-        self._full_at[key] = full_at + self._interval
+        for name, share in keys:
+            self._count(name, self._interval / share, now)
         return 0.0
+
+    def _wait(self, key: str, share: int, now: float) -> float:
+        slack = (self._burst * share - 1) * self._interval / share + ROUNDING_S
+        return self._full_at.get(key, now) - now - slack
+
+    def _count(self, key: str, interval: float, now: float) -> None:
+        full_at = self._full_at.get(key)
+        if full_at is None and len(self._full_at) >= self._max_keys:
+            self._forget(now)
+        self._full_at[key] = max(full_at or now, now) + interval
 
     def __len__(self) -> int:
         return len(self._full_at)
@@ -86,7 +89,10 @@ class RateLimiter:
 
 
 def address_key(address: str) -> str:
-    """What counts as one address: IPv4, mapped into IPv6 or not; the /64 of IPv6; else unchanged."""
+    """Return what counts as one address: an IPv4 address, or the /64 network of an IPv6 address.
+
+    An IPv4 address may be mapped into IPv6. Other text is returned unchanged.
+    """
     if ":" not in address:
         return address
     try:
@@ -101,8 +107,22 @@ def address_key(address: str) -> str:
     )
 
 
+def wider_keys(key: str) -> tuple[tuple[str, int], ...]:
+    """Return the keys of the networks around a /64 of address_key, each with its share."""
+    if not key.endswith("/64"):
+        return ()
+    try:
+        packed = socket.inet_pton(socket.AF_INET6, key.removesuffix("/64"))
+    except OSError:
+        return ()
+    return tuple(
+        (f"{socket.inet_ntop(socket.AF_INET6, packed[: bits // 8].ljust(16, bytes(1)))}/{bits}", n)
+        for bits, n in WIDER_NETWORKS
+    )
+
+
 class Limits(NamedTuple):
-    """What is counted, and for whom."""
+    """The rate limiters of messages and new visitors."""
 
     message_user: RateLimiter
     message_staff: RateLimiter

@@ -1,48 +1,50 @@
-"""Names and e-mail addresses as people and host applications give them."""
+"""Names and e-mail addresses from people and host applications."""
 
 import re
 
 from chatsvc.errors import Unprocessable
-from chatsvc.text.sanitize import harmless, is_blank
+from chatsvc.text.sanitize import is_blank, sanitize
 
 NAME_MAX_CHARS = 255
-# One address, as forms and mail servers take it: no quoted local parts, comments or lists.
+# One address as forms and mail servers accept it: no quoted local part, comment or list.
 _EMAIL = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}@(?=.{1,253}\Z)[^\W_](?:[\w-]*\.)+[\w-]*[^\W_]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def is_email(text: str) -> bool:
-    """Whether this is exactly one e-mail address."""
-    return len(text) <= 254 and _EMAIL.fullmatch(text) is not None and ".." not in text
+    """Return whether this is exactly one e-mail address with a domain, not an IP address."""
+    is_ip = text.rpartition(".")[2].isdecimal()
+    matches = len(text) <= 254 and _EMAIL.fullmatch(text) is not None
+    return matches and ".." not in text and not is_ip
 
 
 def clean_email(text: str | None) -> str | None:
-    """None for nothing. Raises Unprocessable for what is no address."""
+    """Return the address, or None for an empty one. Raise Unprocessable if it is not valid."""
     text = (text or "").strip()
     if text and not is_email(text):
         raise Unprocessable.field(
             "email",
-            f"{text[:64]!r} is no e-mail address; one like name@example.com would be",
+            f"must be an e-mail address such as name@example.com, not {text[:64]!r}",
             "not_email",
         )
     return text or None
 
 
 def clean_name(text: str | None) -> str | None:
-    """None for nothing that could be seen. Raises Unprocessable for control characters."""
+    """Return the name, or None for an invisible one. Raise Unprocessable for control characters."""
     text = (text or "").strip()
     if _CONTROL.search(text):
-        raise Unprocessable.field("name", "holds a control character", "control")
-    return _shown(text)
+        raise Unprocessable.field("name", "must not contain control characters", "control")
+    return _displayable(text)
 
 
 def tidy_claims(email: str | None, name: str | None) -> tuple[str | None, str | None]:
-    """A host application's claims: what is no address or no name is left out, rather than locking the user out."""
+    """Return the claims of a host application. Drop invalid ones instead of locking the user out."""
     email = (email or "").strip()
-    return (email if is_email(email) else None), _shown(_CONTROL.sub(" ", name or ""))
+    return (email if is_email(email) else None), _displayable(_CONTROL.sub(" ", name or ""))
 
 
-def _shown(name: str) -> str | None:
-    """A name stands in titles and notifications too, where nothing keeps it from turning the text around it."""
-    name = harmless(name)[:NAME_MAX_CHARS]
+def _displayable(name: str) -> str | None:
+    """Return a name that is safe in titles and notifications, which cannot isolate bidi controls."""
+    name = sanitize(name)[:NAME_MAX_CHARS]
     return None if is_blank(name) else name

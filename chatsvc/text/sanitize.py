@@ -1,4 +1,4 @@
-"""Text of people in places that are not theirs: made harmless, and cut where a reader sees a character end. Pure functions."""
+"""Prepare text that people wrote for titles, e-mails and previews. Pure functions."""
 
 import unicodedata
 
@@ -6,35 +6,36 @@ import regex
 
 ELLIPSIS = "…"
 _LINE_ENDS = regex.compile(r"\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
-# What could turn the text around it (embeddings, overrides, isolates), and what is no text: control characters, half characters.
+# Bidi controls that affect the text around them, control characters and lone surrogates.
 _HARMFUL = regex.compile(
     r"[[\p{Cc}\p{Cs}\u202a-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb]--[\n]]", flags=regex.VERSION1
 )
 _UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp", "Zs")
 _GAPS = regex.compile(r"[ \t]*\n(?:[ \t]*\n){2,}")
-_CHARACTER = regex.compile(
-    r"\X"
-)  # what a reader takes for one: a family of emoji, a letter with its accents
+_CHARACTER = regex.compile(r"\X")  # a grapheme cluster: an emoji family, a letter with its accents
 
 
-def harmless(text: str) -> str:
-    """The text without what could change how the text around it is read. Lines end with a line feed, and no gap is longer than one empty line."""
+def sanitize(text: str) -> str:
+    """Remove characters that change how the surrounding text is displayed.
+
+    Lines end with a line feed, and at most one empty line follows another line.
+    """
     text = _HARMFUL.sub("", _LINE_ENDS.sub("\n", text).replace("\t", " "))
     return _GAPS.sub("\n\n", text).strip()
 
 
 def is_blank(text: str) -> bool:
-    """Whether nobody would see anything of it: spaces, control characters, and format characters such as U+200B."""
+    """Return whether the text is invisible: spaces, control and format characters only."""
     return all(unicodedata.category(character) in _UNSEEN for character in text)
 
 
 def one_line(text: str) -> str:
-    """The same in one line, with single spaces."""
-    return " ".join(harmless(text).split())
+    """Return the sanitized text as one line with single spaces."""
+    return " ".join(sanitize(text).split())
 
 
-def cut(text: str, limit: int) -> str:
-    """At most `limit` code points, the last one an ellipsis if something is missing."""
+def truncate(text: str, limit: int) -> str:
+    """Return at most `limit` code points, with an ellipsis at the end if the text was longer."""
     if len(text) <= limit:
         return text
     end = 0
@@ -42,5 +43,5 @@ def cut(text: str, limit: int) -> str:
         if character.end() > limit - 1:
             break
         end = character.end()
-    kept = text[: end or limit - 1]  # a letter under 200 accents is no letter any more
+    kept = text[: end or limit - 1]  # a single cluster may be longer than the limit
     return kept.rstrip() + ELLIPSIS

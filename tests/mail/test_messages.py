@@ -19,7 +19,7 @@ from chatsvc.mail.messages import Letter, LetterError, Letters, UnreadMessage, s
 from chatsvc.pages.assets import Assets
 from chatsvc.pages.templates import load_templates
 from chatsvc.security.tokens import read_unsubscribe
-from chatsvc.text.sanitize import cut, harmless, one_line
+from chatsvc.text.sanitize import one_line, sanitize, truncate
 from chatsvc.text.translations import Languages
 from tests.security.test_markup import PAYLOADS
 from tests.support.service import SECRET_KEY, make_config
@@ -325,12 +325,12 @@ def test_line_breaks_make_no_headers(name: str) -> None:
 
 @pytest.mark.parametrize("payload", PAYLOADS)
 def test_messages_and_names_are_text(payload: str) -> None:
-    message = compose(payload, user_name=payload, letters=make_letters(name=harmless(payload)[:60]))
+    message = compose(payload, user_name=payload, letters=make_letters(name=sanitize(payload)[:60]))
     html = Html(part(message, "html"))
     assert {tag for tag, _ in html.tags} <= {"div", "p", "a", "br"}
     assert all(set(attributes) <= {"style", "dir", "role", "href"} for _, attributes in html.tags)
     assert {urlsplit(link).netloc for link in html.links} == {"www.example.com", "chat.example.com"}
-    assert lines_of(harmless(payload))[0] in html.text
+    assert lines_of(sanitize(payload))[0] in html.text
     assert "10508513" not in message.as_string() and "<script" not in part(message, "html")
 
 
@@ -341,10 +341,10 @@ def test_nothing_in_it_is_fetched() -> None:
 
 
 def test_what_reverses_or_hides_text_is_taken_out() -> None:
-    assert harmless("a\u202egnp.exe\u202c\x07\x1b[31m\u2066b\u2069\ufeff") == "agnp.exe[31mb"
-    assert harmless("a\r\nb\rc\u2028d\x85e\tf") == "a\nb\nc\nd\ne f"
-    assert harmless("a \n \n\n \nb") == "a\n\nb"
-    assert harmless("שלום\u200f!") == "שלום\u200f!", (
+    assert sanitize("a\u202egnp.exe\u202c\x07\x1b[31m\u2066b\u2069\ufeff") == "agnp.exe[31mb"
+    assert sanitize("a\r\nb\rc\u2028d\x85e\tf") == "a\nb\nc\nd\ne f"
+    assert sanitize("a \n \n\n \nb") == "a\n\nb"
+    assert sanitize("שלום\u200f!") == "שלום\u200f!", (
         "marks that only say which way a word runs stay"
     )
     text = part(compose("pay to \u202eexample"), "plain")
@@ -364,13 +364,15 @@ def test_what_reverses_or_hides_text_is_taken_out() -> None:
     ],
 )
 def test_a_preview_ends_with_a_whole_character(character: str, count: int) -> None:
-    assert cut(character * 300, 200) == character * count + "…"
+    assert truncate(character * 300, 200) == character * count + "…"
 
 
 def test_a_preview_is_cut_only_if_it_must_be() -> None:
-    assert cut("x" * 200, 200) == "x" * 200
-    assert cut("word " * 60, 200) == ("word " * 40)[:199].rstrip() + "…"
-    assert cut("e" + "\u0301" * 5000, 200) == "e" + "\u0301" * 198 + "…", "one character of 5,001"
+    assert truncate("x" * 200, 200) == "x" * 200
+    assert truncate("word " * 60, 200) == ("word " * 40)[:199].rstrip() + "…"
+    assert truncate("e" + "\u0301" * 5000, 200) == "e" + "\u0301" * 198 + "…", (
+        "one character of 5,001"
+    )
 
 
 ANY_TEXT = (
@@ -403,7 +405,7 @@ def test_whatever_is_written_it_is_one_mail_to_one_person(
 
 @given(st.text(max_size=500), st.integers(min_value=1, max_value=300))
 def test_a_cut_is_a_start_of_whole_characters(text: str, limit: int) -> None:
-    short = cut(text, limit)
+    short = truncate(text, limit)
     assert len(short) <= max(limit, 1)
     if short != text:
         kept = short.removesuffix("…")

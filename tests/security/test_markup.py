@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from chatsvc.text.search_terms import words_of
+from chatsvc.text.search_terms import parse_query
 from tests.support.service import Service
 
 PAYLOADS = (
@@ -145,7 +145,7 @@ async def test_names_and_messages_are_text(service: Service, by: str) -> None:
         )
         found = await service.get(f"/dashboard/search?{urlencode({'q': payload})}", cookies=cookies)
         check_text_only(found.text, payload)
-        assert not words_of(payload) or payload[:100] in Markup(found.text).text, (
+        assert not parse_query(payload) or payload[:100] in Markup(found.text).text, (
             "excerpt or name, with what was typed"
         )
 

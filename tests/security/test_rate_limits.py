@@ -1,5 +1,7 @@
 """Rate limits: the promise of the token bucket, whatever the rhythm."""
 
+from ipaddress import ip_address
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -154,3 +156,16 @@ def test_limits_that_make_no_sense(per_minute: int, burst: int, max_keys: int) -
 )
 def test_address_key(address: str, key: str) -> None:
     assert address_key(address) == key
+
+
+@pytest.mark.parametrize(("bits", "share", "step"), [(56, 4, 1 << 64), (48, 16, 1 << 72)])
+def test_a_wider_network_has_a_share_of_its_own(bits: int, share: int, step: int) -> None:
+    """A customer with a /56 changed networks instead of addresses: 256 times the limit."""
+    limiter = RateLimiter(60, 5, now=Clock())
+    first = int(ip_address("2001:db8:7:4200::1"))
+    allowed = sum(
+        limiter.take(address_key(str(ip_address(first + n * step)))) == 0.0 for n in range(100)
+    )
+    assert allowed == 5 * share, bits
+    assert limiter.take(address_key("2001:db8:8::1")) == 0.0, "another /48"
+    assert limiter.take(address_key("203.0.113.5")) == 0.0

@@ -10,15 +10,16 @@ from chatsvc.text.search_terms import (
     SEPARATORS,
     WORDS_MAX,
     excerpt,
+    parse_query,
     tsquery,
-    words_of,
 )
 
 
 def marked(text: str, query: str) -> str:
     """An excerpt with its hits in brackets."""
     return "".join(
-        f"[{piece.text}]" if piece.hit else piece.text for piece in excerpt(text, words_of(query))
+        f"[{piece.text}]" if piece.hit else piece.text
+        for piece in excerpt(text, parse_query(query))
     )
 
 
@@ -35,12 +36,12 @@ def marked(text: str, query: str) -> str:
     ],
 )
 def test_words_are_what_stands_between_separators(query: str, words: list[str]) -> None:
-    assert words_of(query) == words
+    assert parse_query(query) == words
 
 
 def test_a_query_is_bounded() -> None:
-    assert len(words_of("x" * 5000)[0]) == QUERY_MAX_CHARS
-    assert len(words_of("a " * 100)) == WORDS_MAX
+    assert len(parse_query("x" * 5000)[0]) == QUERY_MAX_CHARS
+    assert len(parse_query("a " * 100)) == WORDS_MAX
 
 
 def test_the_last_word_may_go_on() -> None:
