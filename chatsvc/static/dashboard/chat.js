@@ -10,7 +10,16 @@ import { Viewed } from "./viewed.js";
 /** @typedef {{ archived: () => void, latest: () => void }} ChatActions archived: it was archived here, show something else; latest: show the end of this chat */
 
 export class Chat {
-  id; #node; #status; #actions; #thread; #forms; #reply; #refresh; #viewed; #cursor;
+  id;
+  #node;
+  #status;
+  #actions;
+  #thread;
+  #forms;
+  #reply;
+  #refresh;
+  #viewed;
+  #cursor;
   #left = new AbortController();
   #resumed = false;
   #changedFrom = Infinity; // seq of the oldest message that may have changed in what stands below it
@@ -20,10 +29,13 @@ export class Chat {
     this.#node = node;
     this.#status = status;
     this.#actions = actions;
-    this.id = node.dataset["chat"] ?? "";
-    this.#cursor = Number(node.dataset["cursor"]); // the newest message on screen
+    this.id = node.dataset.chat ?? "";
+    this.#cursor = Number(node.dataset.cursor); // the newest message on screen
     this.#thread = new Thread(node);
-    this.#viewed = new Viewed(this.id, this.#cursor, { thread: this.#thread, signal: this.#left.signal });
+    this.#viewed = new Viewed(this.id, this.#cursor, {
+      thread: this.#thread,
+      signal: this.#left.signal,
+    });
     this.#reply = new Reply(node, this.id, () => void this.#sent());
     this.#forms = new SmallForms(node, {
       done: (form) => (form.id === "archive" ? actions.archived() : this.#changed()),
@@ -43,11 +55,15 @@ export class Chat {
 
   /** @param {import("./live.js").StreamEvent} event of this chat or for all staff */
   heard(event) {
-    if (event.type === "reset") this.#actions.latest(); // too far behind: start at the end
-    else if (event.type === "new_message") this.#announced(event["message"].seq);
-    else if (event.type === "messages_read") this.#changed(() => this.#thread.markRead(event["read_up_to"]));
-    else if (event.type === "chat_updated" && !event["chat"]) this.#changed(() => this.#forms.show(event["archived"]));
-    else if (event["chat"]?.id === this.id && this.#thread.firstUnread) this.#changed(); // an e-mail may have been sent
+    if (event.type === "reset")
+      this.#actions.latest(); // too far behind: start at the end
+    else if (event.type === "new_message") this.#announced(event.message.seq);
+    else if (event.type === "messages_read")
+      this.#changed(() => this.#thread.markRead(event.read_up_to));
+    else if (event.type === "chat_updated" && !event.chat)
+      this.#changed(() => this.#forms.show(event.archived));
+    else if (event.chat?.id === this.id && this.#thread.firstUnread)
+      this.#changed(); // an e-mail may have been sent
     else if (event.type === "state" && "last_seq" in event) this.#resume(event);
   }
 
@@ -79,8 +95,16 @@ export class Chat {
   #listen() {
     const older = /** @type {HTMLAnchorElement | null} */ (this.#node.querySelector("#older"));
     const { scroll } = this.#thread;
-    scroll.addEventListener("scroll", () => this.#thread.apart && this.#thread.atEnd && void this.#refresh.run(), { passive: true });
-    this.#node.querySelector("#jump")?.addEventListener("click", () => (this.#thread.apart ? this.#actions.latest() : this.#thread.toEnd()));
+    scroll.addEventListener(
+      "scroll",
+      () => this.#thread.apart && this.#thread.atEnd && void this.#refresh.run(),
+      { passive: true },
+    );
+    this.#node
+      .querySelector("#jump")
+      ?.addEventListener("click", () =>
+        this.#thread.apart ? this.#actions.latest() : this.#thread.toEnd(),
+      );
     older?.addEventListener("click", (event) => {
       event.preventDefault();
       this.#loadOlder(older).catch((error) => this.#reply.explain(error.message));
@@ -104,13 +128,14 @@ export class Chat {
   /** @param {Record<string, any>} state first of a stream */
   #resume(state) {
     const changed = () => {
-      this.#thread.markRead(state["read_up_to"]);
-      this.#forms.show(state["archived"]);
+      this.#thread.markRead(state.read_up_to);
+      this.#forms.show(state.archived);
     };
     if (this.#resumed) this.#changed(changed);
     else changed(); // the page itself came a moment ago
     this.#resumed = true;
-    if (this.#thread.apart || (state["last_seq"] <= this.#cursor && this.#changedFrom === Infinity)) this.#status.current("chat");
+    if (this.#thread.apart || (state.last_seq <= this.#cursor && this.#changedFrom === Infinity))
+      this.#status.current("chat");
     else void this.#refresh.run();
   }
 
@@ -118,7 +143,9 @@ export class Chat {
   async #fetch() {
     const from = Math.min(this.#cursor + 1, this.#changedFrom);
     this.#changedFrom = Infinity;
-    const fetched = await fetchDocument(`/dashboard/chats/${this.id}/messages?after=${from - 1}`).catch((error) => {
+    const fetched = await fetchDocument(
+      `/dashboard/chats/${this.id}/messages?after=${from - 1}`,
+    ).catch((error) => {
       this.#changedFrom = Math.min(this.#changedFrom, from);
       throw error;
     });
@@ -139,7 +166,9 @@ export class Chat {
 
   /** @param {HTMLAnchorElement} older */
   async #loadOlder(older) {
-    const fetched = await fetchDocument(`/dashboard/chats/${this.id}/messages?before=${this.#thread.firstSeq}`);
+    const fetched = await fetchDocument(
+      `/dashboard/chats/${this.id}/messages?before=${this.#thread.firstSeq}`,
+    );
     this.#thread.insert(fetched);
     older.hidden = !fetched.getElementById("messages")?.hasAttribute("data-more");
   }

@@ -22,8 +22,10 @@ const list = new List(status);
 function take() {
   chat?.leave();
   const node = /** @type {HTMLElement} */ (document.getElementById("chat"));
-  const url = `/dashboard/chats/${node.dataset["chat"]}`;
-  chat = node.dataset["chat"] ? new Chat(node, status, { archived: () => void close(), latest: () => void pages.go(url) }) : null;
+  const url = `/dashboard/chats/${node.dataset.chat}`;
+  chat = node.dataset.chat
+    ? new Chat(node, status, { archived: () => void close(), latest: () => void pages.go(url) })
+    : null;
   list.mark(chat?.id ?? "");
 }
 
@@ -38,7 +40,8 @@ async function close() {
 /** @param {import("./live.js").StreamEvent} event */
 function heard(event) {
   chat?.heard(event);
-  if (event["chat"] || event.type === "new_user_message" || "unread_chats" in event) void list.refresh();
+  if (event.chat || event.type === "new_user_message" || "unread_chats" in event)
+    void list.refresh();
   if (event.type === "new_user_message") void alerts.heard(event);
 }
 
@@ -63,7 +66,8 @@ const live = new Live({
     list.wake();
     chat?.wake();
   },
-  onLost: (heardAt) => { // without a stream, attempts to open one are the occasions to look for news
+  onLost: (heardAt) => {
+    // without a stream, attempts to open one are the occasions to look for news
     status.lost(heardAt);
     void list.refresh();
     chat?.poll();
@@ -76,6 +80,8 @@ shortcuts({
   k: () => list.move(-1),
   r: () => chat?.write(),
   e: () => chat?.archive(),
-  u: () => { if (chat) void close(); },
+  u: () => {
+    if (chat) void close();
+  },
 });
 keepTimesRight();

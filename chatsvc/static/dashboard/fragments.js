@@ -7,7 +7,11 @@
 import { text } from "./texts.js";
 
 const REQUEST_LIMIT_MS = 15_000;
-const REASONS = new Map([[413, "too_long"], [429, "too_many"], [503, "unavailable"]]);
+const REASONS = new Map([
+  [413, "too_long"],
+  [429, "too_many"],
+  [503, "unavailable"],
+]);
 
 /** An answer that is no success; its message is for people. */
 export class Refused extends Error {
@@ -26,7 +30,8 @@ export function fetchDocument(url) {
     request.responseType = "document";
     request.timeout = REQUEST_LIMIT_MS;
     request.onload = () => {
-      if (loggedOut(request.status, request.responseURL)) location.reload(); // the page itself leads to the login and back
+      if (loggedOut(request.status, request.responseURL))
+        location.reload(); // the page itself leads to the login and back
       else if (request.status === 200 && request.responseXML) return resolve(request.responseXML);
       reject(new Refused(request.status));
     };
@@ -43,7 +48,10 @@ function loggedOut(status, url) {
 /** A request that changes something. @param {string} url @param {object} body throws as fetchDocument does */
 export async function post(url, body) {
   const token = document.querySelector("meta[name=xsrf-token]")?.getAttribute("content") ?? "";
-  return send(url, JSON.stringify(body), { "Content-Type": "application/json", "X-XSRFToken": token });
+  return send(url, JSON.stringify(body), {
+    "Content-Type": "application/json",
+    "X-XSRFToken": token,
+  });
 }
 
 /** Sends a form of the page without leaving the page. @param {HTMLFormElement} form throws as fetchDocument does */
@@ -54,7 +62,14 @@ export async function submit(form) {
 /** @param {string} url @param {BodyInit} body @param {Record<string, string>} headers */
 async function send(url, body, headers) {
   const signal = AbortSignal.timeout(REQUEST_LIMIT_MS);
-  const response = await fetch(url, { method: "POST", headers, body, signal, redirect: "manual" })
-    .catch(() => { throw new Error(text("no_answer")); });
+  const response = await fetch(url, {
+    method: "POST",
+    headers,
+    body,
+    signal,
+    redirect: "manual",
+  }).catch(() => {
+    throw new Error(text("no_answer"));
+  });
   if (!response.ok && response.type !== "opaqueredirect") throw new Refused(response.status); // a form is answered with a redirect
 }

@@ -10,10 +10,22 @@ const ALWAYS = ["Ctrl+Enter"]; // in the input, where the switch has no say
 
 /** @returns {() => void} shows it */
 export function help() {
-  const close = h("button", { type: "button", class: "icon", "aria-label": text("close") }, icon(CROSS));
+  const close = h(
+    "button",
+    { type: "button", class: "icon", "aria-label": text("close") },
+    icon(CROSS),
+  );
   const head = h("header", {}, h("h2", { id: "help-title" }, text("keys")), close);
-  const rows = [...KEYS, ...ALWAYS].map((key) => h("div", {}, h("dt", {}, h("kbd", {}, key)), h("dd", {}, text(`key_${key}`))));
-  const dialog = h("dialog", { class: "help", "aria-labelledby": "help-title" }, head, h("dl", {}, ...rows), settingSwitch("shortcuts"));
+  const rows = [...KEYS, ...ALWAYS].map((key) =>
+    h("div", {}, h("dt", {}, h("kbd", {}, key)), h("dd", {}, text(`key_${key}`))),
+  );
+  const dialog = h(
+    "dialog",
+    { class: "help", "aria-labelledby": "help-title" },
+    head,
+    h("dl", {}, ...rows),
+    settingSwitch("shortcuts"),
+  );
   close.addEventListener("click", () => dialog.close());
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close()); // beside it
   document.body.append(dialog);

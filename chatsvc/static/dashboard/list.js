@@ -39,12 +39,15 @@ export class List {
 
   /** Where j and k go on from: the card that has the focus, else that of the open chat. */
   get chosen() {
-    return this.cards.find((card) => card.contains(document.activeElement)) ?? this.cards.find((card) => card.id === `chat-${this.#open}`);
+    return (
+      this.cards.find((card) => card.contains(document.activeElement)) ??
+      this.cards.find((card) => card.id === `chat-${this.#open}`)
+    );
   }
 
   /** The address of the page that shows the list as it is here. */
   get page() {
-    return (this.node.dataset["fragment"] ?? "").replace("/cards", "");
+    return (this.node.dataset.fragment ?? "").replace("/cards", "");
   }
 
   /** The place of the chosen card in the list, -1 without one; the one there now gets the focus when it is set. */
@@ -53,7 +56,11 @@ export class List {
   }
 
   set place(place) {
-    if (place >= 0) this.cards.at(Math.min(place, this.cards.length - 1))?.querySelector("a")?.focus();
+    if (place >= 0)
+      this.cards
+        .at(Math.min(place, this.cards.length - 1))
+        ?.querySelector("a")
+        ?.focus();
   }
 
   /** @param {number} by -1: the card above, 1: the one below */
@@ -73,10 +80,12 @@ export class List {
 
   async #fetch() {
     const wanted = this.visible;
-    const fetched = await fetchDocument((wanted && this.node.dataset["fragment"]) || "/dashboard/tabs");
+    const fetched = await fetchDocument(
+      (wanted && this.node.dataset.fragment) || "/dashboard/tabs",
+    );
     const cards = fetched.getElementById("chats");
     if (cards) this.#show(document.importNode(cards, true));
-    this.#status.unread((cards ?? fetched.getElementById("tabs"))?.dataset["unread"]);
+    this.#status.unread((cards ?? fetched.getElementById("tabs"))?.dataset.unread);
     await new Promise((resolve) => setTimeout(resolve, BUNDLE_MS));
   }
 
@@ -89,10 +98,13 @@ export class List {
       for (const selector of [".tabs", ".empty", ".pages"]) replace(shown, fresh, selector);
       const cards = [...fresh.querySelectorAll(".card")].map((card) => {
         const old = document.getElementById(card.id); // a card that did not change stays
-        return old?.dataset["version"] === /** @type {HTMLElement} */ (card).dataset["version"] ? /** @type {Element} */ (old) : card;
+        return old?.dataset.version === /** @type {HTMLElement} */ (card).dataset.version
+          ? /** @type {Element} */ (old)
+          : card;
       });
       arrange(/** @type {Element} */ (shown.querySelector(".cards")), cards);
-      if (focused && document.activeElement === document.body) document.getElementById(focused)?.querySelector("a")?.focus();
+      if (focused && document.activeElement === document.body)
+        document.getElementById(focused)?.querySelector("a")?.focus();
     }
     this.mark(this.#open);
     localise(this.node);

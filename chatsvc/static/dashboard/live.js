@@ -25,7 +25,8 @@ export class Live {
   /** @param {LiveOptions} options */
   constructor(options) {
     this.#options = options;
-    for (const name of ["online", "pageshow", "focus"]) window.addEventListener(name, () => this.#look());
+    for (const name of ["online", "pageshow", "focus"])
+      window.addEventListener(name, () => this.#look());
     document.addEventListener("visibilitychange", () => this.#look());
     window.addEventListener("pagehide", () => this.#close()); // an open stream would keep the page out of the back-forward cache
     this.open();

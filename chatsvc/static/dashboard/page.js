@@ -6,7 +6,8 @@ import { keepTimesRight } from "./times.js";
 import { tools } from "./tools.js";
 
 const fieldset = document.getElementById("browser-settings");
-for (const setting of /** @type {const} */ (["notifications", "sound", "shortcuts"])) fieldset?.append(settingSwitch(setting));
+for (const setting of /** @type {const} */ (["notifications", "sound", "shortcuts"]))
+  fieldset?.append(settingSwitch(setting));
 if (fieldset) fieldset.hidden = false;
 shortcuts({ ...tools(), u: () => location.assign("/dashboard") });
 keepTimesRight();

@@ -1,12 +1,13 @@
 // @ts-check
 /** Where the list stays beside the chat, a chat is opened without leaving the page; elsewhere links are links. */
-import { Refused, fetchDocument } from "./fragments.js";
+import { fetchDocument, Refused } from "./fragments.js";
 
 const WIDE = matchMedia("(min-width: 1100px)"); // as in style.css
 const LINKS = ".card a, .back, #latest";
 
 export class Pages {
-  #shown; #failed;
+  #shown;
+  #failed;
   #turn = 0;
   #page = page(); // where the address leads
 
@@ -35,8 +36,13 @@ export class Pages {
 
   /** @param {MouseEvent} event */
   #clicked(event) {
-    const link = event.target instanceof Element ? /** @type {HTMLAnchorElement | null} */ (event.target.closest(LINKS)) : null;
-    const plain = event.button === 0 && !(event.ctrlKey || event.metaKey || event.shiftKey || event.altKey || event.defaultPrevented);
+    const link =
+      event.target instanceof Element
+        ? /** @type {HTMLAnchorElement | null} */ (event.target.closest(LINKS))
+        : null;
+    const plain =
+      event.button === 0 &&
+      !(event.ctrlKey || event.metaKey || event.shiftKey || event.altKey || event.defaultPrevented);
     if (!link || !plain || !WIDE.matches) return;
     event.preventDefault();
     void this.go(link.href);
@@ -45,9 +51,11 @@ export class Pages {
   /** @param {string} url @param {boolean} push whether it is a new entry of the history */
   async #show(url, push) {
     const turn = ++this.#turn;
-    const fetched = await fetchDocument(url).catch((error) => turn === this.#turn && this.#refused(url, error));
-    const fresh = fetched && fetched.getElementById("chat");
-    if (turn !== this.#turn || !fresh) return; // somebody has clicked on
+    const fetched = await fetchDocument(url).catch((error) => {
+      if (turn === this.#turn) this.#refused(url, error);
+    });
+    const fresh = fetched?.getElementById("chat");
+    if (turn !== this.#turn || !fetched || !fresh) return; // somebody has clicked on
     if (push) history.pushState(null, "", url);
     this.#page = page();
     document.getElementById("chat")?.replaceWith(document.importNode(fresh, true));
@@ -56,11 +64,11 @@ export class Pages {
     this.#shown();
   }
 
-  /** @param {string} url @param {Error} error @returns {null} */
+  /** @param {string} url @param {Error} error */
   #refused(url, error) {
-    if (error instanceof Refused) location.assign(url); // its page says what is wrong
+    if (error instanceof Refused)
+      location.assign(url); // its page says what is wrong
     else this.#failed();
-    return null;
   }
 }
 

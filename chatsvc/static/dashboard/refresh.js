@@ -5,7 +5,9 @@ import { Backoff } from "../widget/backoff.js";
 /** @typedef {import("./status.js").Part} Part */
 
 export class Refresh {
-  #part; #status; #task;
+  #part;
+  #status;
+  #task;
   #backoff = new Backoff();
   #wanted = false;
   /** @type {Promise<void> | null} */ #running = null;

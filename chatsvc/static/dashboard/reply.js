@@ -1,13 +1,18 @@
 // @ts-check
 /** The reply form: keeps what is typed, sends it once, and gives the text back with the reason when it could not be sent. */
 import { draft, keepDraft } from "../widget/drafts.js";
-import { MAX_CHARACTERS, characters, grow, sends } from "../widget/typing.js";
+import { characters, grow, MAX_CHARACTERS, sends } from "../widget/typing.js";
 import { uuid } from "../widget/uuid.js";
-import { Refused, post } from "./fragments.js";
+import { post, Refused } from "./fragments.js";
 import { text } from "./texts.js";
 
 export class Reply {
-  #chat; #sent; #form; #input; #button; #problem;
+  #chat;
+  #sent;
+  #form;
+  #input;
+  #button;
+  #problem;
 
   /** @param {HTMLElement} node @param {string} chat id @param {() => void} sent */
   constructor(node, chat, sent) {
@@ -44,7 +49,8 @@ export class Reply {
   /** An answer may have been lost: what is stored is not sent again. @param {HTMLElement[]} items messages that are stored */
   settle(items) {
     const attempt = this.#attempt;
-    if (attempt.clientId && items.some((item) => item.dataset["client"] === attempt.clientId)) this.#done(attempt.text);
+    if (attempt.clientId && items.some((item) => item.dataset.client === attempt.clientId))
+      this.#done(attempt.text);
   }
 
   /** @param {"draft" | "attempt"} what */
@@ -66,7 +72,8 @@ export class Reply {
   async #send() {
     const content = this.#input.value.trim();
     if (!content || this.#button.disabled) return;
-    if (characters(content) > MAX_CHARACTERS) return this.explain(text("too_long", { n: MAX_CHARACTERS }));
+    if (characters(content) > MAX_CHARACTERS)
+      return this.explain(text("too_long", { n: MAX_CHARACTERS }));
     const clientId = this.#attempt.text === content ? this.#attempt.clientId : uuid();
     keepDraft(this.#key("attempt"), `${clientId}\n${content}`);
     this.#button.disabled = true;

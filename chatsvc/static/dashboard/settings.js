@@ -15,13 +15,17 @@ export function keyOf(setting) {
 
 /** @param {Setting} setting */
 export function isOn(setting) {
-  if (setting === "notifications" && globalThis.Notification?.permission !== "granted") return false;
+  if (setting === "notifications" && globalThis.Notification?.permission !== "granted")
+    return false;
   return (recall(keyOf(setting)) !== null) !== DEFAULTS[setting];
 }
 
 /** @param {Setting} setting @param {boolean} on @returns {Promise<boolean>} whether it is as wished: browsers may refuse notifications */
 export async function choose(setting, on) {
-  const granted = !on || setting !== "notifications" || (await globalThis.Notification?.requestPermission()) === "granted";
+  const granted =
+    !on ||
+    setting !== "notifications" ||
+    (await globalThis.Notification?.requestPermission()) === "granted";
   if (granted) remember(keyOf(setting), on === DEFAULTS[setting] ? null : on ? "on" : "off");
   window.dispatchEvent(new Event(CHANGED));
   return granted;

@@ -3,7 +3,8 @@
 import { submit } from "./fragments.js";
 
 export class SmallForms {
-  #archive; #restore;
+  #archive;
+  #restore;
 
   /** @param {HTMLElement} node the chat @param {{ done: (form: HTMLFormElement) => void, failed: (reason: string) => void }} actions */
   constructor(node, { done, failed }) {
@@ -14,7 +15,10 @@ export class SmallForms {
       if (event.defaultPrevented) return; // the reply has its own way
       event.preventDefault();
       failed("");
-      submit(form).then(() => done(form), (error) => failed(error.message));
+      submit(form).then(
+        () => done(form),
+        (error) => failed(error.message),
+      );
     });
   }
 
@@ -24,7 +28,9 @@ export class SmallForms {
 
   /** @param {boolean} archived */
   show(archived) {
-    const [shown, hidden] = archived ? [this.#restore, this.#archive] : [this.#archive, this.#restore];
+    const [shown, hidden] = archived
+      ? [this.#restore, this.#archive]
+      : [this.#archive, this.#restore];
     const focused = hidden.contains(document.activeElement);
     hidden.hidden = true;
     shown.hidden = false;

@@ -15,7 +15,7 @@ export class Status {
   #banner = /** @type {HTMLElement} */ (document.getElementById("stale"));
   #words = document.createElement("span");
   #title = document.title.replace(/^\(\d+\+?\) /, "");
-  #unread = document.getElementById("chats")?.dataset["unread"] ?? document.body.dataset["unread"];
+  #unread = document.getElementById("chats")?.dataset.unread ?? document.body.dataset.unread;
   /** @type {Map<Part, { at: number, current: boolean }>} `at`: when it was known to be current, milliseconds */
   #parts = new Map();
   #streaming = false;
@@ -38,7 +38,8 @@ export class Status {
 
   /** The stream is gone. @param {number} at when it last gave a sign of life */
   lost(at) {
-    for (const [name, part] of this.#parts) if (part.current) this.#parts.set(name, { at, current: false });
+    for (const [name, part] of this.#parts)
+      if (part.current) this.#parts.set(name, { at, current: false });
     this.#streaming = false;
     this.#show();
   }
@@ -77,7 +78,7 @@ export class Status {
 
   #show() {
     const live = this.#streaming && [...this.#parts.values()].every(({ current }) => current);
-    document.body.dataset["live"] = live ? "yes" : "no";
+    document.body.dataset.live = live ? "yes" : "no";
     if (!live) {
       this.#timer ||= window.setTimeout(() => this.#tell(), PATIENCE_MS);
       return;

@@ -3,7 +3,7 @@
 import { fill } from "../widget/fill.js";
 
 /** @type {Record<string, string>} */
-const TEXTS = JSON.parse(document.body.dataset["texts"] ?? "{}");
+const TEXTS = JSON.parse(document.body.dataset.texts ?? "{}");
 
 /** @param {string} key @param {Record<string, string | number>} [values] for `{name}` in the text */
 export function text(key, values = {}) {

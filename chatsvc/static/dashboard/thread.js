@@ -12,22 +12,29 @@ export class Thread {
   scroll;
   /** There are newer messages between these and the end of the chat. */
   apart;
-  #list; #jump; #empty; #announcer; #person;
+  #list;
+  #jump;
+  #empty;
+  #announcer;
+  #person;
   #unseen = 0;
 
   /** @param {HTMLElement} chat */
   constructor(chat) {
-    const find = (/** @type {string} */ selector) => /** @type {HTMLElement} */ (chat.querySelector(selector));
+    const find = (/** @type {string} */ selector) =>
+      /** @type {HTMLElement} */ (chat.querySelector(selector));
     this.apart = chat.hasAttribute("data-apart");
     this.scroll = find(".scroll");
     this.#list = find("#messages");
     this.#jump = find("#jump");
     this.#empty = find(".scroll .empty");
     this.#announcer = find("#announcer");
-    this.#person = chat.dataset["person"] ?? "";
+    this.#person = chat.dataset.person ?? "";
     this.items.forEach(dress);
     this.#divide();
-    this.scroll.addEventListener("scroll", () => this.atEnd && !this.apart && this.#count(0), { passive: true });
+    this.scroll.addEventListener("scroll", () => this.atEnd && !this.apart && this.#count(0), {
+      passive: true,
+    });
   }
 
   get items() {
@@ -66,8 +73,14 @@ export class Thread {
   /** @param {Document} fetched a fragment with messages @returns {HTMLElement[]} those that are new below, in order */
   insert(fetched) {
     const list = /** @type {HTMLElement} */ (fetched.getElementById("messages"));
-    const items = [...list.querySelectorAll(".message")].map((item) => document.importNode(/** @type {HTMLElement} */ (item), true));
-    const [last, follow, height] = [this.lastSeq, this.atEnd && !this.apart, this.scroll.scrollHeight];
+    const items = [...list.querySelectorAll(".message")].map((item) =>
+      document.importNode(/** @type {HTMLElement} */ (item), true),
+    );
+    const [last, follow, height] = [
+      this.lastSeq,
+      this.atEnd && !this.apart,
+      this.scroll.scrollHeight,
+    ];
     for (const item of items) this.#put(dress(item));
     this.#divide();
     const below = items.filter((item) => seqOf(item) > last);
@@ -90,17 +103,23 @@ export class Thread {
 
   /** @param {number} upTo the user has read so far */
   markRead(upTo) {
-    for (const item of this.items) if (item.classList.contains("own") && seqOf(item) <= upTo) item.toggleAttribute("data-read", true);
+    for (const item of this.items)
+      if (item.classList.contains("own") && seqOf(item) <= upTo)
+        item.toggleAttribute("data-read", true);
   }
 
   /** A message that is there already may have changed in what stands below it. @param {HTMLElement} item */
   #put(item) {
     const shown = document.getElementById(item.id);
-    if (!shown) this.#list.insertBefore(item, this.items.find((other) => seqOf(other) > seqOf(item)) ?? null);
+    if (!shown)
+      this.#list.insertBefore(item, this.items.find((other) => seqOf(other) > seqOf(item)) ?? null);
     if (!shown || shown.isEqualNode(item)) return;
     const focused = shown.contains(document.activeElement);
     shown.replaceWith(item);
-    if (focused) /** @type {HTMLElement} */ (item.querySelector("button") ?? this.scroll).focus({ preventScroll: true });
+    if (focused)
+      /** @type {HTMLElement} */ (item.querySelector("button") ?? this.scroll).focus({
+        preventScroll: true,
+      });
   }
 
   #divide() {
@@ -109,7 +128,8 @@ export class Thread {
     let before = "";
     for (const item of this.items) {
       const at = new Date(item.querySelector("time")?.getAttribute("datetime") ?? "");
-      if (dayOf(at) !== before) item.before(h("li", { class: "day" }, h("time", { datetime: dayOf(at) }, day(at))));
+      if (dayOf(at) !== before)
+        item.before(h("li", { class: "day" }, h("time", { datetime: dayOf(at) }, day(at))));
       before = dayOf(at);
     }
   }
@@ -117,7 +137,9 @@ export class Thread {
   /** Says what came, to those who cannot see it come. @param {HTMLElement[]} below @param {boolean} followed */
   #tell(below, followed) {
     if (!followed) this.#count(this.#unseen + below.length);
-    const last = below.findLast((item) => item.classList.contains("theirs"))?.querySelector(".bubble")?.textContent;
+    const last = below
+      .findLast((item) => item.classList.contains("theirs"))
+      ?.querySelector(".bubble")?.textContent;
     if (last) this.#announcer.textContent = `${this.#person}: ${last}`;
   }
 
@@ -139,5 +161,5 @@ function dress(item) {
 
 /** @param {HTMLElement | undefined} item */
 function seqOf(item) {
-  return Number(item?.dataset["seq"] ?? 0);
+  return Number(item?.dataset.seq ?? 0);
 }

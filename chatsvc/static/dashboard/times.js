@@ -5,13 +5,25 @@ import { text } from "./texts.js";
 
 const REFRESH_MS = 20_000; // a "1 minute ago" is wrong by a third of a minute at most
 /** @type {[Intl.RelativeTimeFormatUnit, number][]} seconds in each unit */
-const UNITS = [["year", 31_536_000], ["month", 2_592_000], ["week", 604_800], ["day", 86_400], ["hour", 3600], ["minute", 60]];
+const UNITS = [
+  ["year", 31_536_000],
+  ["month", 2_592_000],
+  ["week", 604_800],
+  ["day", 86_400],
+  ["hour", 3600],
+  ["minute", 60],
+];
 const LANGUAGE = document.documentElement.lang || "en";
 const LOCALE = locale(LANGUAGE);
 const clock = clockFormat(LANGUAGE);
 const whole = new Intl.DateTimeFormat(LOCALE, { dateStyle: "full", timeStyle: "short" });
 const date = new Intl.DateTimeFormat(LOCALE, { weekday: "long", month: "long", day: "numeric" });
-const dateAndYear = new Intl.DateTimeFormat(LOCALE, { weekday: "long", year: "numeric", month: "long", day: "numeric" });
+const dateAndYear = new Intl.DateTimeFormat(LOCALE, {
+  weekday: "long",
+  year: "numeric",
+  month: "long",
+  day: "numeric",
+});
 const relative = new Intl.RelativeTimeFormat(LANGUAGE, { numeric: "auto" });
 
 /** @param {Date} at @param {Date} [now] such as "2 minutes ago" */
@@ -23,9 +35,14 @@ export function ago(at, now = new Date()) {
 
 /** @param {number} ms such as "2 minutes" */
 export function age(ms) {
-  const [unit, length] = UNITS.find(([unit, length]) => unit !== "week" && ms >= length * 1000) ?? ["second", 0];
+  const [unit, length] = UNITS.find(([unit, length]) => unit !== "week" && ms >= length * 1000) ?? [
+    "second",
+    0,
+  ];
   if (unit === "second") return text("moment");
-  return new Intl.NumberFormat(LANGUAGE, { style: "unit", unit, unitDisplay: "long" }).format(Math.floor(ms / length / 1000));
+  return new Intl.NumberFormat(LANGUAGE, { style: "unit", unit, unitDisplay: "long" }).format(
+    Math.floor(ms / length / 1000),
+  );
 }
 
 /** @param {Date} at @param {Date} [now] */

@@ -3,7 +3,10 @@
 import { post } from "./fragments.js";
 
 export class Viewed {
-  #chat; #upTo; #shown; #thread;
+  #chat;
+  #upTo;
+  #shown;
+  #thread;
 
   /**
    * @param {string} chat id
@@ -27,9 +30,17 @@ export class Viewed {
   }
 
   async #look() {
-    if (this.#upTo >= this.#shown || document.visibilityState !== "visible" || !document.hasFocus() || !this.#thread.atEnd) return;
+    if (
+      this.#upTo >= this.#shown ||
+      document.visibilityState !== "visible" ||
+      !document.hasFocus() ||
+      !this.#thread.atEnd
+    )
+      return;
     const before = this.#upTo;
     this.#upTo = this.#shown;
-    await post(`/admin/chats/${this.#chat}/mark_viewed`, { up_to: this.#shown }).catch(() => { this.#upTo = before; }); // the next look tries again
+    await post(`/admin/chats/${this.#chat}/mark_viewed`, { up_to: this.#shown }).catch(() => {
+      this.#upTo = before;
+    }); // the next look tries again
   }
 }

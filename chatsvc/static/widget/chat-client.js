@@ -43,13 +43,16 @@ export class ChatClient {
 
   /** @param {{ after?: number, before?: number }} cursor @returns {Promise<MessagePage>} */
   messages(cursor) {
-    const query = new URLSearchParams(Object.entries(cursor).map(([name, seq]) => [name, String(seq)]));
+    const query = new URLSearchParams(
+      Object.entries(cursor).map(([name, seq]) => [name, String(seq)]),
+    );
     return this.#json("GET", `support_chat/messages?${query}`);
   }
 
   /** Safe to repeat: the same `client_id` is stored once. A stranger becomes a visitor first. @param {string} content @param {string} clientId @returns {Promise<SupportMessage>} */
   async postMessage(content, clientId) {
-    if (!this.#identity.known) await (this.#visitor ??= this.#createVisitor().finally(() => (this.#visitor = null)));
+    if (!this.#identity.known)
+      await (this.#visitor ??= this.#createVisitor().finally(() => (this.#visitor = null)));
     return this.#json("POST", "support_chat/messages", { content, client_id: clientId });
   }
 
@@ -70,7 +73,11 @@ export class ChatClient {
    */
   openStream(cursor, signal) {
     return this.#authorised((token) =>
-      this.#fetch("support_chat/stream", { headers: { ...bearer(token), Accept: "text/event-stream", "Last-Event-ID": String(cursor) }, signal }));
+      this.#fetch("support_chat/stream", {
+        headers: { ...bearer(token), Accept: "text/event-stream", "Last-Event-ID": String(cursor) },
+        signal,
+      }),
+    );
   }
 
   /** The same for all tabs: each of them may have the first message to send. */
@@ -102,13 +109,24 @@ export class ChatClient {
   /** @param {string} method @param {string} path @param {object | undefined} body @param {string | null} token */
   #send(method, path, body, token) {
     const headers = { ...bearer(token), ...(body && { "Content-Type": "application/json" }) };
-    return this.#fetch(path, { method, headers, body: body && JSON.stringify(body), signal: AbortSignal.timeout(REQUEST_LIMIT_MS) });
+    return this.#fetch(path, {
+      method,
+      headers,
+      body: body && JSON.stringify(body),
+      signal: AbortSignal.timeout(REQUEST_LIMIT_MS),
+    });
   }
 
   /** @param {string} path @param {RequestInit} options */
   #fetch(path, options) {
     const headers = { "Accept-Language": this.#languages(), ...options.headers };
-    return fetch(new URL(path, this.#base), { credentials: "omit", cache: "no-store", referrerPolicy: "no-referrer", ...options, headers });
+    return fetch(new URL(path, this.#base), {
+      credentials: "omit",
+      cache: "no-store",
+      referrerPolicy: "no-referrer",
+      ...options,
+      headers,
+    });
   }
 }
 
@@ -127,14 +145,25 @@ async function expectOk(response) {
   if (response.ok) return response;
   const problem = await response.json().catch(() => ({}));
   const seconds = Number(response.headers.get("Retry-After"));
-  throw new HttpError(response.status, Number.isFinite(seconds) ? seconds * 1000 : 0, problem.errors?.[0]?.detail ?? problem.detail ?? problem.title ?? "");
+  throw new HttpError(
+    response.status,
+    Number.isFinite(seconds) ? seconds * 1000 : 0,
+    problem.errors?.[0]?.detail ?? problem.detail ?? problem.title ?? "",
+  );
 }
 
 /** Does something while no other tab does it; where there are no locks, or one is not let go, at the same time. @param {string} name @param {() => Promise<void>} action */
 async function alone(name, action) {
   let begun = false;
-  const once = () => { begun = true; return action(); };
+  const once = () => {
+    begun = true;
+    return action();
+  };
   const { locks } = globalThis.navigator ?? {};
-  await locks?.request(name, { signal: AbortSignal.timeout(REQUEST_LIMIT_MS) }, once).catch((error) => { if (begun) throw error; });
+  await locks
+    ?.request(name, { signal: AbortSignal.timeout(REQUEST_LIMIT_MS) }, once)
+    .catch((error) => {
+      if (begun) throw error;
+    });
   if (!begun) await once();
 }

@@ -2,15 +2,21 @@
 /** Where people write: grows with the text, sends with Enter, says what is too long. */
 import { h, icon } from "./dom.js";
 import { fill } from "./fill.js";
-import { MAX_CHARACTERS, characters, grow, sends } from "./typing.js";
+import { characters, grow, MAX_CHARACTERS, sends } from "./typing.js";
 
 const SEND_ICON = "M3 20.5 21.5 12 3 3.5v6.6L15 12 3 13.9z";
 
 export class Composer {
-  #strings; #send; #typed;
+  #strings;
+  #send;
+  #typed;
   #error = h("p", { class: "error", role: "alert" });
   #input = h("textarea", { rows: "1", dir: "auto", enterkeyhint: "send", autocomplete: "off" });
-  #button = h("button", { type: "submit", class: "send", "aria-disabled": "true" }, icon(SEND_ICON));
+  #button = h(
+    "button",
+    { type: "submit", class: "send", "aria-disabled": "true" },
+    icon(SEND_ICON),
+  );
   node = h("form", { class: "composer", novalidate: true }, this.#input, this.#button);
   nodes = [this.#error, this.node];
 
@@ -61,7 +67,10 @@ export class Composer {
   #submit() {
     const text = this.text.trim();
     const length = characters(text);
-    this.#error.textContent = length > MAX_CHARACTERS ? fill(this.#strings.tooLong, { n: length, max: MAX_CHARACTERS }) : "";
+    this.#error.textContent =
+      length > MAX_CHARACTERS
+        ? fill(this.#strings.tooLong, { n: length, max: MAX_CHARACTERS })
+        : "";
     if (!text || length > MAX_CHARACTERS || !this.#send(text)) return;
     this.text = "";
     this.focus();

@@ -5,8 +5,16 @@ import { h } from "./dom.js";
 export class ContactForm {
   /** The address is known; what is left is a word of thanks. */
   thanked = false;
-  #strings; #actions;
-  #input = h("input", { type: "email", id: "contact", autocomplete: "email", maxlength: "254", dir: "auto", "aria-describedby": "contact-error" });
+  #strings;
+  #actions;
+  #input = h("input", {
+    type: "email",
+    id: "contact",
+    autocomplete: "email",
+    maxlength: "254",
+    dir: "auto",
+    "aria-describedby": "contact-error",
+  });
   #error = h("p", { class: "error", role: "alert", id: "contact-error" });
   #saving = false;
   node = h("form", { class: "contact", novalidate: true, hidden: true });
@@ -22,7 +30,12 @@ export class ContactForm {
     const skip = h("button", { type: "button", class: "plain" }, strings.contactSkip);
     skip.addEventListener("click", actions.skip);
     const save = h("button", { type: "submit", class: "save" }, strings.contactSave);
-    this.node.append(h("label", { for: "contact" }, strings.contact), this.#input, this.#error, h("div", {}, save, skip));
+    this.node.append(
+      h("label", { for: "contact" }, strings.contact),
+      this.#input,
+      this.#error,
+      h("div", {}, save, skip),
+    );
     this.node.addEventListener("submit", (event) => {
       event.preventDefault();
       void this.#save();
@@ -39,7 +52,11 @@ export class ContactForm {
       this.thanked = true;
       this.node.replaceChildren(h("p", { role: "status" }, this.#strings.contactSaved));
     } catch (error) {
-      this.#wrong(/** @type {{ status?: number }} */ (error).status === 422 ? this.#strings.contactWrong : this.#strings.contactFailed);
+      this.#wrong(
+        /** @type {{ status?: number }} */ (error).status === 422
+          ? this.#strings.contactWrong
+          : this.#strings.contactFailed,
+      );
     } finally {
       this.#saving = false;
     }

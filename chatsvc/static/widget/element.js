@@ -10,7 +10,11 @@ import { View } from "./view.js";
 const ASK_AGAIN_MS = 5000; // the host application did not tell who it is
 
 export class Chat {
-  #host; #base; #memory; #identity; #view;
+  #host;
+  #base;
+  #memory;
+  #identity;
+  #view;
   /** @type {Session | null} */ #session = null;
   /** @type {string | null | undefined} null: a visitor; undefined: not known yet */ #subject;
   #turn = 0;
@@ -31,12 +35,23 @@ export class Chat {
     if (this.#listeners) return;
     this.#listeners = new AbortController();
     const { signal } = this.#listeners;
-    const wake = () => { this.#session?.wake(); this.#view.look(); };
-    for (const name of ["online", "offline"]) window.addEventListener(name, () => this.#session?.reconnect(), { signal });
+    const wake = () => {
+      this.#session?.wake();
+      this.#view.look();
+    };
+    for (const name of ["online", "offline"])
+      window.addEventListener(name, () => this.#session?.reconnect(), { signal });
     window.addEventListener("focus", wake, { signal });
     document.addEventListener("visibilitychange", wake, { signal });
     window.addEventListener("pagehide", () => this.#session?.pause(), { signal });
-    window.addEventListener("pageshow", (event) => { if (event.persisted) void this.#session?.start(); wake(); }, { signal });
+    window.addEventListener(
+      "pageshow",
+      (event) => {
+        if (event.persisted) void this.#session?.start();
+        wake();
+      },
+      { signal },
+    );
     window.addEventListener("storage", ({ key }) => this.#stored(key), { signal });
     void this.#identify();
     if (this.#host.open) this.shown(true);
@@ -72,7 +87,8 @@ export class Chat {
     }
     const subject = await identity.subject().catch(() => undefined);
     if (turn !== this.#turn) return;
-    if (subject === undefined) return void setTimeout(() => turn === this.#turn && this.#identify(), ASK_AGAIN_MS);
+    if (subject === undefined)
+      return void setTimeout(() => turn === this.#turn && this.#identify(), ASK_AGAIN_MS);
     if (this.#session && subject === this.#subject) {
       this.#identity.renew(identity);
       return this.#session.wake();
@@ -80,10 +96,19 @@ export class Chat {
     this.#session?.stop();
     this.#identity = identity;
     this.#subject = subject;
-    const names = { outbox: this.#memory.of("outbox", subject), tabs: () => this.#memory.tabs(identity.person(subject)) };
-    const languages = () => acceptLanguage(this.#host.lang, document.documentElement.lang, ...navigator.languages);
+    const names = {
+      outbox: this.#memory.of("outbox", subject),
+      tabs: () => this.#memory.tabs(identity.person(subject)),
+    };
+    const languages = () =>
+      acceptLanguage(this.#host.lang, document.documentElement.lang, ...navigator.languages);
     const client = new ChatClient(this.#base, identity, languages);
-    const session = new Session(client, identity, names, (event) => session === this.#session && this.#view.render(event));
+    const session = new Session(
+      client,
+      identity,
+      names,
+      (event) => session === this.#session && this.#view.render(event),
+    );
     this.#session = session;
     this.#view.show(session, subject);
     void session.start();

@@ -45,7 +45,8 @@ export class EventParser {
 
   /** @param {ServerEvent[]} events */
   #dispatch(events) {
-    if (this.#data.length) events.push({ event: this.#event || "message", data: this.#data.join("\n"), id: this.#id });
+    if (this.#data.length)
+      events.push({ event: this.#event || "message", data: this.#data.join("\n"), id: this.#id });
     this.#event = "";
     this.#data = [];
   }

@@ -34,7 +34,9 @@ export class EventStream {
   constructor(options) {
     this.#options = options;
     this.#backoff = options.backoff ?? new Backoff();
-    this.#poller = new Poller(options.poll ?? (() => Promise.reject(new Error("no polling"))), () => this.wake());
+    this.#poller = new Poller(options.poll ?? (() => Promise.reject(new Error("no polling"))), () =>
+      this.wake(),
+    );
   }
 
   /** Once; a stream that was stopped is not started again. */
@@ -91,7 +93,10 @@ export class EventStream {
     this.#goodbye = this.#hurry = false;
     let least = 0;
     try {
-      least = await connection.read((signal) => this.#options.open(this.#options.cursor(), signal), (event) => this.#handle(event));
+      least = await connection.read(
+        (signal) => this.#options.open(this.#options.cursor(), signal),
+        (event) => this.#handle(event),
+      );
     } catch (error) {
       if (error instanceof HttpError) {
         least = error.retryAfterMs;

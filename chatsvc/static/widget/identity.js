@@ -72,12 +72,14 @@ export class Identity {
   /** The host application's user, so that a renewed token can be told from another person's; null for visitors. */
   async subject() {
     const token = this.isGiven ? await this.token() : null;
-    return token ? claim(token, "sub") ?? token : null;
+    return token ? (claim(token, "sub") ?? token) : null;
   }
 
   /** Names the person among all who use this browser. @param {string | null} subject */
   person(subject) {
-    return subject === null ? `visitor:${this.#visitor ? claim(this.#visitor, "sub") : ""}` : `user:${subject}`;
+    return subject === null
+      ? `visitor:${this.#visitor ? claim(this.#visitor, "sub") : ""}`
+      : `user:${subject}`;
   }
 }
 

@@ -51,7 +51,7 @@ export class Launcher {
 
   /** @param {boolean} open @param {number} unread @param {string} language such as `de-AT` */
   show(open, unread, language) {
-    const [toOpen, toClose, counted] = LABELS[language.slice(0, 2)] ?? LABELS["en"];
+    const [toOpen, toClose, counted] = LABELS[language.slice(0, 2)] ?? LABELS.en;
     const number = unread > MOST_COUNTED ? `${MOST_COUNTED}+` : String(unread);
     const label = open ? toClose : toOpen;
     this.node.setAttribute("aria-label", unread ? `${label}, ${number} ${counted}` : label);

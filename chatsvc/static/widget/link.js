@@ -43,7 +43,9 @@ export class Link {
   }
 
   /** True in the one tab of this browser that holds the stream. */
-  get leading() { return this.#tabs.leading; }
+  get leading() {
+    return this.#tabs.leading;
+  }
 
   /** The chat was fetched, and what comes after its newest message is wanted: from the leading tab, or as the leading tab. */
   join() {
@@ -64,7 +66,8 @@ export class Link {
 
   wake() {
     this.#backoff.wake();
-    if (this.#stream && this.#status === "ended") this.#lead(); // too many tabs somewhere: somebody looks at this one again
+    if (this.#stream && this.#status === "ended")
+      this.#lead(); // too many tabs somewhere: somebody looks at this one again
     else if (this.#stream) this.#stream.wake();
     else this.#ask();
   }
@@ -84,7 +87,9 @@ export class Link {
   }
 
   /** Resumes from the cursor as it is now. */
-  restart() { this.#stream?.restart(); }
+  restart() {
+    this.#stream?.restart();
+  }
 
   #lead() {
     clearTimeout(this.#patience);
@@ -133,12 +138,14 @@ export class Link {
   /** @param {Event} event */
   #take(event) {
     this.#options.onEvent(event);
-    const newest = event["message"]?.seq ?? event["seq"] ?? 0;
+    const newest = event.message?.seq ?? event.seq ?? 0;
     if (this.#joined && newest > this.#options.cursor()) this.catchUp(); // this tab slept, or came later than the message
   }
 
   /** Fetches what is missing in this tab. */
-  catchUp() { this.#replay.start(this.#options.onEvent); }
+  catchUp() {
+    this.#replay.start(this.#options.onEvent);
+  }
 
   /** @param {LinkStatus} status */
   #setStatus(status) {

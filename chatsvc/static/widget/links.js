@@ -35,5 +35,12 @@ function safe(address) {
 /** @param {string} text @returns {(Node | string)[]} */
 export function linked(text) {
   return split(text).map((piece) =>
-    piece.href === null ? piece.text : h("a", { href: piece.href, target: "_blank", rel: "noopener noreferrer nofollow" }, piece.text));
+    piece.href === null
+      ? piece.text
+      : h(
+          "a",
+          { href: piece.href, target: "_blank", rel: "noopener noreferrer nofollow" },
+          piece.text,
+        ),
+  );
 }

@@ -34,6 +34,7 @@ export class Memory {
 
   /** Somebody has signed in: what the visitor before left in this browser goes. */
   forgetVisitor() {
-    for (const name of ["visitor", "draft:", "outbox:", "contact"]) remember(this.#key + name, null);
+    for (const name of ["visitor", "draft:", "outbox:", "contact"])
+      remember(this.#key + name, null);
   }
 }

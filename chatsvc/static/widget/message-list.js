@@ -1,7 +1,7 @@
 // @ts-check
 /** The list of messages and how it scrolls: to the end, unless somebody is reading further up. */
 import { arrange, h } from "./dom.js";
-import { MessageView, dayOf, describer, stored, unsent } from "./message-view.js";
+import { dayOf, describer, MessageView, stored, unsent } from "./message-view.js";
 
 const AT_END_PX = 48; // about two lines: who is this near to the end is reading the end
 const NEAR_TOP_PX = 120; // older messages are fetched a little before they are needed
@@ -63,14 +63,18 @@ export class MessageList {
   render(state, sent) {
     const follow = sent || this.atEnd;
     const top = this.node.getBoundingClientRect().top;
-    const anchor = [...this.node.querySelectorAll(".message")].find((message) => message.getBoundingClientRect().bottom > top);
+    const anchor = [...this.node.querySelectorAll(".message")].find(
+      (message) => message.getBoundingClientRect().bottom > top,
+    );
     const before = anchor?.getBoundingClientRect().top ?? 0;
     arrange(this.node, this.#nodes(state));
     const newest = state.messages.at(-1)?.seq ?? 0;
     if (follow) this.toEnd();
     else {
       if (anchor?.isConnected) this.node.scrollTop += anchor.getBoundingClientRect().top - before;
-      this.unseen += state.messages.filter((message) => message.seq > this.#last && message.sender_type === "admin").length;
+      this.unseen += state.messages.filter(
+        (message) => message.seq > this.#last && message.sender_type === "admin",
+      ).length;
     }
     this.#last = Math.max(this.#last, newest);
   }
@@ -79,8 +83,14 @@ export class MessageList {
   #nodes(state) {
     const shown = [...state.messages.map(stored), ...state.outgoing.map(unsent)];
     const lastOwn = state.messages.findLast((message) => message.sender_type === "user")?.seq ?? 0;
-    const lastSeen = state.messages.findLast((message) => message.sender_type === "user" && message.seq <= state.viewedUpTo)?.seq ?? 0;
-    const marks = new Map([[lastOwn, this.#strings.sent], [lastSeen, this.#strings.seen]]); // "Seen" wins where both are the same
+    const lastSeen =
+      state.messages.findLast(
+        (message) => message.sender_type === "user" && message.seq <= state.viewedUpTo,
+      )?.seq ?? 0;
+    const marks = new Map([
+      [lastOwn, this.#strings.sent],
+      [lastSeen, this.#strings.seen],
+    ]); // "Seen" wins where both are the same
     /** @type {Element[]} */
     const nodes = state.hasMore ? [this.#note] : this.#greeting ? [this.#hello] : [];
     shown.forEach((item, index) => {
@@ -91,7 +101,12 @@ export class MessageList {
       this.#views.set(item.key, view);
       const first = newDay || before.own !== item.own;
       const last = !after || after.own !== item.own || dayOf(after.at) !== dayOf(item.at);
-      view.update(item, { first, last, mark: marks.get(state.messages[index]?.seq ?? -1) ?? "" }, this.#strings, this.#describe.time);
+      view.update(
+        item,
+        { first, last, mark: marks.get(state.messages[index]?.seq ?? -1) ?? "" },
+        this.#strings,
+        this.#describe.time,
+      );
       nodes.push(view.node);
     });
     return nodes;

@@ -22,7 +22,16 @@
 
 /** @type {ChatState} */
 export const EMPTY = {
-  messages: [], outgoing: [], start: 0, lastSeq: 0, readUpTo: 0, viewedUpTo: 0, unreadBefore: 0, hasMore: false, archived: false, loaded: false,
+  messages: [],
+  outgoing: [],
+  start: 0,
+  lastSeq: 0,
+  readUpTo: 0,
+  viewedUpTo: 0,
+  unreadBefore: 0,
+  hasMore: false,
+  archived: false,
+  loaded: false,
 };
 
 /**
@@ -32,19 +41,35 @@ export const EMPTY = {
  */
 export function reduce(state, event) {
   switch (event.type) {
-    case "snapshot": return snapshot(state, event.chat);
-    case "older": return older(state, event.page);
-    case "new_message": return merge(state, [event.message]);
-    case "messages_read": return read(state, event.read_up_to);
-    case "admin_viewed": return viewed(state, event.up_to);
-    case "state": return connected(state, event);
-    case "chat_updated": return { ...state, archived: event.archived };
-    case "pending": return pending(state, event);
-    case "failed": return mark(state, event.client_id, event.temporary ? "waiting" : "refused", event.reason);
-    case "retry": return mark(state, event.client_id, "pending", "");
-    case "discarded": return { ...state, outgoing: state.outgoing.filter(({ client_id }) => client_id !== event.client_id) };
-    case "reset": return { ...EMPTY, outgoing: state.outgoing };
-    default: return state; // an event of a later version
+    case "snapshot":
+      return snapshot(state, event.chat);
+    case "older":
+      return older(state, event.page);
+    case "new_message":
+      return merge(state, [event.message]);
+    case "messages_read":
+      return read(state, event.read_up_to);
+    case "admin_viewed":
+      return viewed(state, event.up_to);
+    case "state":
+      return connected(state, event);
+    case "chat_updated":
+      return { ...state, archived: event.archived };
+    case "pending":
+      return pending(state, event);
+    case "failed":
+      return mark(state, event.client_id, event.temporary ? "waiting" : "refused", event.reason);
+    case "retry":
+      return mark(state, event.client_id, "pending", "");
+    case "discarded":
+      return {
+        ...state,
+        outgoing: state.outgoing.filter(({ client_id }) => client_id !== event.client_id),
+      };
+    case "reset":
+      return { ...EMPTY, outgoing: state.outgoing };
+    default:
+      return state; // an event of a later version
   }
 }
 
@@ -70,7 +95,9 @@ export function lastStaffSeq(state) {
 
 /** @param {SupportMessage[]} messages @param {number} readUpTo */
 function countUnread(messages, readUpTo) {
-  return messages.filter((message) => message.sender_type === "admin" && !message.read_at && message.seq > readUpTo).length;
+  return messages.filter(
+    (message) => message.sender_type === "admin" && !message.read_at && message.seq > readUpTo,
+  ).length;
 }
 
 /** @param {ChatState} state @param {import("../support-chat.js").SupportChatSnapshot} chat */
@@ -84,7 +111,12 @@ function snapshot(state, chat) {
     start: deeper ? state.start : oldest - 1,
     lastSeq: Math.max(state.lastSeq, chat.last_seq),
     hasMore: deeper ? state.hasMore : chat.has_more,
-    unreadBefore: deeper ? state.unreadBefore : Math.max(0, state.readUpTo >= oldest - 1 ? 0 : chat.unread_count - countUnread(chat.messages, 0)),
+    unreadBefore: deeper
+      ? state.unreadBefore
+      : Math.max(
+          0,
+          state.readUpTo >= oldest - 1 ? 0 : chat.unread_count - countUnread(chat.messages, 0),
+        ),
     archived: chat.archived,
     loaded: true,
   };
@@ -103,7 +135,11 @@ function merge(state, messages) {
   for (const message of messages) {
     if (!bySeq.get(message.seq)?.read_at) bySeq.set(message.seq, message); // a read mark never goes back
   }
-  const arrived = new Set(messages.filter((message) => message.sender_type === "user").map((message) => message.client_id));
+  const arrived = new Set(
+    messages
+      .filter((message) => message.sender_type === "user")
+      .map((message) => message.client_id),
+  );
   const sorted = [...bySeq.values()].sort((a, b) => a.seq - b.seq);
   return {
     ...state,
@@ -133,12 +169,25 @@ function connected(state, event) {
 
 /** @param {ChatState} state @param {Record<string, any>} event @returns {ChatState} */
 function pending(state, { client_id, content, created_at }) {
-  const stored = state.messages.some((message) => message.client_id === client_id && message.sender_type === "user");
+  const stored = state.messages.some(
+    (message) => message.client_id === client_id && message.sender_type === "user",
+  );
   if (stored || state.outgoing.some((item) => item.client_id === client_id)) return state;
-  return { ...state, outgoing: [...state.outgoing, { client_id, content, created_at, status: "pending", reason: "" }] };
+  return {
+    ...state,
+    outgoing: [
+      ...state.outgoing,
+      { client_id, content, created_at, status: "pending", reason: "" },
+    ],
+  };
 }
 
 /** @param {ChatState} state @param {string} clientId @param {Outgoing["status"]} status @param {string} reason @returns {ChatState} */
 function mark(state, clientId, status, reason) {
-  return { ...state, outgoing: state.outgoing.map((item) => (item.client_id === clientId ? { ...item, status, reason } : item)) };
+  return {
+    ...state,
+    outgoing: state.outgoing.map((item) =>
+      item.client_id === clientId ? { ...item, status, reason } : item,
+    ),
+  };
 }

@@ -24,7 +24,13 @@ export function stored(message) {
 
 /** @param {Outgoing} outgoing @returns {Shown} */
 export function unsent(outgoing) {
-  return { key: `own:${outgoing.client_id}`, own: true, content: outgoing.content, at: new Date(outgoing.created_at), outgoing };
+  return {
+    key: `own:${outgoing.client_id}`,
+    own: true,
+    content: outgoing.content,
+    at: new Date(outgoing.created_at),
+    outgoing,
+  };
 }
 
 /** @param {Date} at @returns {string} the day in the reader's time zone, sortable */
@@ -35,7 +41,11 @@ export function dayOf(at) {
 /** @param {string} language @param {import("./strings.js").Strings} strings */
 export function describer(language, strings) {
   const clock = clockFormat(language);
-  const date = new Intl.DateTimeFormat(locale(language), { weekday: "long", month: "long", day: "numeric" });
+  const date = new Intl.DateTimeFormat(locale(language), {
+    weekday: "long",
+    month: "long",
+    day: "numeric",
+  });
   return {
     /** @param {Date} at */
     time: (at) => clock.format(at),
@@ -60,12 +70,30 @@ export class MessageView {
    */
   update(shown, group, strings, time) {
     const status = shown.outgoing?.status ?? "sent";
-    const look = [status, shown.outgoing?.reason, shown.at.getTime(), group.first, group.last, group.mark].join();
+    const look = [
+      status,
+      shown.outgoing?.reason,
+      shown.at.getTime(),
+      group.first,
+      group.last,
+      group.mark,
+    ].join();
     if (look === this.#look) return;
     this.#look = look;
     const failed = status === "waiting" || status === "refused";
-    const marks = { own: shown.own, first: group.first, last: group.last, unsent: shown.outgoing, failed };
-    this.node.className = ["message", ...Object.entries(marks).filter(([, on]) => on).map(([name]) => name)].join(" ");
+    const marks = {
+      own: shown.own,
+      first: group.first,
+      last: group.last,
+      unsent: shown.outgoing,
+      failed,
+    };
+    this.node.className = [
+      "message",
+      ...Object.entries(marks)
+        .filter(([, on]) => on)
+        .map(([name]) => name),
+    ].join(" ");
     this.node.replaceChildren(
       h("span", { class: "hidden" }, `${shown.own ? strings.you : strings.staff}: `),
       h("div", { class: "bubble", dir: "auto" }, ...linked(shown.content)),
@@ -80,8 +108,19 @@ function meta(shown, mark, strings, time) {
   const at = h("time", { datetime: shown.at.toISOString() }, time(shown.at));
   if (!outgoing) return mark ? [at, "·", h("span", { class: "mark" }, mark)] : [at];
   if (outgoing.status === "pending") return [strings.sending];
-  const text = outgoing.status === "waiting" ? strings.waiting : [strings.refused, outgoing.reason].filter(Boolean).join(": ");
+  const text =
+    outgoing.status === "waiting"
+      ? strings.waiting
+      : [strings.refused, outgoing.reason].filter(Boolean).join(": ");
   const button = (/** @type {string} */ action, /** @type {string} */ label) =>
-    h("button", { type: "button", class: `plain ${action}`, [`data-${action}`]: outgoing.client_id }, label);
-  return [h("span", {}, text), button("retry", strings.retry), ...(outgoing.status === "refused" ? [button("discard", strings.discard)] : [])];
+    h(
+      "button",
+      { type: "button", class: `plain ${action}`, [`data-${action}`]: outgoing.client_id },
+      label,
+    );
+  return [
+    h("span", {}, text),
+    button("retry", strings.retry),
+    ...(outgoing.status === "refused" ? [button("discard", strings.discard)] : []),
+  ];
 }

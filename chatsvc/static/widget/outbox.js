@@ -32,7 +32,9 @@ export class Outbox {
 
   /** Takes up what an earlier page, or another tab, has not sent. The same message twice is stored once. */
   restore() {
-    const known = new Set([...this.#queue, ...this.#refused.values()].map(({ client_id }) => client_id));
+    const known = new Set(
+      [...this.#queue, ...this.#refused.values()].map(({ client_id }) => client_id),
+    );
     for (const item of this.#kept()) {
       if (known.has(item.client_id)) continue;
       this.#options.dispatch({ type: "pending", ...item });
@@ -66,7 +68,8 @@ export class Outbox {
 
   /** The server has it, whichever tab sent it: it need not be sent any more. @param {string} clientId */
   settled(clientId) {
-    if (this.#sending) this.#queue = this.#queue.filter((item, index) => index === 0 || item.client_id !== clientId);
+    if (this.#sending)
+      this.#queue = this.#queue.filter((item, index) => index === 0 || item.client_id !== clientId);
     const kept = this.#kept();
     const left = kept.filter((item) => item.client_id !== clientId);
     if (left.length < kept.length) this.#keep(left);
@@ -85,7 +88,12 @@ export class Outbox {
   #kept() {
     try {
       const kept = JSON.parse((this.#key && recall(this.#key)) || "[]");
-      return kept.filter((/** @type {any} */ item) => typeof item.client_id === "string" && typeof item.content === "string" && !isNaN(Date.parse(item.created_at)));
+      return kept.filter(
+        (/** @type {any} */ item) =>
+          typeof item.client_id === "string" &&
+          typeof item.content === "string" &&
+          !Number.isNaN(Date.parse(item.created_at)),
+      );
     } catch {
       return []; // somebody else has written there
     }
@@ -125,7 +133,12 @@ export class Outbox {
     } catch (error) {
       if (!(error instanceof HttpError) || error.temporary) throw error;
       this.#refused.set(item.client_id, item);
-      this.#options.dispatch({ type: "failed", client_id: item.client_id, temporary: false, reason: error.message });
+      this.#options.dispatch({
+        type: "failed",
+        client_id: item.client_id,
+        temporary: false,
+        reason: error.message,
+      });
     }
   }
 
@@ -133,7 +146,8 @@ export class Outbox {
   async #pause(least) {
     const delay = this.#backoff.next(least);
     if (this.#backoff.failures >= SHOWN_AFTER) {
-      for (const { client_id } of this.#queue) this.#options.dispatch({ type: "failed", client_id, temporary: true, reason: "" });
+      for (const { client_id } of this.#queue)
+        this.#options.dispatch({ type: "failed", client_id, temporary: true, reason: "" });
     }
     if (!this.#stopped) await this.#backoff.wait(delay);
   }

@@ -25,7 +25,10 @@ import { MUTED, SOUND } from "./sound.js";
 export class Panel {
   list;
   node = h("section", { class: "panel", role: "dialog", tabindex: "-1", hidden: true });
-  #strings; #actions; #composer; #contact;
+  #strings;
+  #actions;
+  #composer;
+  #contact;
   #heading = h("h2", { dir: "auto" });
   #dot = h("span", { class: "dot" });
   #status = h("span", {});
@@ -41,8 +44,14 @@ export class Panel {
       older: actions.older,
       scrolled: () => this.#scrolled(),
       // the button that was pressed goes away: the keyboard stays in the panel
-      retry: (clientId) => { actions.retry(clientId); this.focus(); },
-      discard: (clientId) => { actions.discard(clientId); this.focus(); },
+      retry: (clientId) => {
+        actions.retry(clientId);
+        this.focus();
+      },
+      discard: (clientId) => {
+        actions.discard(clientId);
+        this.focus();
+      },
     });
     this.#composer = new Composer(strings, actions);
     this.#contact = new ContactForm(strings, actions);
@@ -67,7 +76,8 @@ export class Panel {
   /** @param {"live" | "polling" | "connecting" | "offline" | "idle"} status */
   status(status) {
     this.#dot.className = `dot ${status}`;
-    if (this.#status.textContent !== this.#strings[status]) this.#status.textContent = this.#strings[status];
+    if (this.#status.textContent !== this.#strings[status])
+      this.#status.textContent = this.#strings[status];
   }
 
   /** @param {boolean} muted */
@@ -81,7 +91,9 @@ export class Panel {
     if (!this.#contact.thanked) this.#contact.node.hidden = !asked;
   }
 
-  focus() { this.#composer.focus(); }
+  focus() {
+    this.#composer.focus();
+  }
 
   /** @param {boolean} open */
   show(open) {
@@ -95,17 +107,38 @@ export class Panel {
   }
 
   /** @param {string} text to be read out */
-  announce(text) { this.#live.textContent = text; }
-  get text() { return this.#composer.text; }
-  set text(value) { this.#composer.text = value; }
+  announce(text) {
+    this.#live.textContent = text;
+  }
+  get text() {
+    return this.#composer.text;
+  }
+  set text(value) {
+    this.#composer.text = value;
+  }
 
   #draw() {
-    const close = h("button", { type: "button", class: "round close", "aria-label": this.#strings.close }, icon(CROSS));
+    const close = h(
+      "button",
+      { type: "button", class: "round close", "aria-label": this.#strings.close },
+      icon(CROSS),
+    );
     close.addEventListener("click", () => this.#actions.close());
     this.#mute.setAttribute("aria-label", this.#strings.sound);
     this.#mute.addEventListener("click", () => this.#actions.mute());
     this.node.append(
-      h("header", {}, h("div", {}, this.#heading, h("p", { class: "status", role: "status" }, this.#dot, this.#status)), this.#mute, close),
+      h(
+        "header",
+        {},
+        h(
+          "div",
+          {},
+          this.#heading,
+          h("p", { class: "status", role: "status" }, this.#dot, this.#status),
+        ),
+        this.#mute,
+        close,
+      ),
       this.list.node,
       h("div", { class: "foot" }, this.#jump, this.#contact.node, ...this.#composer.nodes),
       this.#live,

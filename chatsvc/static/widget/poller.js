@@ -45,6 +45,9 @@ export class Poller {
   }
 
   #answered() {
-    return this.#ask().then(() => true, () => false);
+    return this.#ask().then(
+      () => true,
+      () => false,
+    );
   }
 }

@@ -4,7 +4,8 @@
 /** @typedef {{ type: string } & Record<string, any>} Event */
 
 export class Replay {
-  #client; #cursor;
+  #client;
+  #cursor;
   #closed = false;
   /** @type {Promise<void> | null} */ #running = null;
 
@@ -16,7 +17,7 @@ export class Replay {
 
   /** To the end of the log; rejects when there is no answer. @param {(event: Event) => void} tell */
   async read(tell) {
-    for (let more = true; more && !this.#closed;) {
+    for (let more = true; more && !this.#closed; ) {
       const after = this.#cursor();
       const page = await this.#client.messages({ after });
       for (const message of page.messages) tell({ type: "new_message", message });
@@ -27,7 +28,9 @@ export class Replay {
 
   /** The same, once at a time; without an answer the next event, or the stream, brings it. @param {(event: Event) => void} tell */
   start(tell) {
-    this.#running ??= this.read(tell).catch(() => {}).finally(() => (this.#running = null));
+    this.#running ??= this.read(tell)
+      .catch(() => {})
+      .finally(() => (this.#running = null));
   }
 
   close() {

@@ -1,7 +1,7 @@
 // @ts-check
 /** One person's conversation while the page is open: loads it, keeps it live, sends, marks read. Knows nothing of the screen. */
 import { Link } from "./link.js";
-import { EMPTY, cursor, reduce } from "./message-store.js";
+import { cursor, EMPTY, reduce } from "./message-store.js";
 import { Outbox } from "./outbox.js";
 import { ReadMark } from "./read-mark.js";
 import { Snapshot } from "./snapshot.js";
@@ -12,7 +12,13 @@ import { Snapshot } from "./snapshot.js";
 export class Session {
   state = EMPTY;
   /** @type {Status} */ status = "idle";
-  #client; #identity; #name; #changed; #outbox; #snapshot; #readMark;
+  #client;
+  #identity;
+  #name;
+  #changed;
+  #outbox;
+  #snapshot;
+  #readMark;
   #stopped = false;
   /** @type {Link | null} */ #link = null;
 
@@ -29,11 +35,17 @@ export class Session {
     this.#changed = changed;
     this.#snapshot = new Snapshot(client, () => !this.#stopped && identity.known);
     this.#readMark = new ReadMark(client);
-    this.#outbox = new Outbox({ key: names.outbox, post: (item) => this.#post(item), dispatch: (event) => this.#dispatch(event) });
+    this.#outbox = new Outbox({
+      key: names.outbox,
+      post: (item) => this.#post(item),
+      dispatch: (event) => this.#dispatch(event),
+    });
   }
 
   /** True in the one tab of this browser that holds the stream. */
-  get leading() { return this.#link?.leading ?? false; }
+  get leading() {
+    return this.#link?.leading ?? false;
+  }
 
   /** Takes up what was not sent, and connects if it is known who is asking; a stranger is connected by the first message. */
   async start() {
@@ -76,14 +88,22 @@ export class Session {
   }
 
   /** @param {string} content */
-  send(content) { this.#outbox.add(content); }
+  send(content) {
+    this.#outbox.add(content);
+  }
   /** @param {string} clientId */
-  retry(clientId) { this.#outbox.retry(clientId); }
+  retry(clientId) {
+    this.#outbox.retry(clientId);
+  }
   /** @param {string} clientId */
-  discard(clientId) { this.#outbox.discard(clientId); }
+  discard(clientId) {
+    this.#outbox.discard(clientId);
+  }
 
   /** @param {string} email where the visitor can be reached */
-  async saveContact(email) { await this.#client.updateVisitor(email); }
+  async saveContact(email) {
+    await this.#client.updateVisitor(email);
+  }
 
   async loadOlder() {
     const oldest = this.state.messages[0]?.seq;
@@ -111,7 +131,8 @@ export class Session {
 
   /** @param {Event} event */
   #take(event) {
-    if (event.type === "reset") void this.#load(true).then(() => this.#link?.restart()); // the cursor is of no use to the server
+    if (event.type === "reset")
+      void this.#load(true).then(() => this.#link?.restart()); // the cursor is of no use to the server
     else this.#dispatch(event);
   }
 
@@ -135,8 +156,10 @@ export class Session {
   #dispatch(event) {
     if (this.#stopped) return;
     const { message } = event;
-    if (event.type === "new_message" && this.state.messages.some(({ seq }) => seq === message.seq)) return;
-    if (message?.sender_type === "user" && message.client_id) this.#outbox.settled(message.client_id);
+    if (event.type === "new_message" && this.state.messages.some(({ seq }) => seq === message.seq))
+      return;
+    if (message?.sender_type === "user" && message.client_id)
+      this.#outbox.settled(message.client_id);
     this.state = reduce(this.state, event);
     this.#changed(event);
   }

@@ -6,7 +6,8 @@ import { HttpError } from "./chat-client.js";
 /** @typedef {import("../support-chat.js").SupportChatSnapshot} SupportChatSnapshot */
 
 export class Snapshot {
-  #client; #wanted;
+  #client;
+  #wanted;
   #backoff = new Backoff();
   /** @type {Promise<SupportChatSnapshot | null> | null} */ #fetching = null;
 
@@ -33,7 +34,10 @@ export class Snapshot {
         this.#backoff.reset();
         return chat;
       } catch (error) {
-        if (this.#wanted()) await this.#backoff.wait(this.#backoff.next(error instanceof HttpError ? error.retryAfterMs : 0));
+        if (this.#wanted())
+          await this.#backoff.wait(
+            this.#backoff.next(error instanceof HttpError ? error.retryAfterMs : 0),
+          );
       }
     }
     return null;

@@ -92,7 +92,10 @@ export function language(...wishes) {
 
 /** All of them as an Accept-Language header, for what the server writes; only what needs no permission across origins. @param {...(string | null | undefined)} wishes */
 export function acceptLanguage(...wishes) {
-  return [...new Set(wishes.map((wish) => /^[a-z]{2,3}/i.exec(wish ?? "")?.[0]))].filter(Boolean).slice(0, 9).join();
+  return [...new Set(wishes.map((wish) => /^[a-z]{2,3}/i.exec(wish ?? "")?.[0]))]
+    .filter(Boolean)
+    .slice(0, 9)
+    .join();
 }
 
 /** @param {string} tag @returns {Strings} */

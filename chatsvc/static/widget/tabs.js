@@ -64,16 +64,23 @@ export class Tabs {
 
   /** @param {LockOptions} options @param {AbortSignal} signal */
   #request(options, signal) {
-    navigator.locks.request(this.#name, options, () => new Promise((resolve) => {
-      this.#release = () => resolve(undefined);
-      if (signal.aborted) this.#release();
-      else this.#lead();
-    })).catch(() => {
-      if (signal.aborted) return;
-      if (!this.leading) return this.#lead(); // no locks here, as in a sandboxed frame
-      this.leading = false;
-      this.#options.onLost();
-    });
+    navigator.locks
+      .request(
+        this.#name,
+        options,
+        () =>
+          new Promise((resolve) => {
+            this.#release = () => resolve(undefined);
+            if (signal.aborted) this.#release();
+            else this.#lead();
+          }),
+      )
+      .catch(() => {
+        if (signal.aborted) return;
+        if (!this.leading) return this.#lead(); // no locks here, as in a sandboxed frame
+        this.leading = false;
+        this.#options.onLost();
+      });
   }
 
   #lead() {

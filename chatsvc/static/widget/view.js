@@ -12,7 +12,10 @@ import { SHEET } from "./styles.js";
 /** @typedef {{ type: string } & Record<string, any>} Event */
 
 export class View {
-  #host; #root; #memory; #notifier;
+  #host;
+  #root;
+  #memory;
+  #notifier;
   #sheet = new CSSStyleSheet();
   /** @type {Panel} */ #panel;
   /** @type {Session | null} */ #session = null;
@@ -43,16 +46,27 @@ export class View {
   draw() {
     const tag = language(this.#host.lang, document.documentElement.lang, navigator.language);
     const panel = new Panel(strings(tag), tag, {
-      send: (text) => { this.#session?.send(text); return this.#session !== null; },
+      send: (text) => {
+        this.#session?.send(text);
+        return this.#session !== null;
+      },
       retry: (clientId) => this.#session?.retry(clientId),
       discard: (clientId) => this.#session?.discard(clientId),
       older: async () => this.#session?.loadOlder(),
-      close: () => { this.#host.open = false; },
+      close: () => {
+        this.#host.open = false;
+      },
       looked: () => this.look(),
       typed: (text) => this.#session && keepDraft(this.#memory.of("draft", this.#subject), text),
       mute: () => this.#panel.muted(this.#notifier.toggle()),
-      save: async (email) => { await this.#session?.saveContact(email); this.#answered("given"); },
-      skip: () => { this.#answered("skipped"); this.#askContact(); },
+      save: async (email) => {
+        await this.#session?.saveContact(email);
+        this.#answered("given");
+      },
+      skip: () => {
+        this.#answered("skipped");
+        this.#askContact();
+      },
     });
     const old = /** @type {Panel | undefined} */ (this.#panel);
     if (old) old.node.replaceWith(panel.node);
@@ -68,7 +82,10 @@ export class View {
 
   name() {
     const { heading, greeting } = strings(this.#panel.node.lang);
-    this.#panel.name(this.#host.getAttribute("heading") ?? heading, this.#host.getAttribute("greeting") ?? greeting);
+    this.#panel.name(
+      this.#host.getAttribute("heading") ?? heading,
+      this.#host.getAttribute("greeting") ?? greeting,
+    );
   }
 
   /** Another tab may have switched the sound. */
@@ -89,30 +106,38 @@ export class View {
     const session = this.#session;
     if (!session) return this.#panel.status("connecting"); // it is not known yet who is asking
     const { status } = session;
-    this.#panel.status(status === "ended" || (status === "connecting" && !navigator.onLine) ? "offline" : status);
+    this.#panel.status(
+      status === "ended" || (status === "connecting" && !navigator.onLine) ? "offline" : status,
+    );
     if (event.type === "status") return;
     this.#panel.render(session.state, event.type === "pending");
     this.#askContact();
     this.#host.unread = unread(session.state);
     this.#notifier.count(this.#host.unread, visible());
-    if (event.type === "new_message" && event["message"].sender_type === "admin") this.#arrived(session, event["message"]);
+    if (event.type === "new_message" && event.message.sender_type === "admin")
+      this.#arrived(session, event.message);
   }
 
   /** Read is what a person could have read: panel open, page visible, window focused, and not scrolled away. */
   look() {
     this.#notifier.count(this.#host.unread, visible());
-    if (this.#host.open && visible() && document.hasFocus() && this.#panel?.list.unseen === 0) void this.#session?.markRead();
+    if (this.#host.open && visible() && document.hasFocus() && this.#panel?.list.unseen === 0)
+      void this.#session?.markRead();
   }
 
   /** @param {Session} session @param {import("../support-chat.js").SupportMessage} message */
   #arrived(session, message) {
     this.#panel.announce(`${strings(this.#panel.node.lang).staff}: ${message.content}`);
-    this.#host.dispatchEvent(new CustomEvent("support-chat:message", { bubbles: true, detail: { message } }));
-    if (session.leading) this.#notifier.arrived(() => unread(session.state) > 0 && !(this.#host.open && visible()));
+    this.#host.dispatchEvent(
+      new CustomEvent("support-chat:message", { bubbles: true, detail: { message } }),
+    );
+    if (session.leading)
+      this.#notifier.arrived(() => unread(session.state) > 0 && !(this.#host.open && visible()));
   }
 
   #askContact() {
-    const written = this.#session?.state.messages.some((message) => message.sender_type === "user") ?? false;
+    const written =
+      this.#session?.state.messages.some((message) => message.sender_type === "user") ?? false;
     this.#panel.askContact(written && this.#subject === null && !this.#memory.contactAnswered);
   }
 

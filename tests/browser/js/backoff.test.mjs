@@ -5,7 +5,10 @@ import { Backoff } from "../../../chatsvc/static/widget/backoff.js";
 
 test("grows to 30 s and starts again after a success", () => {
   const longest = new Backoff(() => 1);
-  assert.deepEqual([1, 2, 3, 4, 5, 6, 7].map(() => longest.next()), [1000, 2000, 4000, 8000, 16000, 30000, 30000]);
+  assert.deepEqual(
+    [1, 2, 3, 4, 5, 6, 7].map(() => longest.next()),
+    [1000, 2000, 4000, 8000, 16000, 30000, 30000],
+  );
   longest.reset();
   assert.equal(longest.next(), 1000);
 });

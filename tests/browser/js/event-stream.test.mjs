@@ -2,14 +2,19 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { HttpError } from "../../../chatsvc/static/widget/chat-client.js";
-import { FIRST_BYTE_LIMIT_MS, SILENCE_LIMIT_MS } from "../../../chatsvc/static/widget/connection.js";
+import {
+  FIRST_BYTE_LIMIT_MS,
+  SILENCE_LIMIT_MS,
+} from "../../../chatsvc/static/widget/connection.js";
 import { setUp } from "./stream-in-hand.mjs";
 
 test("resumes from the last seq it has", async (context) => {
   const { stream, seen, connections, until } = setUp(context);
   stream.start();
   await until(() => connections.length === 1);
-  connections[0].send('data: {"type": "state"}\n\nid: 1\ndata: {"type": "new_message", "seq": 1}\n\nid: 2\ndata: {"type": "new_message", "seq": 2}\n\nid: 3\ndata: {"ty');
+  connections[0].send(
+    'data: {"type": "state"}\n\nid: 1\ndata: {"type": "new_message", "seq": 1}\n\nid: 2\ndata: {"type": "new_message", "seq": 2}\n\nid: 3\ndata: {"ty',
+  );
   await until(() => seen.events.length === 3);
   connections[0].cut();
   await until(() => connections.length === 2);
@@ -45,7 +50,10 @@ test("silence for 2.5 heartbeats is a dead connection, a comment is not silence"
   const { stream, connections, until } = setUp(context);
   stream.start();
   await until(() => connections.length === 1);
-  for (const [silence, text] of [[FIRST_BYTE_LIMIT_MS - 1, ": here\n\n"], [SILENCE_LIMIT_MS - 1, ": still here\n\n"]]) {
+  for (const [silence, text] of [
+    [FIRST_BYTE_LIMIT_MS - 1, ": here\n\n"],
+    [SILENCE_LIMIT_MS - 1, ": still here\n\n"],
+  ]) {
     context.mock.timers.tick(silence);
     connections[0].send(text);
     await new Promise((resolve) => setImmediate(resolve));
@@ -72,7 +80,10 @@ test("after a sleep a silent stream is replaced at once, though its timers slept
 });
 
 test("waits as long as the server asks, and says live only when it is", async (context) => {
-  const { stream, seen, connections, until } = setUp(context, [new HttpError(503, 7000, ""), new TypeError("no network")]);
+  const { stream, seen, connections, until } = setUp(context, [
+    new HttpError(503, 7000, ""),
+    new TypeError("no network"),
+  ]);
   stream.start();
   await until(() => connections.length === 1);
   assert.deepEqual(seen.pauses, [7000, 0]);
@@ -92,7 +103,11 @@ test("an answer without a byte in the first 10 seconds is held back on its way",
 
 test("a token that is refused is told", async (context) => {
   let refused = 0;
-  const { stream, connections, until } = setUp(context, [new HttpError(401, 0, "expired")], { onRefused: () => { refused += 1; } });
+  const { stream, connections, until } = setUp(context, [new HttpError(401, 0, "expired")], {
+    onRefused: () => {
+      refused += 1;
+    },
+  });
   stream.start();
   await until(() => connections.length === 1);
   assert.equal(refused, 1);

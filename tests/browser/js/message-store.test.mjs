@@ -1,15 +1,28 @@
 // The store is a pure function of what was heard: any order, any repetition, same result.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { EMPTY, cursor, reduce, unread } from "../../../chatsvc/static/widget/message-store.js";
+import { cursor, EMPTY, reduce, unread } from "../../../chatsvc/static/widget/message-store.js";
 
 const message = (seq, sender = "admin", clientId = null) => ({
-  id: `id-${seq}`, seq, content: `message ${seq}`, sender_type: sender, read_at: null,
-  created_at: `2026-01-29T10:${String(seq % 60).padStart(2, "0")}:00.000000Z`, client_id: clientId,
+  id: `id-${seq}`,
+  seq,
+  content: `message ${seq}`,
+  sender_type: sender,
+  read_at: null,
+  created_at: `2026-01-29T10:${String(seq % 60).padStart(2, "0")}:00.000000Z`,
+  client_id: clientId,
 });
 const snapshot = (seqs, extra = {}) => ({
   type: "snapshot",
-  chat: { id: "c", messages: seqs.map((seq) => message(seq)), has_more: false, last_seq: seqs.at(-1) ?? 0, unread_count: seqs.length, archived: false, ...extra },
+  chat: {
+    id: "c",
+    messages: seqs.map((seq) => message(seq)),
+    has_more: false,
+    last_seq: seqs.at(-1) ?? 0,
+    unread_count: seqs.length,
+    archived: false,
+    ...extra,
+  },
 });
 const heard = (events, start = EMPTY) => events.reduce(reduce, start);
 const seqs = (state) => state.messages.map(({ seq }) => seq);
@@ -32,8 +45,18 @@ test("any order and repetition of events gives the same list, unread count and n
   const own = [message(4, "user", "a"), message(6, "user", "b")];
   const events = [
     snapshot([1, 2, 3]),
-    { type: "pending", client_id: "a", content: "message 4", created_at: "2026-01-29T10:04:00.000000Z" },
-    { type: "pending", client_id: "b", content: "message 6", created_at: "2026-01-29T10:06:00.000000Z" },
+    {
+      type: "pending",
+      client_id: "a",
+      content: "message 4",
+      created_at: "2026-01-29T10:04:00.000000Z",
+    },
+    {
+      type: "pending",
+      client_id: "b",
+      content: "message 6",
+      created_at: "2026-01-29T10:06:00.000000Z",
+    },
     ...own.map((m) => ({ type: "new_message", message: m })),
     { type: "new_message", message: message(5) },
     { type: "new_message", message: message(7) },
@@ -55,7 +78,13 @@ test("any order and repetition of events gives the same list, unread count and n
 test("the cursor stays before a hole until it is filled", () => {
   let state = heard([snapshot([1, 2]), { type: "new_message", message: message(5, "user", "x") }]);
   assert.equal(cursor(state), 2);
-  state = heard([{ type: "new_message", message: message(3) }, { type: "new_message", message: message(4) }], state);
+  state = heard(
+    [
+      { type: "new_message", message: message(3) },
+      { type: "new_message", message: message(4) },
+    ],
+    state,
+  );
   assert.equal(cursor(state), 5);
 });
 
@@ -70,36 +99,81 @@ test("a message of one's own does not hide one that came before it into an empty
 test("older pages and a later snapshot leave the cursor where it is", () => {
   let state = heard([snapshot([51, 52], { has_more: true })]);
   assert.equal(cursor(state), 52);
-  state = reduce(state, { type: "older", page: { messages: [49, 50].map((seq) => message(seq)), has_more: true, last_seq: 52 } });
+  state = reduce(state, {
+    type: "older",
+    page: { messages: [49, 50].map((seq) => message(seq)), has_more: true, last_seq: 52 },
+  });
   assert.equal(cursor(state), 52);
-  state = heard([{ type: "new_message", message: message(55, "user", "x") }, snapshot([53, 54, 55], { has_more: true })], state);
+  state = heard(
+    [
+      { type: "new_message", message: message(55, "user", "x") },
+      snapshot([53, 54, 55], { has_more: true }),
+    ],
+    state,
+  );
   assert.deepEqual([cursor(state), state.hasMore], [55, true]);
 });
 
 test("what staff have seen never goes back, whether it is told or part of a new connection", () => {
-  const connected = (viewed) => ({ type: "state", last_seq: 3, read_up_to: 0, unread_count: 0, archived: false, ...viewed });
-  const events = [connected({}), connected({ viewed_up_to: 2 }), { type: "admin_viewed", up_to: 1 }, { type: "admin_viewed", up_to: 3 }];
+  const connected = (viewed) => ({
+    type: "state",
+    last_seq: 3,
+    read_up_to: 0,
+    unread_count: 0,
+    archived: false,
+    ...viewed,
+  });
+  const events = [
+    connected({}),
+    connected({ viewed_up_to: 2 }),
+    { type: "admin_viewed", up_to: 1 },
+    { type: "admin_viewed", up_to: 3 },
+  ];
   for (let seed = 1; seed <= 50; seed += 1) {
-    assert.equal(heard(shuffled([...events, ...events], generator(seed))).viewedUpTo, 3, `seed ${seed}`);
+    assert.equal(
+      heard(shuffled([...events, ...events], generator(seed))).viewedUpTo,
+      3,
+      `seed ${seed}`,
+    );
   }
   assert.equal(heard([connected({})]).viewedUpTo, 0);
 });
 
 test("a message that was given up is gone", () => {
-  const sent = { type: "pending", client_id: "a", content: "hello", created_at: "2026-01-29T10:00:00.000000Z" };
+  const sent = {
+    type: "pending",
+    client_id: "a",
+    content: "hello",
+    created_at: "2026-01-29T10:00:00.000000Z",
+  };
   assert.deepEqual(heard([sent, { type: "discarded", client_id: "a" }]).outgoing, []);
 });
 
 test("state tells of messages that are still to come without moving the cursor", () => {
-  const state = heard([snapshot([]), { type: "state", last_seq: 9, read_up_to: 0, unread_count: 0, archived: true }]);
+  const state = heard([
+    snapshot([]),
+    { type: "state", last_seq: 9, read_up_to: 0, unread_count: 0, archived: true },
+  ]);
   assert.equal(cursor(state), 0);
   assert.equal(state.archived, true);
 });
 
 test("a failed message stays, can be retried, and goes when the server has it", () => {
-  const sent = { type: "pending", client_id: "a", content: "hello", created_at: "2026-01-29T10:00:00.000000Z" };
-  let state = heard([snapshot([]), sent, { type: "failed", client_id: "a", temporary: false, reason: "too long" }]);
-  assert.deepEqual(state.outgoing.map(({ status, reason }) => [status, reason]), [["refused", "too long"]]);
+  const sent = {
+    type: "pending",
+    client_id: "a",
+    content: "hello",
+    created_at: "2026-01-29T10:00:00.000000Z",
+  };
+  let state = heard([
+    snapshot([]),
+    sent,
+    { type: "failed", client_id: "a", temporary: false, reason: "too long" },
+  ]);
+  assert.deepEqual(
+    state.outgoing.map(({ status, reason }) => [status, reason]),
+    [["refused", "too long"]],
+  );
   state = reduce(state, { type: "retry", client_id: "a" });
   assert.equal(state.outgoing[0].status, "pending");
   state = reduce(state, { type: "new_message", message: message(1, "user", "a") });
@@ -107,22 +181,39 @@ test("a failed message stays, can be retried, and goes when the server has it", 
 });
 
 test("a staff message with the same client_id is not taken for one's own", () => {
-  const sent = { type: "pending", client_id: "a", content: "hello", created_at: "2026-01-29T10:00:00.000000Z" };
-  const state = heard([snapshot([]), sent, { type: "new_message", message: message(1, "admin", "a") }]);
+  const sent = {
+    type: "pending",
+    client_id: "a",
+    content: "hello",
+    created_at: "2026-01-29T10:00:00.000000Z",
+  };
+  const state = heard([
+    snapshot([]),
+    sent,
+    { type: "new_message", message: message(1, "admin", "a") },
+  ]);
   assert.equal(state.outgoing.length, 1);
 });
 
 test("older pages join in front; unread ones among them are counted once", () => {
   let state = heard([snapshot([4, 5, 6], { has_more: true, unread_count: 5 })]);
   assert.equal(unread(state), 5);
-  state = reduce(state, { type: "older", page: { messages: [2, 3].map((seq) => message(seq)), has_more: true, last_seq: 6 } });
+  state = reduce(state, {
+    type: "older",
+    page: { messages: [2, 3].map((seq) => message(seq)), has_more: true, last_seq: 6 },
+  });
   assert.deepEqual([seqs(state), unread(state), state.hasMore], [[2, 3, 4, 5, 6], 5, true]);
   state = reduce(state, { type: "messages_read", read_up_to: 6 });
   assert.equal(unread(state), 0);
 });
 
 test("a snapshot that does not join what is held replaces it; reset keeps what is not sent", () => {
-  const sent = { type: "pending", client_id: "a", content: "hello", created_at: "2026-01-29T10:00:00.000000Z" };
+  const sent = {
+    type: "pending",
+    client_id: "a",
+    content: "hello",
+    created_at: "2026-01-29T10:00:00.000000Z",
+  };
   let state = heard([snapshot([1, 2]), sent, snapshot([70, 71], { has_more: true })]);
   assert.deepEqual([seqs(state), state.hasMore, cursor(state)], [[70, 71], true, 71]);
   state = reduce(state, { type: "reset" });
@@ -130,7 +221,11 @@ test("a snapshot that does not join what is held replaces it; reset keeps what i
 });
 
 test("read marks never go back, and unknown events change nothing", () => {
-  const state = heard([snapshot([1, 2, 3]), { type: "messages_read", read_up_to: 3 }, { type: "messages_read", read_up_to: 1 }]);
+  const state = heard([
+    snapshot([1, 2, 3]),
+    { type: "messages_read", read_up_to: 3 },
+    { type: "messages_read", read_up_to: 1 },
+  ]);
   assert.equal(unread(state), 0);
   assert.equal(reduce(state, { type: "typing" }), state);
 });

@@ -19,22 +19,30 @@ function setUp(answers) {
     dispatch: (event) => events.push(event),
   });
   const until = async (condition) => {
-    for (const start = performance.now(); !condition();) {
+    for (const start = performance.now(); !condition(); ) {
       assert.ok(performance.now() - start < LIMIT_MS, "waited too long");
       outbox.wake();
       await new Promise((resolve) => setImmediate(resolve));
     }
   };
-  const sent = () => events.filter(({ type }) => type === "new_message").map(({ message }) => message.content);
+  const sent = () =>
+    events.filter(({ type }) => type === "new_message").map(({ message }) => message.content);
   return { outbox, asked, events, until, sent };
 }
 
 test("repeats with the same client_id until there is an answer, and keeps the order", async () => {
-  const { outbox, asked, until, sent } = setUp([new TypeError("no network"), new HttpError(503, 0, ""), new HttpError(429, 0, "")]);
+  const { outbox, asked, until, sent } = setUp([
+    new TypeError("no network"),
+    new HttpError(503, 0, ""),
+    new HttpError(429, 0, ""),
+  ]);
   for (const text of ["one", "two", "three"]) outbox.add(text);
   await until(() => sent().length === 3);
   assert.deepEqual(sent(), ["one", "two", "three"]);
-  assert.deepEqual(asked.map(({ content }) => content), ["one", "one", "one", "one", "two", "three"]);
+  assert.deepEqual(
+    asked.map(({ content }) => content),
+    ["one", "one", "one", "one", "two", "three"],
+  );
   assert.equal(new Set(asked.slice(0, 4).map(({ client_id }) => client_id)).size, 1);
 });
 

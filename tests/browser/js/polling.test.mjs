@@ -9,7 +9,10 @@ import { setUp } from "./stream-in-hand.mjs";
 const OFFLINE = new TypeError("no network");
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 const answering = () => {
-  const poll = async () => { poll.asked += 1; if (poll.fails) throw OFFLINE; };
+  const poll = async () => {
+    poll.asked += 1;
+    if (poll.fails) throw OFFLINE;
+  };
   return Object.assign(poll, { asked: 0, fails: false });
 };
 
@@ -58,7 +61,9 @@ test("a stream that is held back is followed by polling at once", async (context
 
 test("a server that answers nothing at all is not polled: the stream is tried with growing pauses", async (context) => {
   const poll = Object.assign(answering(), { fails: true });
-  const { stream, seen, connections, until } = setUp(context, [OFFLINE, OFFLINE, OFFLINE], { poll });
+  const { stream, seen, connections, until } = setUp(context, [OFFLINE, OFFLINE, OFFLINE], {
+    poll,
+  });
   stream.start();
   await until(() => connections.length === 1);
   assert.equal(poll.asked, 2);

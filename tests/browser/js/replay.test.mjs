@@ -3,19 +3,37 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Replay } from "../../../chatsvc/static/widget/replay.js";
 
-const page = (...seqs) => ({ messages: seqs.map((seq) => ({ seq })), last_seq: 4, has_more: seqs.at(-1) < 4 });
+const page = (...seqs) => ({
+  messages: seqs.map((seq) => ({ seq })),
+  last_seq: 4,
+  has_more: seqs.at(-1) < 4,
+});
 
 test("reads page after page to the end", async () => {
   let cursor = 0;
-  const replay = new Replay({ messages: async ({ after }) => page(after + 1, after + 2) }, () => cursor);
-  await replay.read(({ message }) => { cursor = message.seq; });
+  const replay = new Replay(
+    { messages: async ({ after }) => page(after + 1, after + 2) },
+    () => cursor,
+  );
+  await replay.read(({ message }) => {
+    cursor = message.seq;
+  });
   assert.equal(cursor, 4);
 });
 
 test("ends when nobody takes what is read, as in a tab that has lost the lead meanwhile", async () => {
   // It once asked for the same page again and again.
   let asked = 0;
-  const replay = new Replay({ messages: async () => { asked += 1; if (asked > 9) replay.close(); return page(1, 2); } }, () => 0);
+  const replay = new Replay(
+    {
+      messages: async () => {
+        asked += 1;
+        if (asked > 9) replay.close();
+        return page(1, 2);
+      },
+    },
+    () => 0,
+  );
   await replay.read(() => {});
   assert.equal(asked, 1);
 });

@@ -4,20 +4,54 @@ import { test } from "node:test";
 import { Session } from "../../../chatsvc/static/widget/session.js";
 
 const LIMIT_MS = 5000;
-const message = (seq, sender_type = "user") => ({ id: String(seq), seq, content: `${seq}`, sender_type, client_id: null, read_at: null, created_at: "2026-01-01T00:00:00Z" });
-const chat = (last, unread_count = 0) => ({ id: "1", messages: last, has_more: false, last_seq: last.at(-1)?.seq ?? 0, unread_count, archived: false });
+const message = (seq, sender_type = "user") => ({
+  id: String(seq),
+  seq,
+  content: `${seq}`,
+  sender_type,
+  client_id: null,
+  read_at: null,
+  created_at: "2026-01-01T00:00:00Z",
+});
+const chat = (last, unread_count = 0) => ({
+  id: "1",
+  messages: last,
+  has_more: false,
+  last_seq: last.at(-1)?.seq ?? 0,
+  unread_count,
+  archived: false,
+});
 
 /** A session, and the server as it answers. */
 function setUp(context, client) {
   const streams = [];
   const opening = (cursor, signal) => {
     let controller;
-    const body = new ReadableStream({ start: (it) => { controller = it; } });
-    signal.addEventListener("abort", () => { try { controller.error(new Error("aborted")); } catch { /* it has ended */ } });
-    streams.push({ cursor, send: (data) => controller.enqueue(new TextEncoder().encode(`data: ${JSON.stringify(data)}\n\n`)) });
+    const body = new ReadableStream({
+      start: (it) => {
+        controller = it;
+      },
+    });
+    signal.addEventListener("abort", () => {
+      try {
+        controller.error(new Error("aborted"));
+      } catch {
+        /* it has ended */
+      }
+    });
+    streams.push({
+      cursor,
+      send: (data) =>
+        controller.enqueue(new TextEncoder().encode(`data: ${JSON.stringify(data)}\n\n`)),
+    });
     return Promise.resolve(new Response(body));
   };
-  const session = new Session({ openStream: opening, ...client }, { known: true }, { outbox: "", tabs: () => "tabs" }, () => {});
+  const session = new Session(
+    { openStream: opening, ...client },
+    { known: true },
+    { outbox: "", tabs: () => "tabs" },
+    () => {},
+  );
   context.after(() => session.stop());
   const until = async (condition) => {
     for (const start = performance.now(); !condition(); session.wake()) {
@@ -31,9 +65,17 @@ function setUp(context, client) {
 test("a reset is obeyed even if the server does not answer at once", async (context) => {
   // The one fetch after a reset once failed in silence: messages of a database that was restored from a backup have
   // numbers that this page already had, and were taken for known.
-  const answers = [chat([message(1), message(2), message(3)]), new TypeError("no network"), chat([message(1)])];
+  const answers = [
+    chat([message(1), message(2), message(3)]),
+    new TypeError("no network"),
+    chat([message(1)]),
+  ];
   const { session, streams, until } = setUp(context, {
-    chat: async () => { const answer = answers.shift(); if (answer instanceof Error) throw answer; return answer; },
+    chat: async () => {
+      const answer = answers.shift();
+      if (answer instanceof Error) throw answer;
+      return answer;
+    },
   });
   void session.start();
   await until(() => streams.length === 1);
@@ -48,11 +90,20 @@ test("a reset is obeyed even if the server does not answer at once", async (cont
 
 test("what is read is told again after a reset", async (context) => {
   // The mark was once remembered from before: the new messages with lower numbers stayed unread, and led to e-mails.
-  const answers = [chat([1, 2, 3].map((seq) => message(seq, "admin")), 3), chat([message(1, "admin")], 1)];
+  const answers = [
+    chat(
+      [1, 2, 3].map((seq) => message(seq, "admin")),
+      3,
+    ),
+    chat([message(1, "admin")], 1),
+  ];
   const marked = [];
   const { session, streams, until } = setUp(context, {
     chat: async () => answers.shift(),
-    markRead: async (upTo) => { marked.push(upTo); return { read_up_to: upTo, unread_count: 0 }; },
+    markRead: async (upTo) => {
+      marked.push(upTo);
+      return { read_up_to: upTo, unread_count: 0 };
+    },
   });
   void session.start();
   await until(() => streams.length === 1);

@@ -10,29 +10,53 @@ export function setUp(context, refusals = [], options = {}) {
   const seen = { cursors: [], events: [], statuses: [], pauses: [] };
   const connections = [];
   let cursor = 0;
-  let opened = () => {};
+  const opened = () => {};
   const backoff = new Backoff();
-  backoff.next = (least) => { seen.pauses.push(least); return 0; };
+  backoff.next = (least) => {
+    seen.pauses.push(least);
+    return 0;
+  };
   const stream = new EventStream({
     open: async (at, signal) => {
       seen.cursors.push(at);
       if (refusals.length) throw refusals.shift();
       let controller;
-      const body = new ReadableStream({ start: (it) => { controller = it; } });
-      signal.addEventListener("abort", () => { try { controller.error(new Error("aborted")); } catch { /* it has ended */ } });
-      connections.push({ send: (text) => controller.enqueue(new TextEncoder().encode(text)), cut: () => controller.close(), signal });
+      const body = new ReadableStream({
+        start: (it) => {
+          controller = it;
+        },
+      });
+      signal.addEventListener("abort", () => {
+        try {
+          controller.error(new Error("aborted"));
+        } catch {
+          /* it has ended */
+        }
+      });
+      connections.push({
+        send: (text) => controller.enqueue(new TextEncoder().encode(text)),
+        cut: () => controller.close(),
+        signal,
+      });
       opened();
       return new Response(body);
     },
     cursor: () => cursor,
-    onEvent: (event) => { seen.events.push(event); cursor = event.seq ?? cursor; },
+    onEvent: (event) => {
+      seen.events.push(event);
+      cursor = event.seq ?? cursor;
+    },
     onStatus: (status) => seen.statuses.push(status),
     backoff,
     ...options,
   });
   context.after(() => stream.stop());
   const until = async (condition) => {
-    for (const start = performance.now(); !condition(); await new Promise((resolve) => setImmediate(resolve))) {
+    for (
+      const start = performance.now();
+      !condition();
+      await new Promise((resolve) => setImmediate(resolve))
+    ) {
       assert.ok(performance.now() - start < LIMIT_MS, "waited too long");
     }
   };
