@@ -99,7 +99,7 @@ def test_the_react_next_vue_and_plain_samples_compile(project: Path) -> None:
         guide.block("src/SupportChat.vue").code,
         re.DOTALL,
     )
-    (project / "src" / "vue.ts").write_text(script + "export { getToken, tell };\n")
+    (project / "src" / "vue.ts").write_text(script + "export { getToken, report };\n")
     (project / "src" / "macros.d.ts").write_text(MACROS)
     (project / "src" / "plain.ts").write_text(PLAIN)
     assert complaints(project) == ""
