@@ -1,9 +1,10 @@
-# Each target sets itself up first: Python 3.11 or later with venv, make and a network to the package registries are
-# all it needs. What is set up lives in .venv and node_modules; `make clean` takes both away.
+# Each target installs what it needs first. It requires Python 3.11 or later with venv, make, and
+# network access to the package registries. Everything is installed into .venv and node_modules;
+# `make clean` removes both.
 
 PY := .venv/bin/python
 TSC := node_modules/.installed
-# two processes, a file stays in one of them; what kills, freezes and floods runs alone afterwards
+# two processes, each test file in one of them; tests marked fault run alone afterwards
 TWO := -n 2 --dist loadfile
 DEV := .venv/.installed-dev .venv/chromium .venv/programs $(TSC)
 
@@ -16,11 +17,11 @@ run: export CHATSVC_DEMO = on
 run: .venv/.installed
 	$(PY) server.py
 
-# what is quick: before each commit
+# the quick tests: before each commit
 check: lint
 	$(PY) -m pytest $(TWO) -m "not fault and not browser and not slow"
 
-# everything: before each push, and in CI
+# all tests: before each push, and in CI
 test: lint
 	$(PY) -m pytest $(TWO) -m "not fault"
 	$(PY) -m pytest -m fault
@@ -41,11 +42,11 @@ dist: .venv/.installed-dev $(TSC)
 bench: $(DEV)
 	$(PY) -m bench
 
-# every command of docs/install.md under a systemd of its own; says so where it cannot
+# run every command of docs/install.md under its own systemd; says so if it cannot
 try-install:
 	@bash tools/try_install.sh
 
-# newest versions that pyproject.toml and package.json allow; the two Python locks agree with each other
+# update to the newest versions that pyproject.toml and package.json allow; both Python locks agree
 lock: .venv/.installed-dev
 	$(PY) -m pip install --quiet --upgrade uv
 	sh tools/lock.sh

@@ -1,5 +1,5 @@
 #!/bin/sh
-# /usr/local/bin/chatsvc: a command of chatsvc with the service's configuration, under its account.
+# /usr/local/bin/chatsvc: run a command of chatsvc with the service's configuration and account.
 set -eu
 [ "$(id -u)" = 0 ] || exec sudo "$0" "$@"
 set -a

@@ -10,7 +10,7 @@ from tests.support.process import ROOT
 
 Done = subprocess.CompletedProcess[str]
 Prepare = Callable[..., Done]
-LEFT_OUT = "chatsvc: the tests that need these programs are left out, they are not installed:"
+LEFT_OUT = "chatsvc: skipping the tests of these programs, which are not installed:"
 
 
 @pytest.fixture

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Writes requirements-dev.lock (all) and requirements.lock (what the server needs) anew.
+# Regenerate requirements-dev.lock (everything) and requirements.lock (what the server needs).
 set -eu
 
 compile() {

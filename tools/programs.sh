@@ -1,8 +1,8 @@
 #!/bin/sh
-# Installs the programs that some tests run against, where that takes no more than the system's package manager. The tests of a
-# program that is not there are left out (tests/support/programs.py): nobody has to install anything to see all others pass.
-# In CI (the environment variable CI) it is an error if a program that the package manager has cannot be installed: else a
-# failing mirror would leave tests out, and nobody would notice. Writes the paths of those that are there into $1.
+# Install the programs that some tests need, if the system's package manager has them. Tests of a
+# missing program are skipped (tests/support/programs.py), so all other tests run without it.
+# In CI (the environment variable CI), fail if the package manager has a program but cannot install
+# it: otherwise a failing mirror would skip tests unnoticed. Write the paths of the programs into $1.
 set -u
 PATH="$PATH:/usr/sbin:/usr/local/sbin"
 programs="nginx caddy redis-server curl openssl systemd-analyze"
@@ -32,7 +32,7 @@ is_ci() {
 install() {
     echo "chatsvc: installing $1 with apt-get"
     DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "$1" </dev/null >/dev/null 2>&1 && return
-    echo "chatsvc: $1 could not be installed; see what apt-get install $1 says" >&2
+    echo "chatsvc: $1 could not be installed; run apt-get install $1 to see why" >&2
     ! is_ci
 }
 
@@ -45,7 +45,7 @@ if [ -n "$(missing)" ] && [ "$(id -u)" = 0 ] && has apt-get; then
         fi
     done
 fi
-[ -z "$(missing)" ] || echo "chatsvc: the tests that need these programs are left out, they are not installed: $(missing)"
+[ -z "$(missing)" ] || echo "chatsvc: skipping the tests of these programs, which are not installed: $(missing)"
 for program in $programs; do
     command -v "$program"
 done >"$1" || :

@@ -1,12 +1,13 @@
 #!/bin/bash
-# Runs every command of docs/install.md, then those of docs/scaling.md, in their order, under a systemd of its own: on a copy of this machine's files that lasts
-# as long as the run, in a network of its own. For root on a Debian or Ubuntu that has the guide's packages; says what is missing.
-# Three things are not real: the repository is this checkout, packages come from a folder that is filled before (there is no network
-# inside), and certbot makes a certificate that nobody else trusts.
+# Run every command of docs/install.md, then those of docs/scaling.md, in order, under its own
+# systemd: on a temporary copy of this machine's files, in a separate network. Needs root on a Debian
+# or Ubuntu with the guide's packages; says what is missing. Three things are replaced: the repository
+# is this checkout, packages come from a folder that is filled before (there is no network inside),
+# and certbot makes a self-signed certificate.
 set -eu
 
 missing() {
-    echo "chatsvc: the install guide is not tried: $1" >&2
+    echo "chatsvc: the install guide is not tested: $1" >&2
     exit "${SKIPPED:-0}"
 }
 
@@ -17,11 +18,11 @@ for program in /usr/bin/python3 /lib/systemd/systemd nginx runuser adduser curl 
 done
 [ -f /lib/systemd/system/redis-server.service ] || missing "Redis is not installed (apt-get install redis-server)"
 [ -d /etc/postgresql ] || missing "PostgreSQL is not installed (apt-get install postgresql)"
-unshare --mount --pid --uts --ipc --net --cgroup --fork true 2>/dev/null || missing "this account may not make namespaces"
-cgroups=$(findmnt --noheadings --first-only --types cgroup2 --output TARGET) || missing "there is no cgroup2 here"
+unshare --mount --pid --uts --ipc --net --cgroup --fork true 2>/dev/null || missing "this account may not create namespaces"
+cgroups=$(findmnt --noheadings --first-only --types cgroup2 --output TARGET) || missing "cgroup2 is not mounted"
 
 work=$(mktemp -d /var/tmp/chatsvc-install.XXXXXX)
-mkdir "$cgroups/chatsvc-install" 2>/dev/null || missing "this account may not make control groups"
+mkdir "$cgroups/chatsvc-install" 2>/dev/null || missing "this account may not create control groups"
 clean() {
     find "$cgroups/chatsvc-install" -depth -type d -exec rmdir {} + 2>/dev/null || :
     rm -rf "$work"
@@ -39,7 +40,7 @@ download --require-hashes --requirement requirements.lock
 download --no-deps "setuptools>=77,<82" wheel
 git clone --quiet --no-hardlinks . "$work/share/repository"
 
-# The guide's commands, with what stands for itself in them.
+# The guide's commands, with the placeholder REPOSITORY replaced.
 /usr/bin/python3 - docs/install.md docs/scaling.md >"$work/share/guide.sh" <<'PYTHON'
 import re, sys
 text = "\n".join(open(name).read() for name in sys.argv[1:])
@@ -58,7 +59,7 @@ CERTBOT
 printf '#!/bin/sh\necho "not here: apt-get $*"\n' >"$work/share/apt-get"
 chmod 755 "$work/share/certbot" "$work/share/apt-get"
 
-# What the packages' installation would have done, then the guide.
+# Prepare what the package installation would have done, then run the guide.
 cat >"$work/share/run.sh" <<'RUN'
 #!/bin/bash
 set -eu
@@ -110,9 +111,9 @@ UNIT
 export container=chatsvc-install
 cd "$root"
 mkdir -p before
-pivot_root . before  # in a chroot no unit could have PrivateUsers=
+pivot_root . before  # PrivateUsers= does not work in a chroot
 umount --lazy /before
-mount --make-rshared /  # as systemd finds it where it is not in a container: credentials reach services by that
+mount --make-rshared /  # systemd passes credentials to services through shared mounts
 exec /lib/systemd/systemd --system --unit=try.service
 BOOT
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes .venv if there is none that works, and installs exactly what the lock file $1 names.
+# Create .venv unless a working one exists, and install exactly the packages of the lock file $1.
 set -eu
 
 lock=$1
@@ -21,15 +21,15 @@ find_python() {
 
 make_venv() {
     python=$(find_python)
-    [ -n "$python" ] || fail "Python 3.11 or later is needed and was not found; install it, or say where it is: make PYTHON=/path/to/python3"
+    [ -n "$python" ] || fail "Python 3.11 or later was not found; install it, or set its path: make PYTHON=/path/to/python3"
     "$python" -c 'import venv, ensurepip' 2>/dev/null ||
         fail "$python has no venv module; install it (Debian and Ubuntu: apt-get install python3-venv)"
     rm -rf .venv
-    "$python" -m venv .venv || fail "the environment .venv could not be made with $python; the reason is above"
+    "$python" -m venv .venv || fail "$python could not create the environment .venv; see the error above"
 }
 
 .venv/bin/python -c "$oldest; import pip" 2>/dev/null || make_venv
 
-echo "chatsvc: installing what $lock names into .venv"
+echo "chatsvc: installing the packages of $lock into .venv"
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r "$lock" ||
-    fail "the packages in $lock could not be installed; if pip's words above speak of connections, see to the network, a proxy (HTTPS_PROXY) or another package index (PIP_INDEX_URL), then run make again"
+    fail "the packages of $lock could not be installed. If pip's error above is about connections, check the network, set a proxy (HTTPS_PROXY) or another package index (PIP_INDEX_URL), then run make again"

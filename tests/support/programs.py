@@ -8,7 +8,7 @@ SYSTEM_PATH = "/usr/sbin:/usr/local/sbin"  # not in everybody's PATH
 
 
 def path_of(program: str) -> str:
-    """Where it is not installed the test that asks is left out, and pytest says so at the end."""
+    """Skip the test if the program is not installed; pytest lists skipped tests at the end."""
     return (
         shutil.which(program)
         or shutil.which(program, path=SYSTEM_PATH)
