@@ -4,11 +4,12 @@
 
 PY := .venv/bin/python
 TSC := node_modules/.installed
-# two processes, each test file in one of them; tests marked fault run alone afterwards
-TWO := -n 2 --dist loadfile
+# two processes, each test file in one of them; tests marked fault run alone afterwards;
+# in the order of the folders: those that share a server or a browser come one after the other
+TWO := -n 2 --dist loadfile --no-loadscope-reorder
 DEV := .venv/.installed-dev .venv/chromium .venv/programs $(TSC)
 
-.PHONY: install run test check bench lock clean lint dist try-install
+.PHONY: install run test test-slow test-clock check bench lock clean lint dist try-install
 .DELETE_ON_ERROR:
 
 install: .venv/.installed
@@ -21,10 +22,17 @@ run: .venv/.installed
 check: lint
 	$(PY) -m pytest $(TWO) -m "not fault and not browser and not slow"
 
-# all tests: before each push, and in CI
+# all tests but those of test-slow: before each push, and in CI
 test: lint
 	$(PY) -m pytest $(TWO) -m "not fault"
-	$(PY) -m pytest -m fault
+	$(PY) -m pytest -m "fault and not soak"
+
+# the longest fault tests, and the tests that look at clocks at the hours where such tests break
+test-slow: test-clock
+	$(PY) -m pytest -m soak
+
+test-clock: $(DEV)
+	sh tools/test_clock.sh
 
 lint: $(DEV)
 	$(PY) -m ruff format --check .

@@ -2,11 +2,13 @@
 
 import inspect
 import logging
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from tornado.ioloop import IOLoop
 
 from chatsvc.postgres.manager import EmbeddedPostgres
@@ -17,6 +19,10 @@ from tests.support.redis import RedisCluster, RedisServer
 from tests.support.service import Service, make_config
 
 ASYNC_TEST_LIMIT_S = 30
+
+# how long an example takes says how busy the machine is
+settings.register_profile("chatsvc", deadline=None)
+settings.load_profile("chatsvc")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,7 +41,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """The embedded PostgreSQL, without fsync."""
+    """The embedded PostgreSQL, without fsync. It hangs under libfaketime (tools/test_clock.sh)."""
+    if "libfaketime" in os.environ.get("LD_PRELOAD", ""):
+        pytest.skip("PostgreSQL does not run under a faked clock")
     server = EmbeddedPostgres(tmp_path_factory.mktemp("cluster"), fsync=False)
     try:
         yield Cluster(server.start())

@@ -5,7 +5,7 @@
 # it: otherwise a failing mirror would skip tests unnoticed. Write the paths of the programs into $1.
 set -u
 PATH="$PATH:/usr/sbin:/usr/local/sbin"
-programs="nginx caddy redis-server curl openssl systemd-analyze"
+programs="nginx caddy redis-server curl openssl systemd-analyze faketime"
 
 has() {
     command -v "$1" >/dev/null 2>&1

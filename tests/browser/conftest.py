@@ -4,6 +4,7 @@ What is shared ends with this package: while Playwright runs, no other loop can,
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+from tests.support.postgres import Cluster
+
 from .engines import launch
 from .serving import Server
 
@@ -31,9 +34,12 @@ PATIENCE_MS = 10_000  # what a test waits for at most; on a busy machine everyth
 
 
 @pytest.fixture(scope="package")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> Iterator[Server]:
     """One for all tests that do not kill it; tests keep apart by having users of their own."""
-    with Server(tmp_path_factory.mktemp("server")) as running:
+    with (
+        contextmanager(cluster.database)() as url,
+        Server(tmp_path_factory.mktemp("server"), database_url=url) as running,
+    ):
         yield running
 
 

@@ -3,6 +3,7 @@
 import json
 import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Protocol
 
 from playwright.sync_api import BrowserContext, Locator, Page, Route, expect
@@ -23,6 +24,12 @@ PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>A sh
 <meta name="viewport" content="width=device-width, initial-scale=1">{head}</head>
 <body><h1>A shop</h1><button id="outside">A button of the shop</button>{element}
 <script type="module" src="{chat}/widget.js" async></script></body></html>"""
+
+
+def zone_at_noon() -> str:
+    """A time zone in which it is about noon, so that what is sent now stays of today."""
+    ahead = 12 - datetime.now(UTC).hour
+    return f"Etc/GMT{-ahead:+d}" if ahead else "Etc/GMT"
 
 
 def person() -> str:

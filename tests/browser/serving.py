@@ -27,9 +27,15 @@ Json = dict[str, Any]
 
 
 class Server(Program):
-    """One installation in `folder`. It may be killed and started again."""
+    """One installation in `folder`, on its embedded PostgreSQL unless there is a `database_url`."""
 
-    def __init__(self, folder: Path, origins: Sequence[str] = (HOST_PAGE, PLAIN_HOST_PAGE)) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        origins: Sequence[str] = (HOST_PAGE, PLAIN_HOST_PAGE),
+        *,
+        database_url: str | None = None,
+    ) -> None:
         self.folder = folder
         self._staff_token = ""
         port = reserve_port()  # known before the start: it is part of the option PUBLIC_URL
@@ -44,6 +50,7 @@ class Server(Program):
             message_rate_staff=0,
             message_rate_address=0,
             visitor_rate_address=0,
+            **({} if database_url is None else {"database_url": database_url}),
         )
         super().__init__(
             (sys.executable, str(ROOT / "server.py")),

@@ -1,10 +1,16 @@
 """The clock time of a message, in the locale's own form at every hour."""
 
+from datetime import datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
 import pytest
+from babel.dates import format_date
+from playwright.sync_api import expect
 
 from chatsvc.pages.assets import STATIC_DIR
 
-from .hosting import NewContext
+from .hosting import NewContext, host_page, messages, open_chat, person
+from .serving import Server
 
 pytestmark = pytest.mark.browser
 
@@ -36,3 +42,28 @@ def test_it_is_the_locales_own_pattern(new_context: NewContext, locale: str) -> 
         [locale[:2], [list(hour) for hour in HOURS]],
     )
     assert [text.replace("\u202f", " ") for text in shown] == CLOCKS[locale]
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Auckland", "America/St_Johns", "UTC"])
+def test_today_and_yesterday_are_days_of_the_readers_zone(
+    server: Server, new_context: NewContext, zone: str
+) -> None:
+    """Seen in the last minute of its day, the first of the next one, and a day later."""
+    token = server.token(person())
+    sent = datetime.fromisoformat(server.say(token, "hello")["created_at"])
+    here = sent.astimezone(ZoneInfo(zone))
+    first_minute = datetime.combine(here.date() + timedelta(days=1), time(0, 1), here.tzinfo)
+    later = first_minute + timedelta(days=1)
+    date = format_date(here.date(), "EEEE, MMMM d", "en_US")
+    shown = {
+        first_minute - timedelta(minutes=2): "Today",
+        first_minute: "Yesterday",
+        later: date,
+    }
+    for now, divider in shown.items():
+        context = new_context(timezone_id=zone, locale="en-US")
+        context.clock.set_fixed_time(now)
+        page = host_page(context, server, token=token, attributes='lang="en"')
+        open_chat(page)
+        expect(messages(page)).to_have_text(["hello"])
+        expect(page.locator("support-chat .day")).to_have_text(divider)

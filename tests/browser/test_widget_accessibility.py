@@ -20,6 +20,7 @@ from .hosting import (
     person,
     set_visible,
     write,
+    zone_at_noon,
 )
 from .serving import Server
 
@@ -198,7 +199,7 @@ def test_a_screen_reader_is_told_who_says_what_when(
     server: Server, new_context: NewContext
 ) -> None:
     token = server.token(person())
-    page = host_page(new_context(), server, token=token)
+    page = host_page(new_context(timezone_id=zone_at_noon()), server, token=token)
     open_chat(page)
     write(page, "Is it in stock?")
     expect(page.locator("support-chat .mark")).to_have_text("Sent")

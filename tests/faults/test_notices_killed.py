@@ -77,6 +77,7 @@ def states(database_url: str) -> Counter[object]:
     return Counter({state: count for state, count in rows if isinstance(count, int)})
 
 
+@pytest.mark.soak
 @pytest.mark.gen_test(timeout=100)
 async def test_twenty_kills_lose_no_e_mail_and_repeat_at_most_one_each(
     due: str, servers: list[ServerProcess], mails: MailServer
@@ -117,6 +118,7 @@ async def test_two_servers_send_each_e_mail_once(
         assert server.stop() == 0
 
 
+@pytest.mark.soak
 @pytest.mark.gen_test(timeout=60)
 async def test_without_the_claim_two_servers_send_twice(
     tmp_path: Path, due: str, servers: list[ServerProcess], mails: MailServer

@@ -21,6 +21,7 @@ MISSED = 5  # messages in each chat, while everybody is away
 LIMIT_S = 20.0  # for all to have everything
 
 
+@pytest.mark.soak
 @pytest.mark.gen_test(timeout=60)
 async def test_a_thousand_clients_that_come_back_at_once_get_what_they_missed(
     database_url: str, start_server: Callable[[str | None], ServerProcess]

@@ -39,6 +39,7 @@ def supervised(tmp_path: Path) -> Iterator[Callable[..., SupervisedServer]]:
         server.close()
 
 
+@pytest.mark.soak
 @pytest.mark.gen_test(timeout=100)
 async def test_ten_restarts_refuse_lose_and_double_nothing(
     durable_url: str, supervised: Callable[..., SupervisedServer]

@@ -24,6 +24,7 @@ KILLS = 5
 BETWEEN_KILLS = 100  # acknowledged messages
 
 
+@pytest.mark.soak
 @pytest.mark.gen_test(timeout=60)
 async def test_five_kills_under_load_lose_double_and_reorder_nothing(
     durable_url: str, start_server: Callable[[str | None], ServerProcess]
@@ -45,6 +46,7 @@ async def test_five_kills_under_load_lose_double_and_reorder_nothing(
         print(f"{len(storm.history.acknowledged)} acknowledged, {storm.outcomes}")
 
 
+@pytest.mark.soak
 @pytest.mark.gen_test(timeout=60)
 async def test_a_kill_that_takes_the_embedded_postgresql_along_loses_nothing(
     tmp_path: Path, start_server: Callable[[str | None], ServerProcess]

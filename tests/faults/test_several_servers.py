@@ -101,6 +101,7 @@ async def assert_live(storm: Storm) -> None:
         )
 
 
+@pytest.mark.soak
 @pytest.mark.gen_test(timeout=90)
 @pytest.mark.parametrize("count", [2, 3])
 async def test_nothing_is_lost_doubled_or_out_of_order_whatever_dies(

@@ -67,6 +67,7 @@ async def watch_rss(server: ServerProcess, peak: list[int]) -> None:
         await asyncio.sleep(0.05)
 
 
+@pytest.mark.soak
 @pytest.mark.gen_test(timeout=60)
 async def test_slow_readers_cost_a_bounded_memory_and_nobody_else_anything(
     durable_url: str, start_server: Callable[[str | None], ServerProcess]
