@@ -45,8 +45,8 @@ from chatsvc.handlers.base import BODY_MAX_BYTES, TooLargeHandler
 from chatsvc.handlers.openapi_document import describe
 from chatsvc.handlers.page import PageNotFoundHandler
 from chatsvc.handlers.services import Services
-from chatsvc.mail.messages import Letters
-from chatsvc.mail.smtp import mailer_of
+from chatsvc.mail.factory import make_mailer
+from chatsvc.mail.messages import Composer
 from chatsvc.ops.metrics import Metrics
 from chatsvc.ops.readiness import Readiness
 from chatsvc.ops.summary import Summary
@@ -156,13 +156,15 @@ class App:
         self.notices = NoticeService(
             self.db,
             self.bus.publish,
-            mailer_of(config),
-            Letters(config, secret_key, self._templates, self.languages),
+            make_mailer(config),
+            Composer(config, secret_key, self._templates, self.languages),
             email_delay_s=config.email_delay_s,
             email_min_interval_s=config.email_min_interval_s,
             on_end=lambda how: self.metrics.notices.labels(how).inc(),
         )
-        self.readiness = Readiness(self.db, lambda: self.bus.trouble, lambda: self.notices.headline)
+        self.readiness = Readiness(
+            self.db, lambda: self.bus.trouble, lambda: self.notices.unavailable_headline
+        )
         self._running: set[RequestHandler] = set()
         self.metrics.gauge("chatsvc_open_streams", "Open streams", lambda: len(self.streams))
         self.metrics.gauge(
@@ -176,7 +178,7 @@ class App:
         self.metrics.gauge(
             "chatsvc_email_paused",
             "Whether no e-mail can be sent at all",
-            lambda: self.notices.paused is not None,
+            lambda: self.notices.unavailable_reason is not None,
         )
         self.metrics.gauge(
             "chatsvc_bus_up",

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
-from functools import partial
 
 import peewee
 import psycopg2
@@ -21,10 +20,10 @@ from chatsvc.database.connection import Transaction
 from chatsvc.database.schema import SchemaError, migrate
 from chatsvc.doctor.report import findings, report, wrong_options
 from chatsvc.errors import DomainError
-from chatsvc.mail.mailer import DeliveryError, Unusable
-from chatsvc.mail.messages import LetterError, Letters
+from chatsvc.mail.factory import make_mailer
+from chatsvc.mail.mailer import DeliveryError, MailDisabled
+from chatsvc.mail.messages import Composer, UnusableAddress
 from chatsvc.mail.server import GREETING_LIMIT_S
-from chatsvc.mail.smtp import mailer_of
 from chatsvc.pages.assets import Assets
 from chatsvc.pages.templates import load_templates
 from chatsvc.postgres.manager import EmbeddedError
@@ -251,21 +250,21 @@ def _test_email(config: Config, arguments: argparse.Namespace) -> None:
         raise CommandError("test-email: EMAIL is empty")
     try:
         print(asyncio.run(_send_test(config, email)))
-    except (DeliveryError, LetterError) as error:
-        headline = f"{error.headline}: " if isinstance(error, Unusable) else ""
+    except (DeliveryError, UnusableAddress) as error:
+        headline = f"{error.headline}: " if isinstance(error, MailDisabled) else ""
         advice = f"; {error.advice}" if isinstance(error, DeliveryError) and error.advice else ""
         raise CommandError(f"test-email: {headline}{error}{advice}") from error
 
 
 async def _send_test(config: Config, email: str) -> str:
-    """What the mail server answered."""
+    """Send a test e-mail and return the mail server's response."""
     secret_key = config.secret_key or load_or_create_secret(config.data_dir)
-    letters = Letters(config, secret_key, load_templates(Assets()), Languages())
-    mailer = mailer_of(config, greeting_limit_s=GREETING_LIMIT_S)
+    composer = Composer(config, secret_key, load_templates(Assets()), Languages())
+    mailer = make_mailer(config, greeting_limit_s=GREETING_LIMIT_S)
     try:
-        return await mailer.send(partial(letters.test_message, email, datetime.now(UTC)))
+        return await mailer.send(composer.test_message(email, datetime.now(UTC)))
     finally:
-        await mailer.rest()
+        await mailer.idle()
         await mailer.close()
 
 

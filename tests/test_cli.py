@@ -14,7 +14,7 @@ import pytest
 
 from chatsvc import cli
 from chatsvc.database.schema import MIGRATIONS
-from chatsvc.mail.mailer import NotNow
+from chatsvc.mail.mailer import TemporaryFailure
 from chatsvc.mail.server import GREETING_LIMIT_S
 from chatsvc.security import tokens
 from chatsvc.security.passwords import MIN_CHARS
@@ -406,7 +406,7 @@ async def test_a_test_e_mail_waits_no_minute_for_a_greeting(
     monkeypatch.setattr(cli, "GREETING_LIMIT_S", 0.3)
     with mail_server(ssl_context=certificate.context()) as mails:
         config = make_config(tmp_path, smtp_url=mails.url)
-        with pytest.raises(NotNow, match="no answer in time"):
+        with pytest.raises(TemporaryFailure, match="no response in time"):
             await asyncio.wait_for(cli._send_test(config, "me@example.com"), 10)
 
 

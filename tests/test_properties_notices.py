@@ -3,7 +3,6 @@
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from datetime import datetime
 from email.message import EmailMessage
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -21,15 +20,18 @@ from hypothesis.stateful import (
 from tornado.ioloop import IOLoop
 
 from chatsvc.database.connection import Transaction
-from chatsvc.mail.mailer import NotNow, Refused, Unusable
-from chatsvc.mail.messages import Letter, Letters
+from chatsvc.mail.mailer import MailDisabled, Rejected, TemporaryFailure
+from chatsvc.mail.messages import Composer, ReplyNotice
+from chatsvc.pages.assets import Assets
+from chatsvc.pages.templates import load_templates
 from chatsvc.services.chats import Sender
 from chatsvc.services.notices import PAUSES_S, NoticeService
 from chatsvc.store.notices import Notice
+from chatsvc.text.translations import Languages
 from tests.conftest import ServiceFactory
 from tests.support.desk import DELAY_S, INTERVAL_S, moves
 from tests.support.postgres import execute
-from tests.support.service import Service
+from tests.support.service import SECRET_KEY, Service
 
 LEASE_S = 400  # more than notices.LEASE_S
 EXAMPLES = int(os.environ.get("EXAMPLES", 60))
@@ -50,11 +52,11 @@ class Answer(NamedTuple):
 FINE = Answer(True)
 ANSWERS = {
     "fine": FINE,
-    "later": Answer(False, NotNow),
-    "lost on the way": Answer(False, NotNow, {"may_be_out": True}),
-    "taken, answer lost": Answer(True, NotNow, {"may_be_out": True}),
-    "refused": Answer(False, Refused),
-    "bad login": Answer(False, Unusable),
+    "later": Answer(False, TemporaryFailure),
+    "lost on the way": Answer(False, TemporaryFailure, {"outcome_unknown": True}),
+    "taken, answer lost": Answer(True, TemporaryFailure, {"outcome_unknown": True}),
+    "refused": Answer(False, Rejected),
+    "bad login": Answer(False, MailDisabled),
     "crash before": Answer(False, Crash),
     "crash after": Answer(True, Crash),
 }
@@ -72,15 +74,15 @@ class Mail(NamedTuple):
 class ScriptedMailer:
     """Answers as it is told; `meanwhile` runs while an e-mail is under way."""
 
-    where = "a script"
+    destination = "a script"
 
     def __init__(self) -> None:
         self.answer = FINE
         self.meanwhile: Callable[[], Awaitable[None]] | None = None
         self.on_send: Callable[[EmailMessage, Answer], None] = lambda message, answer: None
 
-    async def send(self, compose: Callable[[], EmailMessage]) -> str:
-        message, answer = compose(), self.answer
+    async def send(self, message: EmailMessage) -> str:
+        answer = self.answer
         self.on_send(message, answer)
         if self.meanwhile is not None:
             meanwhile, self.meanwhile = self.meanwhile, None
@@ -89,33 +91,30 @@ class ScriptedMailer:
         return "taken"
 
     async def check(self) -> None:
-        if self.answer.says is Unusable:
+        if self.answer.says is MailDisabled:
             self._say(self.answer)
 
     def _say(self, answer: Answer) -> None:
         if answer.says is not None:
             raise (
                 answer.says("headline", "reason")
-                if answer.says is Unusable
+                if answer.says is MailDisabled
                 else answer.says("no", **answer.options)
             )
 
-    async def rest(self) -> None: ...
+    async def idle(self) -> None: ...
 
-    def cut(self) -> None: ...
+    def abort(self) -> None: ...
 
     async def close(self) -> None: ...
 
 
-class NumberedLetters:
+class NumberedComposer(Composer):
     """E-mails show a few messages and count the others; here a header names all."""
 
-    def __init__(self, letters: Letters) -> None:
-        self._letters, self.message_id = letters, letters.message_id
-
-    def compose(self, letter: Letter, now: datetime) -> EmailMessage:
-        message = self._letters.compose(letter, now)
-        message["X-Seqs"] = " ".join(str(each.seq) for each in letter.messages)
+    def compose(self, notice: ReplyNotice) -> EmailMessage:
+        message = super().compose(notice)
+        message["X-Seqs"] = " ".join(str(each.seq) for each in notice.messages)
         return message
 
 
@@ -164,12 +163,12 @@ class Story(RuleBasedStateMachine):
     def start(self) -> None:
         """A process begins."""
         app = self.service.app
-        letters: Any = NumberedLetters(app.notices._letters)
+        composer = NumberedComposer(app.config, SECRET_KEY, load_templates(Assets()), Languages())
         self.notices = NoticeService(
             app.db,
             app.bus.publish,
             self.mailer,
-            letters,
+            composer,
             email_delay_s=DELAY_S,
             email_min_interval_s=INTERVAL_S,
         )
@@ -217,11 +216,12 @@ class Story(RuleBasedStateMachine):
         assert all(seqs <= before for before in maybe), "a repeat tells more than the first"
         if answer.takes:
             self.mails.append(Mail(message_id, seqs, self.now, answer.says is None))
-        if answer.says is Crash or answer.options.get("may_be_out"):
+        if answer.says is Crash or answer.options.get("outcome_unknown"):
             self.unclear[message_id] = self.unclear.get(message_id, 0) + 1
-        if answer.says is Refused:
+        if answer.says is Rejected:
             self.excused |= self.unread
-        self.hurried = False
+        if answer.options or answer.says not in (TemporaryFailure, MailDisabled):
+            self.hurried = False  # else it is still to be sent, without waiting for the interval
 
     # ---- what happens ----
 

@@ -15,6 +15,8 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 import psycopg2
 from psycopg2.extensions import parse_dsn
 
+from chatsvc.text.email_address import ascii_domain
+
 SECRET_MIN_BYTES = (
     32  # HMAC-SHA256 gains nothing from more and loses strength with fewer (RFC 7518)
 )
@@ -198,8 +200,8 @@ def mailbox(text: str) -> str:
     ):
         raise ValueError(MAILBOX_RULE)
     try:
-        one.domain.encode("idna")
-    except UnicodeError:
+        ascii_domain(one.domain)
+    except ValueError:
         raise ValueError(MAILBOX_RULE) from None
     return text
 

@@ -85,7 +85,7 @@ class DashboardHandler(PageHandler):
         self, template: str, counts: presentation.TabCounts, **context: object
     ) -> None:
         title = presentation.unread_title(counts.unread)
-        paused = self.services.notices.paused
+        paused = self.services.notices.unavailable_reason
         self.page(
             template,
             staff=self.caller.email,

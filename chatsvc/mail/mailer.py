@@ -1,40 +1,53 @@
-"""What a mailer does, and the three ways in which a mail server says no."""
+"""The interface of a mailer, and its errors."""
 
-from collections.abc import Callable
 from email.message import EmailMessage
 from typing import Protocol
 
 
 class DeliveryError(Exception):
-    """An e-mail was not taken. `str()` says why in one line, without the recipient's address; `advice`, if anything, which setting to change."""
+    """The e-mail was not accepted.
+
+    `str()` is the reason in one line, without the recipient's address. `advice` names the option
+    to change, if that would help.
+    """
 
     def __init__(self, reason: str, advice: str = "") -> None:
         super().__init__(reason)
         self.advice = advice
 
 
-class NotNow(DeliveryError):
-    """Another time perhaps. `may_be_out`: the server had all of the e-mail and its answer did not come. `nobody_there`: there was no connection."""
+class TemporaryFailure(DeliveryError):
+    """A temporary failure: the same e-mail may be accepted later.
+
+    `outcome_unknown`: the content was sent but no reply came, so it may have been accepted.
+    `unreachable`: there was no connection to a mail server.
+    """
 
     def __init__(
-        self, reason: str, advice: str = "", *, may_be_out: bool = False, nobody_there: bool = False
+        self,
+        reason: str,
+        advice: str = "",
+        *,
+        outcome_unknown: bool = False,
+        unreachable: bool = False,
     ) -> None:
         super().__init__(reason, advice)
-        self.may_be_out, self.nobody_there = may_be_out, nobody_there
+        self.outcome_unknown, self.unreachable = outcome_unknown, unreachable
 
 
-class Refused(DeliveryError):
-    """This e-mail never. `address`: it is the recipient's address that the server does not want."""
+class Rejected(DeliveryError):
+    """The mail server will never accept this e-mail. `bad_address`: because of the recipient."""
 
-    def __init__(self, reason: str, *, address: bool = False) -> None:
+    def __init__(self, reason: str, *, bad_address: bool = False) -> None:
         super().__init__(reason)
-        self.address = address
+        self.bad_address = bad_address
 
 
-class Unusable(DeliveryError):
-    """No e-mail at all, until somebody changes the configuration or the server: a bad login, no TLS, a sender that is not allowed.
+class MailDisabled(DeliveryError):
+    """No e-mail can be sent until somebody changes the configuration or the mail server.
 
-    `headline` says which, without what the server said: for everybody to see.
+    Examples: a refused login, no TLS, a sender that is not allowed. `headline` says which, without
+    the server's own words, so that everybody may see it.
     """
 
     def __init__(self, headline: str, reason: str, advice: str = "") -> None:
@@ -46,23 +59,23 @@ class Mailer(Protocol):
     """Hands e-mails over, one at a time."""
 
     @property
-    def where(self) -> str:
-        """Where they go, for the log."""
+    def destination(self) -> str:
+        """Where the e-mails go, as a sentence for the log."""
 
-    async def send(self, compose: Callable[[], EmailMessage]) -> str:
-        """Hands over what `compose` makes, which is called on another thread; what it raises is raised here.
+    async def send(self, message: EmailMessage) -> str:
+        """Hand an e-mail over and return the mail server's reply.
 
-        Returns what the server answered. Raises NotNow, Refused, Unusable.
+        Raises TemporaryFailure, Rejected or MailDisabled.
         """
 
     async def check(self) -> None:
-        """Whether e-mails can be handed over at all. Raises NotNow, Unusable."""
+        """Check that e-mails can be handed over. Raises TemporaryFailure or MailDisabled."""
 
-    async def rest(self) -> None:
-        """There is nothing more to send for now: what was kept open is closed."""
+    async def idle(self) -> None:
+        """Close the connection that was kept for more e-mails: there are none for now."""
 
-    def cut(self) -> None:
-        """Ends what is under way: `send` raises NotNow soon."""
+    def abort(self) -> None:
+        """Cut off the e-mail in progress, if any. Its `send` raises TemporaryFailure soon."""
 
     async def close(self) -> None:
-        """For ever. Does not wait for what is under way."""
+        """Close the mailer for good, without waiting for an e-mail in progress."""

@@ -1,4 +1,4 @@
-"""Letters: the e-mails that chatsvc writes, as MIME messages. Nothing here sends one."""
+"""Composer: writes the e-mails that chatsvc sends, as MIME messages."""
 
 import re
 from datetime import datetime
@@ -10,28 +10,27 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 import jinja2
-import msgspec
 from babel.dates import format_skeleton, format_time
 
 from chatsvc.config.config import Config
 from chatsvc.security.tokens import sign_unsubscribe
-from chatsvc.text.names import is_email
+from chatsvc.text.email_address import ascii_domain, is_email
 from chatsvc.text.sanitize import one_line, sanitize, truncate
 from chatsvc.text.translations import Languages, Texts
 
 PREVIEW_CHARS = 200
-PREVIEWS_MAX = 5  # in one e-mail; it says how many more there are
-NAME_MAX_CHARS = 60  # of the user's name
-PANEL_FRAGMENT = "support-chat"  # the widget opens its panel in a page whose address ends with it
+PREVIEWS_MAX = 5  # in one e-mail; it says how many more messages there are
+NAME_MAX_CHARS = 60  # of the name in the greeting
+PANEL_FRAGMENT = "support-chat"  # the widget opens its panel where the address ends with it
 UNSUBSCRIBE_PATH = "/notices/unsubscribe"
-ENCODING = "quoted-printable"  # passes through servers that take ASCII alone, and can be read
-# Whoever gives another person's address and an advertisement for a name shall not have it delivered by us.
+ENCODING = "quoted-printable"  # passes servers that accept ASCII only, and people can read it
+# A name that is an address or a link would be an advertisement sent in our name.
 _NO_NAME = re.compile(r"://|@|\w\.\w{2}", re.IGNORECASE)
-_NOT_IN_PHRASES = re.compile(r'["(),.:;<>@\[\\\]=?_]')  # what means something in the header To
+_NOT_IN_PHRASES = re.compile(r'["(),.:;<>@\[\\\]=?_]')  # special characters of the To header
 
 
 class _Unfolded(UnstructuredHeader, BaseHeader):
-    """A header that is one line: folded, a long address would be encoded as if it were words."""
+    """A header on one line: folding would encode a long address as if it were words."""
 
     def fold(self, *, policy: "Policy[Any]") -> str:
         return f"{self.name}: {self}{policy.linesep}"
@@ -46,8 +45,8 @@ def _policy() -> "EmailPolicy[EmailMessage]":
 POLICY = _policy()
 
 
-class LetterError(Exception):
-    """This letter can never be sent. `str()` says why, without the address."""
+class UnusableAddress(Exception):
+    """No e-mail can be sent to this address. `str()` says why, without the address."""
 
 
 class UnreadMessage(NamedTuple):
@@ -58,21 +57,23 @@ class UnreadMessage(NamedTuple):
     created_at: datetime
 
 
-class Letter(msgspec.Struct, frozen=True):
-    """What one e-mail is made of: all that is unread in a chat, oldest first. `message_id` is the header's value, `Letters.message_id` makes it."""
+class ReplyNotice(NamedTuple):
+    """The facts of an e-mail about unread messages, oldest first.
+
+    `user_name` is one that a host application has vouched for; `message_id` is the header's value.
+    """
 
     to: str
     user_id: str
     user_name: str | None
     language: str | None
-    chat_id: str
     message_id: str
+    date: datetime
     messages: list[UnreadMessage]
-    notice_id: str
 
 
-class Letters:
-    """Composes e-mails. Its methods are pure and may be called on any thread."""
+class Composer:
+    """Writes e-mails. Its methods are pure and may be called on any thread."""
 
     def __init__(
         self, config: Config, secret_key: bytes, templates: jinja2.Environment, languages: Languages
@@ -86,15 +87,16 @@ class Letters:
         self._from = _sender(config.mail_from)
 
     def message_id(self, notice_id: str) -> str:
-        """The Message-ID of a notice's e-mail: the same whenever it is asked for."""
+        """Return the Message-ID of a notice's e-mail, the same each time."""
         return f"<{notice_id}@{self._from.domain}>"
 
-    def compose(self, letter: Letter, now: datetime) -> EmailMessage:
-        """The e-mail about unread messages. Raises LetterError for an address that no e-mail can be sent to."""
-        name = shown_name(letter.user_name)
-        url = f"{self._public_url}{UNSUBSCRIBE_PATH}?{urlencode({'token': sign_unsubscribe(self._secret_key, letter.user_id)})}"
-        context = {**self._context(letter, name), "unsubscribe_url": url}
-        message = self._envelope(letter.to, name, letter.message_id, now)
+    def compose(self, notice: ReplyNotice) -> EmailMessage:
+        """Write the e-mail about unread messages. Raises UnusableAddress."""
+        name = shown_name(notice.user_name)
+        token = sign_unsubscribe(self._secret_key, notice.user_id)
+        url = f"{self._public_url}{UNSUBSCRIBE_PATH}?{urlencode({'token': token})}"
+        context = {**self._context(notice, name), "unsubscribe_url": url}
+        message = self._envelope(notice.to, name, notice.message_id, notice.date)
         message["Subject"] = self._render("subject", context)
         message["List-Unsubscribe"] = f"<{url}>"
         message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
@@ -103,7 +105,7 @@ class Letters:
         return message
 
     def test_message(self, to: str, now: datetime) -> EmailMessage:
-        """For whoever sets e-mail up. Raises LetterError as `compose` does."""
+        """Write an e-mail that shows that sending works. Raises UnusableAddress."""
         texts = self._languages.texts(None)
         message = self._envelope(to, None, make_msgid(domain=self._from.domain), now)
         message["Subject"] = texts("email.test_subject", team=self._team(texts))
@@ -116,27 +118,25 @@ class Letters:
         message["To"] = _mailbox(to, name)
         message["Date"] = now
         message["Message-ID"] = message_id
-        message["X-PM-KeepID"] = (
-            "true"  # else Postmark replaces the Message-ID, and a repeat is not known for one
-        )
+        message["X-PM-KeepID"] = "true"  # Postmark would replace the Message-ID and hide repeats
         message["Auto-Submitted"] = "auto-generated"
         return message
 
-    def _context(self, letter: Letter, name: str | None) -> dict[str, Any]:
-        texts = self._languages.texts(letter.language)
+    def _context(self, notice: ReplyNotice, name: str | None) -> dict[str, Any]:
+        texts = self._languages.texts(notice.language)
         return {
             "t": texts,
             "language": texts.language,
             "team": self._team(texts),
             "name": name,
-            "count": len(letter.messages),
-            "previews": _previews(letter.messages[:PREVIEWS_MAX], texts),
-            "more": max(0, len(letter.messages) - PREVIEWS_MAX),
+            "count": len(notice.messages),
+            "previews": _previews(notice.messages[:PREVIEWS_MAX], texts),
+            "more": max(0, len(notice.messages) - PREVIEWS_MAX),
             "chat_url": self._chat_url,
         }
 
     def _team(self, texts: Texts) -> str:
-        """NAME with "Support" behind it, unless it says so itself."""
+        """Return NAME followed by "Support", unless it ends with that word."""
         name, word = one_line(self._name), texts("email.team", name="").strip()
         return name if name.casefold().endswith(word.casefold()) else texts("email.team", name=name)
 
@@ -145,27 +145,27 @@ class Letters:
 
 
 def shown_name(name: str | None) -> str | None:
-    """A name as it may stand in a greeting; None if there is none, or if what is there would rather be an advertisement than a name."""
+    """Return a name for the greeting, or None if there is none or it looks like an advertisement."""
     name = one_line(name or "")
     return None if _NO_NAME.search(name) else truncate(name, NAME_MAX_CHARS) or None
 
 
 def _previews(messages: list[UnreadMessage], texts: Texts) -> list[dict[str, Any]]:
-    """The start of each message by lines, and when it was written; said once for messages of one minute."""
+    """Return the start of each message as lines, and its time where that differs from the last."""
     previews: list[dict[str, Any]] = []
-    said = ""
+    last = ""
     for message in messages:
         date = format_skeleton("MMMd", message.created_at, locale=texts.language)
         time = format_time(message.created_at, "short", locale=texts.language)
         when = texts("email.when", date=date, time=time)
         lines = truncate(sanitize(message.content), PREVIEW_CHARS).split("\n")
-        previews.append({"lines": lines, "when": when if when != said else ""})
-        said = when
+        previews.append({"lines": lines, "when": when if when != last else ""})
+        last = when
     return previews
 
 
 def _chat_url(config: Config) -> str:
-    """The page with the widget, with its panel open."""
+    """Return the address of the page with the widget and its panel open."""
     page = config.chat_page_url
     if config.demo and page == config.public_url:
         page += "/demo"
@@ -176,21 +176,13 @@ def _chat_url(config: Config) -> str:
 
 def _sender(mail_from: str) -> Address:
     address = POLICY.header_factory("From", mail_from).addresses[0]
-    return Address(address.display_name, address.username, _ascii_domain(address.domain))
+    return Address(address.display_name, address.username, ascii_domain(address.domain))
 
 
 def _mailbox(email: str, name: str | None) -> Address:
-    """One recipient. Raises LetterError."""
+    """Return one recipient. Raises UnusableAddress."""
     user, _, domain = email.rpartition("@")
     if not is_email(email) or not user.isascii():
-        raise LetterError("the user's e-mail address is none that mail servers take")
+        raise UnusableAddress("mail servers do not accept the user's e-mail address")
     phrase = one_line(_NOT_IN_PHRASES.sub(" ", name or ""))
-    return Address(phrase, user, _ascii_domain(domain))
-
-
-def _ascii_domain(domain: str) -> str:
-    """As mail servers take it: a domain in another script has a second form in ASCII. Raises LetterError."""
-    try:
-        return domain.encode("idna").decode("ascii")
-    except UnicodeError:
-        raise LetterError("the e-mail address has a domain that cannot exist") from None
+    return Address(phrase, user, ascii_domain(domain))

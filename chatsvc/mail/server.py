@@ -1,25 +1,28 @@
-"""A connection to a mail server, as SMTP_URL describes it: TLS, certificate and login. Blocking; for the mailer's thread and for commands."""
+"""A mail server as SMTP_URL describes it: connecting with TLS and login, and what errors mean."""
 
-import smtplib
+import asyncio
+import os
 import socket
 import ssl
-from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 from urllib.parse import unquote, urlsplit
 
+import aiosmtplib
+
 DEFAULT_PORTS = {"tls": 465, "starttls": 587, "off": 25}
-CONNECT_LIMIT_S = (
-    10.0  # for each address of the host, and for TLS; a server that is slower is of no use
-)
-GREETING_LIMIT_S = 15.0  # for who waits at a terminal; RFC 5321 gives a server 5 minutes, those that let one wait take 5 to 10 s
+CONNECT_LIMIT_S = 10.0  # for each address of the host, so that a dead IPv6 route is survived
+GREETING_LIMIT_S = 15.0  # for commands: RFC 5321 allows 5 minutes, slow servers take 5 to 10 s
+QUIT_LIMIT_S = 5.0  # QUIT is a courtesy
+INVALID_RESPONSE = -1  # aiosmtplib's code for a response that is not SMTP
+NOT_SMTP = "the response is not that of a mail server"
 
 
-class NoStartTls(smtplib.SMTPException):
-    """The server offers no STARTTLS, and nobody said that it may go without."""
+class StartTlsMissing(aiosmtplib.SMTPException):
+    """The server does not offer STARTTLS, and SMTP_URL does not allow sending without it."""
 
 
 class MailServer(NamedTuple):
-    """SMTP_URL taken apart."""
+    """The parts of SMTP_URL."""
 
     host: str
     port: int
@@ -28,8 +31,8 @@ class MailServer(NamedTuple):
     password: str | None
 
     @classmethod
-    def of(cls, smtp_url: str) -> "MailServer":
-        """`smtp_url` as parsers.smtp_url lets it pass."""
+    def from_url(cls, smtp_url: str) -> "MailServer":
+        """Take apart a URL that `parsers.smtp_url` has accepted."""
         url = urlsplit(smtp_url)
         tls: Literal["tls", "starttls", "off"] = (
             "tls" if url.scheme == "smtps" else "off" if url.query == "tls=off" else "starttls"
@@ -42,96 +45,161 @@ class MailServer(NamedTuple):
         return f"{self.host} port {self.port}"
 
 
-class _Connection(smtplib.SMTP):
-    """An SMTP connection that shows its socket as soon as there is one, before the TLS handshake: then it can be cut from outside."""
+async def connect(server: MailServer, *, greeting_limit_s: float | None = None) -> aiosmtplib.SMTP:
+    """Return a connection that is encrypted as configured and logged in.
 
-    def __init__(
-        self,
-        server: MailServer,
-        greeting_limit_s: float,
-        on_socket: Callable[[socket.socket], None],
-    ) -> None:
-        self._server, self._greeting_limit_s, self._on_socket = server, greeting_limit_s, on_socket
-        super().__init__(server.host, server.port, timeout=CONNECT_LIMIT_S)
-
-    def _get_socket(self, host: str, port: int, timeout: float) -> Any:
-        """smtplib's own door for another kind of socket (SMTP_SSL uses it)."""
-        connection = socket.create_connection((host, port), timeout)
-        try:
-            self._on_socket(connection)
-            if self._server.tls == "tls":
-                connection = ssl.create_default_context().wrap_socket(
-                    connection, server_hostname=host
-                )
-            connection.settimeout(self._greeting_limit_s)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-
-def connect(
-    server: MailServer,
-    limit_s: float,
-    on_socket: Callable[[socket.socket], None] = lambda connection: None,
-    *,
-    greeting_limit_s: float | None = None,
-) -> smtplib.SMTP:
-    """Connected, with TLS if so configured, logged in. `on_socket` gets the bare connection.
-
-    `limit_s` is for each step from then on, the server's greeting among them unless that has a limit of its own.
-
-    Raises ssl.SSLError, NoStartTls, smtplib.SMTPAuthenticationError, other SMTPExceptions and OSErrors.
+    `greeting_limit_s` limits the wait for the greeting, including the TLS handshake of smtps://.
+    The caller limits everything else. Raises aiosmtplib.SMTPException (StartTlsMissing,
+    SMTPAuthenticationError and others) and OSError (ssl.SSLError, TimeoutError and others).
     """
-    smtp = _Connection(server, greeting_limit_s or limit_s, on_socket)
+    tls = None if server.tls == "off" else await asyncio.to_thread(ssl.create_default_context)
+    full_name = await asyncio.to_thread(socket.getfqdn)
+    connection = await _open_socket(server)
+    smtp = aiosmtplib.SMTP(
+        hostname=server.host,
+        sock=connection,
+        local_hostname=full_name if "." in full_name else _address_literal(connection),
+        use_tls=server.tls == "tls",
+        start_tls=False,  # _secure_and_log_in insists on it; here a missing STARTTLS has no name
+        tls_context=tls,
+        timeout=None,  # one limit covers the whole e-mail, not each read
+    )
     try:
-        if smtp.sock is not None:
-            smtp.sock.settimeout(limit_s)
-        smtp.ehlo_or_helo_if_needed()
-        if server.tls == "starttls":
-            if not smtp.has_extn("starttls"):
-                raise NoStartTls("offers no STARTTLS")
-            smtp.starttls(context=ssl.create_default_context())
-        if server.user and server.password:
-            smtp.login(server.user, server.password)
+        async with asyncio.timeout(greeting_limit_s):
+            await smtp.connect()
+        await _secure_and_log_in(smtp, server)
+    except aiosmtplib.SMTPConnectError as error:
+        disconnect(smtp)
+        raise error.__cause__ or error from None
     except BaseException:
-        smtp.close()
+        disconnect(smtp)
         raise
     return smtp
 
 
+async def _open_socket(server: MailServer) -> socket.socket:
+    """Connect to the first of the host's addresses that answers."""
+    loop = asyncio.get_running_loop()
+    failure: OSError = OSError(f"{server.host} has no address")
+    for family, kind, protocol, _, address in await loop.getaddrinfo(
+        server.host, server.port, type=socket.SOCK_STREAM
+    ):
+        connection = socket.socket(family, kind, protocol)
+        connection.setblocking(False)
+        try:
+            async with asyncio.timeout(CONNECT_LIMIT_S):
+                await loop.sock_connect(connection, address)
+        except OSError as error:
+            connection.close()
+            failure = error
+        except BaseException:
+            connection.close()
+            raise
+        else:
+            return connection
+    raise failure
+
+
+def _address_literal(connection: socket.socket) -> str:
+    """How a host without a full name introduces itself (RFC 5321, 4.1.3)."""
+    address = connection.getsockname()[0]
+    return f"[IPv6:{address}]" if connection.family == socket.AF_INET6 else f"[{address}]"
+
+
+async def _secure_and_log_in(smtp: aiosmtplib.SMTP, server: MailServer) -> None:
+    if server.tls == "starttls":
+        try:
+            await smtp.starttls()
+        except aiosmtplib.SMTPException as error:
+            if type(error) is aiosmtplib.SMTPException:  # every other failure has a class
+                raise StartTlsMissing("offers no STARTTLS") from None
+            raise
+    try:  # here, so that a refusal is not taken for one of the first sender
+        await smtp.ehlo()
+    except aiosmtplib.SMTPHeloError:
+        await smtp.helo()
+    if server.user and server.password:
+        await smtp.login(server.user, server.password)
+
+
+def disconnect(smtp: aiosmtplib.SMTP) -> None:
+    """Drop a connection at once, whatever is still unsent."""
+    transport = smtp.transport
+    smtp.close()
+    _abort(transport)
+
+
+async def hang_up(smtp: aiosmtplib.SMTP) -> None:
+    """End a connection as RFC 5321 wishes, or drop it."""
+    transport = smtp.transport  # QUIT makes `smtp` forget it
+    try:
+        async with asyncio.timeout(QUIT_LIMIT_S):
+            await smtp.quit()
+    except (OSError, aiosmtplib.SMTPException):
+        pass
+    finally:
+        smtp.close()
+        _abort(transport)
+
+
+def _abort(transport: asyncio.BaseTransport | None) -> None:
+    """Close a socket now: `close` would wait for a peer that reads nothing or ends no TLS."""
+    if isinstance(transport, asyncio.WriteTransport):
+        transport.abort()
+
+
 def advice(server: MailServer, error: Exception) -> str:
-    """What to change after an error of `connect`."""
-    if isinstance(error, NoStartTls):
-        return "take smtps:// with port 465 in CHATSVC_SMTP_URL, or add ?tls=off if nobody can listen on the way there"
+    """Say what to change after an error of `connect`."""
+    if isinstance(error, StartTlsMissing):
+        return (
+            "use smtps:// with port 465 in CHATSVC_SMTP_URL, or add ?tls=off if nobody can listen "
+            "on the way there"
+        )
     if isinstance(error, ssl.SSLCertVerificationError):
         return (
-            f"the host in CHATSVC_SMTP_URL, {server.host}, must be the name that its certificate has, and this system must know who issued it "
-            "(an authority of your own: SSL_CERT_FILE)"
+            f"the host in CHATSVC_SMTP_URL, {server.host}, must be the name in the server's "
+            "certificate, and this system must trust its issuer (for a private CA, set "
+            "SSL_CERT_FILE)"
         )
     if isinstance(error, ssl.SSLError):
-        return "in CHATSVC_SMTP_URL smtps:// is for a port with TLS from the start, 465; smtp:// is for STARTTLS, 587"
-    if isinstance(error, smtplib.SMTPAuthenticationError):
+        return (
+            "in CHATSVC_SMTP_URL smtps:// is for a port with TLS from the start, such as 465; "
+            "smtp:// is for STARTTLS, such as 587"
+        )
+    if isinstance(error, aiosmtplib.SMTPAuthenticationError):
         return "correct user and password in CHATSVC_SMTP_URL (special characters percent-encoded)"
-    if isinstance(error, smtplib.SMTPNotSupportedError) or type(error) is smtplib.SMTPException:
-        return "it takes no login this way: leave user and password out of CHATSVC_SMTP_URL, or use the port for logins, 587 or 465"
-    known_as = f"port {server.port} in CHATSVC_SMTP_URL, and whether this network lets it through"
-    if server.tls != "tls" and isinstance(error, TimeoutError | smtplib.SMTPServerDisconnected):
-        return f"take smtps:// if that port has TLS from the start, as 465 has; else check host and {known_as}"
-    return f"check host and {known_as}"
+    if lacks_login(error):
+        return (
+            "this server does not support this login: remove user and password from "
+            "CHATSVC_SMTP_URL, or use its port for logins, 587 or 465"
+        )
+    port = f"port {server.port} in CHATSVC_SMTP_URL, and whether this network lets it through"
+    if server.tls != "tls" and isinstance(error, TimeoutError | aiosmtplib.SMTPServerDisconnected):
+        return f"use smtps:// if that port has TLS from the start, as 465 has; else check host and {port}"
+    return f"check host and {port}"
+
+
+def lacks_login(error: Exception) -> bool:
+    """Whether the server supports no login, or none of the methods known here."""
+    return type(error) is aiosmtplib.SMTPException  # aiosmtplib has no class for it
 
 
 def reason(error: Exception) -> str:
-    """What went wrong, in one line."""
-    if isinstance(error, smtplib.SMTPResponseException) and error.smtp_code == -1:
-        return "what answers there is no mail server"
-    if isinstance(error, smtplib.SMTPResponseException):
-        return reply(error.smtp_code, error.smtp_error)
-    if isinstance(error, TimeoutError) or isinstance(error.__context__, TimeoutError):
-        return "no answer in time"
-    return " ".join(str(getattr(error, "strerror", None) or error).split()) or type(error).__name__
+    """Say what went wrong in one line."""
+    if isinstance(error, aiosmtplib.SMTPResponseException):
+        if error.code == INVALID_RESPONSE:
+            return NOT_SMTP
+        return reply(error.code, error.message)
+    if isinstance(error, aiosmtplib.SMTPServerDisconnected):
+        return "the server closed the connection"
+    if isinstance(error, TimeoutError):
+        return "no response in time"
+    if isinstance(error, ConnectionError) and error.errno:
+        return os.strerror(error.errno)  # asyncio's own text repeats the address
+    text = getattr(error, "strerror", None) or str(error)
+    return " ".join(text.split()) or type(error).__name__
 
 
-def reply(code: int, text: bytes | str) -> str:
-    """A server's answer without its line breaks."""
-    return f"{code} {' '.join((text.decode(errors='replace') if isinstance(text, bytes) else text).split())}"
+def reply(code: int, text: str) -> str:
+    """Return a server's response in one line."""
+    return f"{code} {' '.join(text.split())}"

@@ -1,4 +1,7 @@
-"""NoticeService: the e-mails to users who have not read what staff wrote (store/notices.py has a notice's life)."""
+"""NoticeService: e-mails to users who have not read what staff wrote.
+
+store/notices.py describes the life of a notice.
+"""
 
 import asyncio
 import logging
@@ -6,134 +9,155 @@ import math
 import random
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
-from typing import TYPE_CHECKING
 
+from tornado.ioloop import IOLoop
 from uuid_utils import uuid7
 
 from chatsvc.database.connection import Transaction
 from chatsvc.database.threads import Database
 from chatsvc.errors import DomainError
 from chatsvc.events import STAFF_TOPIC, Event
-from chatsvc.mail.mailer import DeliveryError, NotNow, Refused, Unusable
-from chatsvc.mail.messages import Letter, LetterError, Letters, UnreadMessage
+from chatsvc.mail.mailer import (
+    DeliveryError,
+    MailDisabled,
+    Mailer,
+    Rejected,
+    TemporaryFailure,
+)
+from chatsvc.mail.messages import Composer, UnusableAddress
 from chatsvc.store import claims
 from chatsvc.store import notices as rows
 from chatsvc.store.chats import Changed, list_item
-from chatsvc.store.claims import Claim, Step
+from chatsvc.store.claims import Claim, NoticeOutcome
 from chatsvc.store.notices import Notice
 from chatsvc.wire import StaffChatUpdatedEvent
 
-if TYPE_CHECKING:
-    from chatsvc.mail.mailer import Mailer
-
 log = logging.getLogger(__name__)
 
-SWEEP_INTERVAL_S = 60.0  # the rows are asked this often, whatever the alarm clock thinks
-LEASE_S = 300.0  # of a claim: longer than one e-mail may take (mailer.MAIL_LIMIT_S) and its end needs to be recorded
-HELD_PAUSE_S = 0.1  # something is due and another process is at it
-RECORD_PAUSE_S = (
-    1.0  # between two tries to record an e-mail's end when the database does not answer
-)
-STOP_LIMIT_S = 8.0  # at stop: for the e-mail that is under way
-CUT_LIMIT_S = 2.0  # and for recording that it was cut off
-# Between tries: 1, 5, 15, 60, then every 240 minutes, with jitter so that what failed together does not come back together.
+SWEEP_INTERVAL_S = 60.0  # the rows are queried this often, whatever the alarm says
+LEASE_S = 300.0  # of a claim: longer than one e-mail takes (smtp.MAIL_LIMIT_S) with its recording
+HELD_PAUSE_S = 0.1  # a notice is due but another process holds its chat
+RECORD_PAUSE_S = 1.0  # between attempts to record an outcome while the database is unavailable
+STOP_LIMIT_S = 8.0  # at stop: for the e-mail in progress
+ABORT_LIMIT_S = 2.0  # then for recording that it was cut off
+# Between attempts: 1, 5, 15, 60, then every 240 minutes. Jitter spreads what failed together.
 PAUSES_S = (60, 300, 900, 3600, *(14_400,) * 5)
 JITTER = (0.9, 1.1)  # all pauses together stay below 24 h
 TRIES_MAX = len(PAUSES_S) + 1
 
 
 class NoticeService:
-    """Sends what is due, one e-mail at a time.
+    """Sends due e-mails one at a time.
 
-    One task, one timer: the alarm clock rings when the next notice is due, and every SWEEP_INTERVAL_S the rows are asked. `publish` takes
-    events after COMMIT, in commit order; `on_end` is told how each try ended: sent, cancelled, failed, retried.
+    One task sweeps the rows: every SWEEP_INTERVAL_S, and when the alarm for the next due notice
+    rings. A lost alarm only delays an e-mail to the next sweep. `publish` takes events after
+    COMMIT, in commit order; `on_end` hears how each attempt ended: sent, cancelled, failed or
+    retried.
     """
 
     def __init__(
         self,
         db: Database,
         publish: Callable[[Event], None],
-        mailer: "Mailer",
-        letters: Letters,
+        mailer: Mailer,
+        composer: Composer,
         *,
         email_delay_s: float,
         email_min_interval_s: float,
         on_end: Callable[[str], None] = lambda how: None,
     ) -> None:
         self._db, self._publish = db, publish
-        self._mailer, self._letters = mailer, letters
+        self._mailer, self._composer = mailer, composer
         self._email_delay_s, self._email_min_interval_s = email_delay_s, email_min_interval_s
         self._on_end = on_end
-        self._terms = claims.Terms(LEASE_S, TRIES_MAX, letters.message_id)
-        self._trouble: Unusable | None = None
+        self._policy = claims.ClaimPolicy(LEASE_S, TRIES_MAX, composer.message_id)
+        self._disabled: MailDisabled | None = None
         self._task: asyncio.Task[None] | None = None
         self._awake = asyncio.Event()
-        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm: object | None = None
+        self._alarm_at = math.inf  # on the loop's clock, which is never stepped
         self._stopping = False
 
     @property
-    def paused(self) -> str | None:
-        """Why no e-mail is sent at all, in one line for staff; None: all is well."""
-        return None if self._trouble is None else f"{self._trouble.headline} ({self._trouble})"
+    def unavailable_reason(self) -> str | None:
+        """Why no e-mail is sent at all, in one line for staff. None: e-mail works."""
+        return None if self._disabled is None else f"{self._disabled.headline} ({self._disabled})"
 
     @property
-    def headline(self) -> str | None:
-        """The same without what the mail server said: for everybody to see."""
-        return None if self._trouble is None else self._trouble.headline
+    def unavailable_headline(self) -> str | None:
+        """The same without the mail server's own words, so that everybody may see it."""
+        return None if self._disabled is None else self._disabled.headline
+
+    @property
+    def alarm_in_s(self) -> float | None:
+        """Seconds until the alarm rings. None: it is not set."""
+        if self._alarm is None:
+            return None
+        return self._alarm_at - asyncio.get_running_loop().time()
+
+    @property
+    def is_stopping(self) -> bool:
+        return self._stopping
 
     async def start(self) -> None:
-        log.info("%s", self._mailer.where)
+        log.info("%s", self._mailer.destination)
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        """Finishes the e-mail that is under way, or cuts it off; then its row says that it is to be tried again."""
+        """Finish the e-mail in progress, or cut it off and record that it is to be retried."""
         self._stopping = True
         self._awake.set()
         if self._task is not None:
             await asyncio.wait([self._task], timeout=STOP_LIMIT_S)
-            self._mailer.cut()
-            await asyncio.wait([self._task], timeout=CUT_LIMIT_S)
+            self._mailer.abort()
+            await asyncio.wait([self._task], timeout=ABORT_LIMIT_S)
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        if self._alarm is not None:
-            self._alarm.cancel()
+        self._disarm()
         await self._mailer.close()
 
     # ---- for staff ----
 
     async def notices_of(self, chat_id: str, from_seq: int = 0) -> list[Notice]:
-        """The chat's notices that are about messages from `from_seq` on, oldest first."""
+        """Return the chat's notices about messages from `from_seq` on, oldest first."""
         return await self._db.read(rows.notices_of, chat_id, from_seq)
 
     async def send_now(self, chat_id: str) -> bool:
-        """Sends the e-mail about what is unread now rather than later. False: there is nothing to tell, or one is under way.
+        """Send the e-mail about unread messages now, without the delay and the interval.
 
-        It waits for nothing: neither the delay nor the interval since the last one. Archived, opted out and the like still hold.
+        Returns False if there is nothing to tell or an e-mail is in progress. An archived chat or
+        a user who has unsubscribed still gets none.
         """
         result = await self._db.write(_send_now, chat_id, str(uuid7()), then=self._brought_forward)
         return result.changed
 
     async def do_not_send(self, chat_id: str) -> bool:
-        """No e-mail about what is unread now. False: none was to come."""
+        """Send no e-mail about what is unread now. Returns False if none was planned."""
         return (await self._db.write(_do_not_send, chat_id, then=self._changed)).changed
 
-    # ---- the clock ----
+    # ---- the alarm ----
 
     def arm(self, due_in_s: float) -> None:
-        """Something is due in so many seconds, by the database's clock. One timer, for what is due first."""
-        loop = asyncio.get_running_loop()
-        at = loop.time() + due_in_s
-        if due_in_s > SWEEP_INTERVAL_S or (self._alarm is not None and self._alarm.when() <= at):
+        """Set the alarm for a notice that is due in this many seconds, unless it rings earlier."""
+        at = asyncio.get_running_loop().time() + due_in_s
+        if due_in_s > SWEEP_INTERVAL_S or at >= self._alarm_at:
             return
-        if self._alarm is not None:
-            self._alarm.cancel()
-        self._alarm = loop.call_at(at, self._ring)
+        self._disarm()
+        self._alarm, self._alarm_at = IOLoop.current().call_later(due_in_s, self._ring), at
+
+    def wake(self) -> None:
+        """Sweep now instead of at the next alarm."""
+        self._awake.set()
 
     def _ring(self) -> None:
-        self._alarm = None
-        if self._trouble is None:
-            self._awake.set()
+        self._alarm, self._alarm_at = None, math.inf
+        if self._disabled is None:
+            self.wake()
+
+    def _disarm(self) -> None:
+        if self._alarm is not None:
+            IOLoop.current().remove_timeout(self._alarm)
+        self._alarm, self._alarm_at = None, math.inf
 
     async def _run(self) -> None:
         while not self._stopping:
@@ -149,19 +173,19 @@ class NoticeService:
             self._awake.clear()
 
     async def sweep(self) -> float:
-        """Sends all that is due. Returns in how many seconds something is due again."""
-        if self._trouble is not None and not await self._is_usable_again():
-            await self._mailer.rest()
+        """Send everything that is due. Returns the seconds until the next notice is due."""
+        if self._disabled is not None and not await self._is_enabled_again():
+            await self._mailer.idle()
             return math.inf
         if (due_in_s := await self._due_in_s()) > 0:
             return due_in_s
-        while self._trouble is None and not self._stopping:
-            step = await self._db.write(claims.claim_next, self._terms, then=self._stepped)
-            if step is None:
+        while self._disabled is None and not self._stopping:
+            outcome = await self._db.write(claims.claim_next, self._policy, then=self._told)
+            if outcome is None:
                 break
-            if step.claim is not None and not await self._deliver(step.claim):
-                return math.inf  # those behind it keep their tries; the next sweep asks again
-        await self._mailer.rest()
+            if outcome.claim is not None and not await self._deliver(outcome.claim):
+                return math.inf  # the notices behind it keep their attempts until the next sweep
+        await self._mailer.idle()
         return max(await self._due_in_s(), HELD_PAUSE_S)
 
     async def _due_in_s(self) -> float:
@@ -171,65 +195,63 @@ class NoticeService:
     # ---- one e-mail ----
 
     async def _deliver(self, claim: Claim) -> bool:
-        """Returns False if there was no mail server at all."""
-        letter = Letter(
-            to=claim.to,
-            user_id=claim.user_id,
-            user_name=claim.user_name,
-            language=claim.language,
-            chat_id=claim.chat_id,
-            message_id=claim.message_id,
-            messages=[UnreadMessage(*each) for each in claim.messages],
-            notice_id=claim.notice_id,
-        )
+        """Send a claimed e-mail. Returns False if the mail server was unreachable."""
         try:
-            await self._mailer.send(partial(self._letters.compose, letter, claim.now))
+            message = await asyncio.to_thread(self._composer.compose, claim.email)
+            await self._mailer.send(message)
         except Exception as error:
             await self._not_sent(claim, error)
-            return not (isinstance(error, NotNow) and error.nobody_there)
+            return not (isinstance(error, TemporaryFailure) and error.unreachable)
         await self._record(claims.record_sent, claim, self._email_min_interval_s)
         return True
 
     async def _not_sent(self, claim: Claim, error: Exception) -> None:
-        if isinstance(error, Refused | LetterError):
-            await self._fail(
-                claim, error, refused_address=isinstance(error, LetterError) or error.address
-            )
-        elif isinstance(error, Unusable):
-            self._pause(error)
-            await self._retry(claim, error, 0, may_be_out=False, counts=False)
+        if isinstance(error, UnusableAddress):
+            await self._fail(claim, error, bad_address=True)
+        elif isinstance(error, Rejected):
+            await self._fail(claim, error, bad_address=error.bad_address)
+        elif isinstance(error, MailDisabled):
+            self.pause(error)
+            await self._retry(claim, error, 0, outcome_unknown=False, counts=False)
         elif claim.attempts >= TRIES_MAX:
-            await self._fail(claim, error, refused_address=False)
+            await self._fail(claim, error, bad_address=False)
         else:
-            if not isinstance(error, NotNow):
+            if not isinstance(error, TemporaryFailure):
                 log.error(
-                    "notice %s: the e-mail could not be written or sent",
+                    "notice %s: an error of chatsvc, not of the mail server",
                     claim.notice_id,
                     exc_info=error,
                 )
             pause_s = PAUSES_S[claim.attempts - 1] * random.uniform(*JITTER)  # noqa: S311
-            log.info("notice %s is tried again in %.0f s: %s", claim.notice_id, pause_s, error)
-            may_be_out = not isinstance(error, NotNow) or error.may_be_out
-            await self._retry(claim, error, pause_s, may_be_out=may_be_out, counts=True)
+            log.info("notice %s will be retried in %.0f s: %s", claim.notice_id, pause_s, error)
+            await self._retry(
+                claim, error, pause_s, outcome_unknown=_is_outcome_unknown(error), counts=True
+            )
 
-    async def _fail(self, claim: Claim, error: Exception, *, refused_address: bool) -> None:
+    async def _fail(self, claim: Claim, error: Exception, *, bad_address: bool) -> None:
         log.warning("notice %s failed for good: %s", claim.notice_id, error)
-        await self._record(claims.record_failed, claim, _reason(error), refused_address)
+        await self._record(claims.record_failed, claim, _reason(error), bad_address)
 
     async def _retry(
-        self, claim: Claim, error: Exception, pause_s: float, *, may_be_out: bool, counts: bool
+        self, claim: Claim, error: Exception, pause_s: float, *, outcome_unknown: bool, counts: bool
     ) -> None:
         self._on_end("retried")
-        stays = may_be_out or claim.may_be_out
+        unknown = outcome_unknown or claim.outcome_unknown
         await self._record(
-            claims.record_retry, claim, _reason(error), pause_s, stays, counts, self._email_delay_s
+            claims.record_retry,
+            claim,
+            _reason(error),
+            pause_s,
+            unknown,
+            counts,
+            self._email_delay_s,
         )
 
-    async def _record(self, fn: Callable[..., Step], *args: object) -> None:
-        """The e-mail is out, or is not: without the row it would be sent again, so this waits for the database."""
+    async def _record(self, fn: Callable[..., NoticeOutcome], *args: object) -> None:
+        """Record an outcome, however long the database is away: otherwise it is sent again."""
         while True:
             try:
-                await self._db.write(fn, *args, then=self._stepped)
+                await self._db.write(fn, *args, then=self._told)
             except DomainError:
                 await asyncio.sleep(RECORD_PAUSE_S)
             else:
@@ -237,36 +259,36 @@ class NoticeService:
 
     # ---- a mail server that cannot be used ----
 
-    def _pause(self, trouble: Unusable) -> None:
-        """Said once; the queue waits, and nothing in it is used up."""
-        if self._trouble is None or self._trouble.headline != trouble.headline:
+    def pause(self, disabled: MailDisabled) -> None:
+        """Stop sending until a check succeeds. Logged once; no notice loses an attempt."""
+        if self._disabled is None or self._disabled.headline != disabled.headline:
             log.warning(
-                "e-mail is paused: %s (%s); asked again every %.0f s",
-                trouble.headline,
-                trouble,
+                "e-mail is paused: %s (%s); it is checked every %.0f s",
+                disabled.headline,
+                disabled,
                 SWEEP_INTERVAL_S,
             )
-        self._trouble = trouble
+        self._disabled = disabled
 
-    async def _is_usable_again(self) -> bool:
+    async def _is_enabled_again(self) -> bool:
         try:
             await self._mailer.check()
-        except Unusable as trouble:
-            self._pause(trouble)
-        except NotNow:
-            pass  # it is not there at all; whether it can be used is not known yet
+        except MailDisabled as disabled:
+            self.pause(disabled)
+        except TemporaryFailure:
+            pass  # unreachable, so it is unknown whether it can be used
         else:
-            self._trouble = None
-            log.info("e-mail goes on")
-        return self._trouble is None
+            self._disabled = None
+            log.info("e-mail is resumed")
+        return self._disabled is None
 
     # ---- after COMMIT, on the loop, in commit order ----
 
-    def _stepped(self, step: Step | None) -> None:
-        if step is not None and step.ended is not None:
-            self._on_end(step.ended)
-        if step is not None and step.chat is not None:
-            self._publish(Event.of(STAFF_TOPIC, StaffChatUpdatedEvent(step.chat)))
+    def _told(self, outcome: NoticeOutcome | None) -> None:
+        if outcome is not None and outcome.ended is not None:
+            self._on_end(outcome.ended)
+        if outcome is not None and outcome.chat is not None:
+            self._publish(Event.of(STAFF_TOPIC, StaffChatUpdatedEvent(outcome.chat)))
 
     def _changed(self, result: Changed) -> None:
         if result.changed:
@@ -278,13 +300,16 @@ class NoticeService:
             self.arm(0)
 
 
+def _is_outcome_unknown(error: Exception) -> bool:
+    """An error of our own may have come after the mail server accepted the e-mail."""
+    return not isinstance(error, TemporaryFailure) or error.outcome_unknown
+
+
 def _reason(error: Exception) -> str:
-    """For the row, and so for staff."""
-    return (
-        str(error)
-        if isinstance(error, DeliveryError | LetterError)
-        else "an error of chatsvc; its log says more"
-    )
+    """Return the reason for the row, which staff see."""
+    if isinstance(error, DeliveryError | UnusableAddress):
+        return str(error)
+    return "an internal error of chatsvc; see its log"
 
 
 def _send_now(tx: Transaction, chat_id: str, notice_id: str) -> Changed:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from chatsvc.database.connection import Connection, Statement, Transaction
+from chatsvc.mail.messages import ReplyNotice, UnreadMessage
 from chatsvc.store.chats import list_item, lock_chat
 from chatsvc.store.notices import FREE, TOLD, Reason, follow_reading
 from chatsvc.wire import SupportChatListItem
@@ -140,28 +141,30 @@ _REFUSE_ADDRESS = Statement(
 
 
 class Claim(NamedTuple):
-    """An e-mail to send. Until `until` nobody else takes it; it is also what proves that a claim is still ours."""
+    """An e-mail to send. Nobody else takes it before `until`, which also proves that it is held."""
 
     notice_id: str
     chat_id: str
     until: datetime
     attempts: int  # with this one
-    may_be_out: bool  # somebody had it before and never said how that ended
-    message_id: str
-    now: datetime
-    user_id: str
-    to: str
-    user_name: str | None
-    language: str | None
-    messages: list[tuple[int, str, datetime]]  # seq, content, created_at
+    outcome_unknown: bool  # of an earlier attempt: the mail server may have the e-mail
+    email: ReplyNotice
 
 
-class Step(NamedTuple):
-    """What became of a notice: `claim` is set if it is to be sent, `ended` if this was its end."""
+class NoticeOutcome(NamedTuple):
+    """What became of a notice: `claim` is to be sent; `ended` is the state in which it ended."""
 
     claim: Claim | None = None
     ended: str | None = None
     chat: SupportChatListItem | None = None
+
+
+class ClaimPolicy(NamedTuple):
+    """How claims are made."""
+
+    lease_s: float
+    tries_max: int  # a notice claimed this often without an end has failed
+    message_id: Callable[[str], str]
 
 
 class _Open(NamedTuple):
@@ -181,15 +184,7 @@ def due_in_s(connection: Connection) -> float | None:
     return float(rows[0][0]) if rows else None
 
 
-class Terms(NamedTuple):
-    """How claims are made."""
-
-    lease_s: float
-    tries_max: int  # a notice that was claimed so often and never came to an end ends here
-    message_id: Callable[[str], str]
-
-
-def claim_next(tx: Transaction, terms: Terms) -> Step | None:
+def claim_next(tx: Transaction, policy: ClaimPolicy) -> NoticeOutcome | None:
     """Decides about the notice that is due first: cancels it, or claims it and says what is to be sent.
 
     Returns None if none is due, or if others are at work on all that are.
@@ -200,16 +195,16 @@ def claim_next(tx: Transaction, terms: Terms) -> Step | None:
     chat_id = locked[0][0]
     in_chat = [_Open(*row) for row in tx.execute(_OPEN, chat_id)]
     if not in_chat:
-        return Step()
+        return NoticeOutcome()
     notice = in_chat[0]  # a claimed one before the pending one that follows it
     if notice.is_due:
-        return _decide(tx, chat_id, notice, terms)
+        return _decide(tx, chat_id, notice, policy)
     if len(in_chat) > 1 and in_chat[1].is_due:
         tx.execute(_POSTPONE, in_chat[1].id, notice.claimed_until)
-    return Step()
+    return NoticeOutcome()
 
 
-def _decide(tx: Transaction, chat_id: str, notice: _Open, terms: Terms) -> Step:
+def _decide(tx: Transaction, chat_id: str, notice: _Open, policy: ClaimPolicy) -> NoticeOutcome:
     reader = tx.execute(_READER, chat_id)[0]
     user_id, to, name, language, opted_out, is_refused, is_archived, last_seq, told, now = reader
     after, up_to = (
@@ -220,31 +215,19 @@ def _decide(tx: Transaction, chat_id: str, notice: _Open, terms: Terms) -> Step:
     why_not = said or _why_not(unread, is_archived, to, opted_out, is_refused)
     if why_not is not None:
         return _end(tx, chat_id, notice.id, "cancelled", why_not, last_seq)
-    if notice.attempts >= terms.tries_max:
+    if notice.attempts >= policy.tries_max:
         return _end(tx, chat_id, notice.id, "failed", GAVE_UP, last_seq)
     first_seq = min(notice.first_seq, unread[0][0])
     won = tx.execute(
-        _CLAIM, notice.id, terms.lease_s, terms.message_id(notice.id), first_seq, up_to
+        _CLAIM, notice.id, policy.lease_s, policy.message_id(notice.id), first_seq, up_to
     )
     if not won:
-        return Step()
-    (until, attempts, message_id), may_be_out = won[0], notice.up_to_seq is not None
-    return Step(
-        Claim(
-            notice.id,
-            chat_id,
-            until,
-            attempts,
-            may_be_out,
-            message_id,
-            now,
-            user_id,
-            to,
-            name,
-            language,
-            unread,
-        )
-    )
+        return NoticeOutcome()
+    until, attempts, message_id = won[0]
+    messages = [UnreadMessage(*row) for row in unread]
+    email = ReplyNotice(to, user_id, name, language, message_id, now, messages)
+    outcome_unknown = notice.up_to_seq is not None
+    return NoticeOutcome(Claim(notice.id, chat_id, until, attempts, outcome_unknown, email))
 
 
 def _end(
@@ -254,10 +237,10 @@ def _end(
     state: str,
     reason: str,
     last_seq: int | None = None,
-) -> Step:
+) -> NoticeOutcome:
     tx.execute(_END, notice_id, state, reason, last_seq)
     tx.execute(FREE, chat_id)
-    return Step(ended=state, chat=list_item(tx, chat_id))
+    return NoticeOutcome(ended=state, chat=list_item(tx, chat_id))
 
 
 def _why_not(
@@ -278,21 +261,23 @@ def _why_not(
     return "refused" if is_refused else None
 
 
-def record_sent(tx: Transaction, claim: Claim, min_interval_s: float) -> Step:
+def record_sent(tx: Transaction, claim: Claim, min_interval_s: float) -> NoticeOutcome:
     """The mail server has it: whatever happened to the row meanwhile, that is the truth now."""
     lock_chat(tx, claim.chat_id)
     if recorded := tx.execute(_SENT, claim.notice_id):
         tx.execute(_FOLLOW_SENT, claim.chat_id, recorded[0][0], min_interval_s)
-    return Step(ended="sent", chat=list_item(tx, claim.chat_id))
+    return NoticeOutcome(ended="sent", chat=list_item(tx, claim.chat_id))
 
 
-def record_failed(tx: Transaction, claim: Claim, reason: str, refused_address: bool) -> Step:
+def record_failed(
+    tx: Transaction, claim: Claim, reason: str, refused_address: bool
+) -> NoticeOutcome:
     """It will not be tried again; with `refused_address` nor will this address, as long as it is the user's."""
     lock_chat(tx, claim.chat_id)
     if not tx.execute(_MINE, claim.notice_id, claim.until):
-        return Step()
+        return NoticeOutcome()
     if refused_address:
-        tx.execute(_REFUSE_ADDRESS, claim.user_id, claim.to)
+        tx.execute(_REFUSE_ADDRESS, claim.email.user_id, claim.email.to)
     return _end(tx, claim.chat_id, claim.notice_id, "failed", reason)
 
 
@@ -301,10 +286,10 @@ def record_retry(
     claim: Claim,
     reason: str,
     pause_s: float,
-    may_be_out: bool,
+    outcome_unknown: bool,
     counts: bool,
     email_delay_s: float,
-) -> Step:
+) -> NoticeOutcome:
     """It is to be tried again after a pause, because of `reason`; `counts`: this try was one.
 
     If the mail server certainly has nothing of it, it is pending as before and takes the messages in that came meanwhile. If it may
@@ -313,15 +298,15 @@ def record_retry(
     lock_chat(tx, claim.chat_id)
     mine = tx.execute(_MINE, claim.notice_id, claim.until)
     if not mine:
-        return Step()
+        return NoticeOutcome()
     if mine[0][0] is not None:
         return _end(tx, claim.chat_id, claim.notice_id, "cancelled", mine[0][0])
     uncounted = 0 if counts else 1
-    if may_be_out:
+    if outcome_unknown:
         tx.execute(_KEEP, claim.notice_id, pause_s, uncounted)
     else:
         tx.execute(_ABSORB, claim.chat_id)
         tx.execute(_RELEASE, claim.notice_id, pause_s, uncounted, reason)
     follow_reading(tx, claim.chat_id, email_delay_s)
     is_read = tx.execute(_STATE_OF, claim.notice_id)[0][0] == "cancelled"
-    return Step(ended="cancelled" if is_read else None, chat=list_item(tx, claim.chat_id))
+    return NoticeOutcome(ended="cancelled" if is_read else None, chat=list_item(tx, claim.chat_id))

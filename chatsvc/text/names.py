@@ -3,19 +3,11 @@
 import re
 
 from chatsvc.errors import Unprocessable
+from chatsvc.text.email_address import is_email
 from chatsvc.text.sanitize import is_blank, sanitize
 
 NAME_MAX_CHARS = 255
-# One address as forms and mail servers accept it: no quoted local part, comment or list.
-_EMAIL = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}@(?=.{1,253}\Z)[^\W_](?:[\w-]*\.)+[\w-]*[^\W_]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-
-
-def is_email(text: str) -> bool:
-    """Return whether this is exactly one e-mail address with a domain, not an IP address."""
-    is_ip = text.rpartition(".")[2].isdecimal()
-    matches = len(text) <= 254 and _EMAIL.fullmatch(text) is not None
-    return matches and ".." not in text and not is_ip
 
 
 def clean_email(text: str | None) -> str | None:

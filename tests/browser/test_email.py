@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, Request, expect
 
 from chatsvc.config.config import load_or_create_secret
-from chatsvc.mail.messages import Letter, Letters, UnreadMessage
+from chatsvc.mail.messages import Composer, ReplyNotice, UnreadMessage
 from chatsvc.pages.assets import Assets
 from chatsvc.pages.templates import load_templates
 from chatsvc.security import tokens
@@ -38,7 +38,7 @@ ORDINARY = [
     "one more",
     "and another",
 ]
-LETTERS = Letters(
+COMPOSER = Composer(
     make_config(
         Path("unused"),
         name="Müller & Söhne",
@@ -53,17 +53,9 @@ LETTERS = Letters(
 
 def html_of(contents: list[str], name: str, language: str = "en") -> str:
     messages = [UnreadMessage(seq, text, WRITTEN) for seq, text in enumerate(contents, 1)]
-    letter = Letter(
-        "alice@example.com",
-        USER,
-        name,
-        language,
-        USER,
-        LETTERS.message_id("a-notice"),
-        messages,
-        "a-notice",
-    )
-    body = LETTERS.compose(letter, WRITTEN).get_body(("html",))
+    message_id = COMPOSER.message_id("a-notice")
+    notice = ReplyNotice("alice@example.com", USER, name, language, message_id, WRITTEN, messages)
+    body = COMPOSER.compose(notice).get_body(("html",))
     assert isinstance(body, EmailMessage)
     page: str = body.get_content()
     return page

@@ -198,6 +198,7 @@ def test_an_option_given_twice_is_refused(option: Option, tmp_path: Path) -> Non
         ("MAIL_FROM", "<support@>", MAILBOX),
         ("MAIL_FROM", "jürgen@example.com", MAILBOX),
         ("MAIL_FROM", f"a@{'x' * 64}.example.com", MAILBOX),
+        ("MAIL_FROM", "a@ü_ü.example", MAILBOX),
         ("EMAIL_DELAY_S", "5m", "must be a whole number from 0 to 604800"),
         ("EMAIL_MIN_INTERVAL_S", "604801", "must be a whole number from 0 to 604800"),
         ("MESSAGE_RATE_USER", "1.5", "must be a whole number from 0 to 1000000"),

@@ -87,20 +87,21 @@ def test_what_answers_and_is_no_mail_server_is_told_apart(tmp_path: Path) -> Non
         ssh = mail_finding(tmp_path, f"smtp://127.0.0.1:{port}")
         thread.join()
     assert (
-        ssh.found == f"127.0.0.1 port {port} cannot be used: what answers there is no mail server"
+        ssh.found
+        == f"127.0.0.1 port {port} cannot be used: the response is not that of a mail server"
     )
 
 
 def test_plain_words_to_a_port_with_tls_get_no_answer_and_it_says_why(
-    tmp_path: Path, certificate: Certificate, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, certificate: Certificate
 ) -> None:
-    monkeypatch.setattr(mail, "SMTP_LIMIT_S", 0.5)
     with mail_server(ssl_context=certificate.context()) as server:
-        silent = mail_finding(tmp_path, f"smtp://127.0.0.1:{server.port}")
+        config = make_config(tmp_path, smtp_url=f"smtp://127.0.0.1:{server.port}")
+        silent = mail.check(config, limit_s=1.0)
     assert (
         silent.level == "FAIL"
-        and silent.found.endswith("no answer in time")
-        and "take smtps://" in silent.advice
+        and silent.found.endswith("no response in time")
+        and "use smtps://" in silent.advice
     )
 
 

@@ -214,11 +214,15 @@ async def test_a_server_that_cannot_be_used_pauses_the_queue_and_says_so(
         server.answers["MAIL"] = "553 5.7.1 not this sender"
     notices_ = service.app.notices
     desks = [await answered(service, "alice")]
-    await until(lambda: notices_.paused and row(desks[0])[:2] == ("pending", 0))
+    await until(lambda: notices_.unavailable_reason and row(desks[0])[:2] == ("pending", 0))
     desks.append(await answered(service, "bob"))
     headline = "refuses user and password" if trouble == "login" else "refuses the sender"
     said = "535 " if trouble == "login" else "553 "
-    assert notices_.paused and headline in notices_.paused and said in notices_.paused
+    assert (
+        notices_.unavailable_reason
+        and headline in notices_.unavailable_reason
+        and said in notices_.unavailable_reason
+    )
     ready = await service.get("/readyz")
     assert ready.status == 200 and headline in ready.text and said not in ready.text
     assert "chatsvc_email_paused 1.0" in (await service.get("/metrics")).text
@@ -231,7 +235,7 @@ async def test_a_server_that_cannot_be_used_pauses_the_queue_and_says_so(
     server.answers.clear()
     desks[0].passes(0)
     await desks[0].ends("sent", "sent")
-    assert notices_.paused is None and (await service.get("/readyz")).text == "ready\n"
+    assert notices_.unavailable_reason is None and (await service.get("/readyz")).text == "ready\n"
     assert "chatsvc_email_paused 0.0" in (await service.get("/metrics")).text
 
 
@@ -241,7 +245,7 @@ async def test_the_log_says_once_that_it_is_paused(
     expected_log.append("e-mail is paused")
     server.password = b"changed"
     desk = await answered(service)
-    await until(lambda: desk.notices.paused)
+    await until(lambda: desk.notices.unavailable_reason)
     for _ in range(3):
         await desk.notices.sweep()
     assert sum("e-mail is paused" in record.getMessage() for record in caplog.records) == 1
@@ -316,7 +320,7 @@ def test_at_stop_the_e_mail_under_way_is_finished(
         desk = await answered(service)
         await until(lambda: server.seen)
         stopping = asyncio.create_task(service.app.notices.stop())
-        await until(lambda: desk.notices._stopping)
+        await until(lambda: desk.notices.is_stopping)
         server.go_on.set()
         await stopping
         return desk
@@ -358,7 +362,7 @@ def test_a_hundred_thousand_pending_notices_cost_one_timer(
     async def idle() -> None:
         desk = await Desk(service).set_up()
         await desk.answer("m1")
-        assert desk.notices._alarm
+        assert desk.notices.alarm_in_s is not None
         scheduled = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]
         timers = [handle for handle in scheduled if not handle.cancelled()]
         assert len(timers) < 50, timers
@@ -368,7 +372,7 @@ def test_a_hundred_thousand_pending_notices_cost_one_timer(
             desk.chat_id,
         )
         began = time.monotonic()
-        desk.notices._awake.set()
+        desk.notices.wake()
         await until(lambda: server.mails)
         assert time.monotonic() - began < 1
 
@@ -421,9 +425,9 @@ async def test_the_wall_clock_of_the_process_decides_nothing(
     wall = time.time
     monkeypatch.setattr(time, "time", lambda: wall() - 3600)
     await desk.answer("m1")
-    assert desk.notices._alarm is None  # due in more than a minute: the sweep finds it
+    assert desk.notices.alarm_in_s is None  # due in more than a minute: the sweep finds it
     desk.passes(DELAY_S - 0.5)
-    await until(lambda: desk.notices._alarm)
+    await until(lambda: desk.notices.alarm_in_s is not None)
     monkeypatch.setattr(time, "time", lambda: wall() + 3600)
     assert server.seen == []
     await desk.ends("sent")

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from chatsvc.mail.mailer import Unusable
+from chatsvc.mail.mailer import MailDisabled
 from chatsvc.pages.presentation import capped, card, person, safe_next, unread_title
 from chatsvc.text.translations import Languages
 from chatsvc.wire import SupportChatListItem
@@ -309,11 +309,14 @@ async def test_whoever_has_no_address_gets_no_e_mail_and_staff_know(service: Ser
     assert "No e-mail: no address" in page.text and 'form="e-mail-send"' not in page.text
 
 
-async def test_staff_are_told_that_no_e_mail_is_sent_at_all(service: Service) -> None:
+async def test_staff_are_told_that_no_e_mail_is_sent_at_all(
+    service: Service, expected_log: list[str]
+) -> None:
+    expected_log.append("e-mail is paused")
     await service.create_staff()
     cookies = await service.login()
     assert "No e-mails are being sent" not in (await get(service, "/dashboard", cookies)).text
-    service.app.notices._trouble = Unusable("the mail server refused the login", "535 <b>no</b>")
+    service.app.notices.pause(MailDisabled("the mail server refused the login", "535 <b>no</b>"))
     for path in ("/dashboard", "/dashboard/search", "/dashboard/account"):
         page = (await get(service, path, cookies)).text
         assert (

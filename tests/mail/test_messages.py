@@ -1,4 +1,4 @@
-"""Letters, read as a mail program reads them: headers, both parts, names and texts that want to be more than text."""
+"""E-mails, read as a mail program reads them: headers, both parts, names and texts that want to be more than text."""
 
 import email
 import re
@@ -15,7 +15,7 @@ import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatsvc.mail.messages import Letter, LetterError, Letters, UnreadMessage, shown_name
+from chatsvc.mail.messages import Composer, ReplyNotice, UnreadMessage, UnusableAddress, shown_name
 from chatsvc.pages.assets import Assets
 from chatsvc.pages.templates import load_templates
 from chatsvc.security.tokens import read_unsubscribe
@@ -39,30 +39,29 @@ OPTIONS: dict[str, Any] = {
 VERY_LONG = "Maximilian " * 500
 
 
-def make_letters(**changes: Any) -> Letters:
-    return Letters(
+def make_composer(**changes: Any) -> Composer:
+    return Composer(
         make_config(Path("unused"), **{**OPTIONS, **changes}), SECRET_KEY, TEMPLATES, LANGUAGES
     )
 
 
-LETTERS = make_letters()
+COMPOSER = make_composer()
 
 
-def letter(*contents: str, **changes: Any) -> Letter:
+def notice(*contents: str, **changes: Any) -> ReplyNotice:
     fields: dict[str, Any] = {
         "to": "alice@example.com",
         "user_id": USER,
         "user_name": "Alice",
         "language": "en",
-        "chat_id": USER,
-        "message_id": LETTERS.message_id("a-notice"),
-        "notice_id": "a-notice",
+        "message_id": COMPOSER.message_id("a-notice"),
+        "date": NOW,
         "messages": [
             UnreadMessage(seq, text, WRITTEN)
             for seq, text in enumerate(contents or ("It is in stock.",), 1)
         ],
     }
-    return Letter(**{**fields, **changes})
+    return ReplyNotice(**{**fields, **changes})
 
 
 def received(composed: EmailMessage) -> EmailMessage:
@@ -72,8 +71,8 @@ def received(composed: EmailMessage) -> EmailMessage:
     return message
 
 
-def compose(*contents: str, letters: Letters = LETTERS, **changes: Any) -> EmailMessage:
-    return received(letters.compose(letter(*contents, **changes), NOW))
+def compose(*contents: str, composer: Composer = COMPOSER, **changes: Any) -> EmailMessage:
+    return received(composer.compose(notice(*contents, **changes)))
 
 
 def part(message: EmailMessage, kind: str) -> str:
@@ -137,8 +136,8 @@ def test_the_headers_say_what_mail_programs_and_servers_ask() -> None:
 def test_the_address_for_unsubscribing_is_one_word_however_long() -> None:
     """Python folds a long word by encoding it, and mail programs that look for an address find none."""
     raw = (
-        make_letters(public_url=f"https://{'very-long-' * 20}.example.com")
-        .compose(letter(), NOW)
+        make_composer(public_url=f"https://{'very-long-' * 20}.example.com")
+        .compose(notice())
         .as_bytes()
     )
     (line,) = re.findall(rb"(?m)^List-Unsubscribe: (.*)\r$", raw)
@@ -147,7 +146,7 @@ def test_the_address_for_unsubscribing_is_one_word_however_long() -> None:
 
 def test_the_same_notice_gives_the_same_message_id() -> None:
     assert compose("One")["Message-ID"] == compose("One", "Two", language="de")["Message-ID"]
-    assert LETTERS.message_id("a") != LETTERS.message_id("b")
+    assert COMPOSER.message_id("a") != COMPOSER.message_id("b")
 
 
 @pytest.mark.parametrize("language", LANGUAGES.names)
@@ -188,7 +187,7 @@ def test_messages_of_one_minute_share_their_time() -> None:
     [("Acme", "Acme Support"), ("Support", "Support"), ("Acme SUPPORT", "Acme SUPPORT")],
 )
 def test_support_is_said_once(name: str, team: str) -> None:
-    assert compose(letters=make_letters(name=name))["Subject"] == f"New reply from {team}"
+    assert compose(composer=make_composer(name=name))["Subject"] == f"New reply from {team}"
 
 
 def test_links_lead_to_the_configured_addresses_alone() -> None:
@@ -205,17 +204,18 @@ def test_links_lead_to_the_configured_addresses_alone() -> None:
         ("https://example.com/a/", "https://example.com/a/#support-chat"),
     ):
         assert (
-            Html(part(compose(letters=make_letters(chat_page_url=page)), "html")).links[0] == button
+            Html(part(compose(composer=make_composer(chat_page_url=page)), "html")).links[0]
+            == button
         )
-    demo = make_letters(demo=True, chat_page_url=OPTIONS["public_url"])
+    demo = make_composer(demo=True, chat_page_url=OPTIONS["public_url"])
     assert (
-        Html(part(compose(letters=demo), "html")).links[0]
+        Html(part(compose(composer=demo), "html")).links[0]
         == "https://chat.example.com/demo#support-chat"
     )
 
 
 def test_a_test_message_has_one_part_and_an_id_of_its_own() -> None:
-    one, two = (received(LETTERS.test_message("admin@example.com", NOW)) for _ in range(2))
+    one, two = (received(COMPOSER.test_message("admin@example.com", NOW)) for _ in range(2))
     assert one["To"] == "admin@example.com" and one["From"] == "Acme Support <help@example.com>"
     assert one["Message-ID"] != two["Message-ID"] and one["Message-ID"].endswith("@example.com>")
     assert (
@@ -294,19 +294,38 @@ def test_what_is_no_name_is_left_out(name: str | None) -> None:
     ],
 )
 def test_what_is_not_one_address_is_refused(address: str) -> None:
-    with pytest.raises(LetterError) as raised:
-        LETTERS.compose(letter(to=address), NOW)
+    with pytest.raises(UnusableAddress) as raised:
+        COMPOSER.compose(notice(to=address))
     assert len(address) < 3 or address not in str(raised.value)
-    with pytest.raises(LetterError):
-        LETTERS.test_message(address, NOW)
+    with pytest.raises(UnusableAddress):
+        COMPOSER.test_message(address, NOW)
 
 
 def test_domains_in_other_scripts_travel_in_their_ascii_form() -> None:
-    letters = make_letters(mail_from="Jörg Müller <hallo@müller.example>")
-    message = compose(to="a@bücher.example", letters=letters)
+    composer = make_composer(mail_from="Jörg Müller <hallo@müller.example>")
+    message = compose(to="a@bücher.example", composer=composer)
     assert message["To"].addresses[0].addr_spec == "a@xn--bcher-kva.example"
     assert message["From"] == "Jörg Müller <hallo@xn--mller-kva.example>"
-    assert letters.message_id("x") == "<x@xn--mller-kva.example>"
+    assert composer.message_id("x") == "<x@xn--mller-kva.example>"
+
+
+@pytest.mark.parametrize(
+    ("domain", "in_ascii"),
+    [
+        ("faß.de", "xn--fa-hia.de"),
+        ("βόλος.com", "xn--nxasmm1c.com"),
+        ("Maßstäbe.example", "xn--mastbe-cta6b.example"),
+    ],
+)
+def test_an_e_mail_goes_to_and_comes_from_the_domain_that_was_meant(
+    domain: str, in_ascii: str
+) -> None:
+    """eva@faß.de was mailed to fass.de, which belongs to somebody else."""
+    composer = make_composer(mail_from=f"Eva <eva@{domain}>")
+    message = compose(to=f"eva@{domain}", composer=composer)
+    for header in ("To", "From"):
+        assert message[header].addresses[0].addr_spec == f"eva@{in_ascii}"
+    assert composer.message_id("x") == f"<x@{in_ascii}>"
 
 
 @pytest.mark.parametrize(
@@ -325,7 +344,9 @@ def test_line_breaks_make_no_headers(name: str) -> None:
 
 @pytest.mark.parametrize("payload", PAYLOADS)
 def test_messages_and_names_are_text(payload: str) -> None:
-    message = compose(payload, user_name=payload, letters=make_letters(name=sanitize(payload)[:60]))
+    message = compose(
+        payload, user_name=payload, composer=make_composer(name=sanitize(payload)[:60])
+    )
     html = Html(part(message, "html"))
     assert {tag for tag, _ in html.tags} <= {"div", "p", "a", "br"}
     assert all(set(attributes) <= {"style", "dir", "role", "href"} for _, attributes in html.tags)
@@ -390,7 +411,7 @@ ANY_TEXT = (
 def test_whatever_is_written_it_is_one_mail_to_one_person(
     name: str | None, contents: list[str], language: str | None
 ) -> None:
-    raw = LETTERS.compose(letter(*contents, user_name=name, language=language), NOW).as_bytes()
+    raw = COMPOSER.compose(notice(*contents, user_name=name, language=language)).as_bytes()
     assert raw.isascii() and max(len(line) for line in raw.split(b"\r\n")) <= LINE_MAX_BYTES
     assert b"\n" not in raw.replace(b"\r\n", b"") and b"\r" not in raw.replace(b"\r\n", b"")
     message = email.message_from_bytes(raw, policy=SMTP)

@@ -113,7 +113,7 @@ class Desk:
     def passes(self, seconds: float) -> None:
         """Time passes, and the service looks what is due, as its sweep does every minute."""
         pass_time(self.service.database_url, seconds)
-        self.notices._awake.set()
+        self.notices.wake()
 
     async def ends(self, *states: str) -> None:
         """Waits until the notices are in these states."""

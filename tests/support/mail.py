@@ -111,9 +111,10 @@ class MailServer(Controller):
 
     async def _abort_all(self) -> None:
         for smtp in self.open:
-            if smtp.transport is not None:
-                smtp.transport.close()
-        await asyncio.sleep(0)
+            if isinstance(smtp.transport, asyncio.WriteTransport):
+                smtp.transport.abort()  # `close` would wait for the client's end of TLS
+        for _ in range(2):  # asyncio closes the sockets in the next rounds
+            await asyncio.sleep(0)
 
     @property
     def message_ids(self) -> list[str]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chatsvc.text.names import is_email
+from chatsvc.text.email_address import is_email
 
 
 @pytest.mark.parametrize(
