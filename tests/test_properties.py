@@ -48,7 +48,7 @@ async def follow_model(service: Service, steps: list[str | int | None]) -> None:
         service.app.chats,
         await service.app.identity.authenticate_bearer(service.user_token(str(uuid4()))),
     )
-    chat_id = await chats.chat_id_of(caller.user_id)
+    chat_id = await chats.chat_id_for_user(caller.user_id)
     senders: list[str] = []
     read_up_to = 0
     for step in steps:

@@ -158,7 +158,7 @@ class Story(RuleBasedStateMachine):
             self.service.user_token(str(uuid4()))
         )
         self.user_id = caller.user_id
-        self.chat_id = await self.service.app.chats.chat_id_of(self.user_id)
+        self.chat_id = await self.service.app.chats.chat_id_for_user(self.user_id)
 
     def start(self) -> None:
         """A process begins."""

@@ -1,4 +1,4 @@
-"""A waiting line: some go through at once, the others wait as long as it moves."""
+"""AdmissionQueue: how many tasks may do something expensive at a time."""
 
 import asyncio
 from types import TracebackType
@@ -6,8 +6,11 @@ from types import TracebackType
 from chatsvc.errors import Unavailable
 
 
-class Line:
-    """`async with line:` lets `at_once` tasks through at a time. Raises Unavailable when nobody got through for `standstill_s`."""
+class AdmissionQueue:
+    """`async with queue:` admits `at_once` tasks at a time; the others wait while it moves.
+
+    Raises Unavailable if no task was admitted for `standstill_s`.
+    """
 
     def __init__(self, at_once: int, standstill_s: float) -> None:
         self._places = asyncio.Semaphore(at_once)
@@ -23,7 +26,7 @@ class Line:
                 return
             except TimeoutError:
                 if loop.time() - max(self._moved_at, waiting_since) >= self._standstill_s:
-                    raise Unavailable("too many are waiting") from None
+                    raise Unavailable("too many requests are waiting") from None
 
     async def __aexit__(
         self,

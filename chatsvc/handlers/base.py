@@ -279,7 +279,7 @@ class UserHandler(CorsMixin):
         """The caller's chat, created if there is none yet."""
         if self.caller.chat_id is None:
             await self.services.identity.note_language(self.caller, self.language)
-            self.caller.chat_id = await self.services.chats.chat_id_of(self.caller.user_id)
+            self.caller.chat_id = await self.services.chats.chat_id_for_user(self.caller.user_id)
         return self.caller.chat_id
 
 

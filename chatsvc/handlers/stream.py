@@ -37,7 +37,7 @@ class StreamHandler(BaseHandler):
     remembers = False  # it is asked once; thousands of streams would leave as many entries behind
 
     async def identify(self) -> Caller:
-        async with self.services.streams.line:
+        async with self.services.streams.admission:
             return await super().identify()
 
     def cors_headers(self) -> list[tuple[str, str]]:
@@ -116,7 +116,7 @@ class StreamHandler(BaseHandler):
 class UserStreamHandler(UserHandler, StreamHandler):
     @operation("Events of the caller's chat", {200: EventStream}, query=CURSOR_QUERY, errors=(429,))
     async def get(self) -> None:
-        async with self.services.streams.line:
+        async with self.services.streams.admission:
             chat_id = await self.chat_id()
         self.open_stream(chat_id=chat_id, staff=False)
 

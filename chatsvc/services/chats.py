@@ -36,11 +36,11 @@ from chatsvc.wire import (
     format_time,
 )
 
-LATEST = 50  # messages in a chat as it is first fetched (docs/api.md section 3)
+LATEST = 50  # messages of a chat in its first response (docs/api.md section 3)
 
 
 class Sender(NamedTuple):
-    """Who posts a message, and as what."""
+    """Who posts a message, and in which role."""
 
     user_id: str
     type: SenderType
@@ -61,19 +61,19 @@ class ChatService:
 
     # ---- for users ----
 
-    async def chat_id_of(self, user_id: str) -> str:
-        """The id of the user's one chat, which is created if there is none yet."""
+    async def chat_id_for_user(self, user_id: str) -> str:
+        """Return the id of the user's one chat. Creates it if there is none yet."""
         existing = await self._db.read(rows.chat_id_for_user, user_id)
         if existing is not None:
             return existing
         return await self._db.write(_create_chat, user_id, str(uuid7()))
 
     async def open_chat(self, chat_id: str) -> SupportChat:
-        """The chat with its latest messages, as its user sees it."""
+        """Return the chat with its latest messages, as its user sees it."""
         return await self._db.read(rows.user_chat, chat_id, LATEST)
 
     async def mark_read(self, chat_id: str, up_to: int | None) -> ReadMark:
-        """The user has read the staff's messages up to seq `up_to` (None: all stored so far)."""
+        """Mark the staff's messages up to seq `up_to` (None: all) as read by the user."""
         limit = rows.MAX_SEQ if up_to is None else up_to
         return await self._db.write(_mark_read, chat_id, limit, self._email_delay_s)
 
@@ -82,14 +82,15 @@ class ChatService:
     async def post_message(
         self, chat_id: str, sender: Sender, content: str, client_id: str | None
     ) -> tuple[SupportMessage, bool]:
-        """Stores a message. Returns it, and whether it is new (False: this client_id was sent before with the same content).
+        """Store a message. Return it, and whether it is new (its client_id was not sent before).
 
-        Raises Unprocessable for blank content, Conflict for a client_id that was used with other content, NotFound for no such chat.
+        Raises Unprocessable for blank content, Conflict for a client_id that was sent with other
+        content, NotFound if there is no such chat.
         """
         check_text("content", content, CONTENT_MAX_CHARS)
         if is_blank(content):
             raise Unprocessable.field(
-                "content", "is blank: a message holds at least one visible character", "blank"
+                "content", "must hold at least one visible character", "blank"
             )
         check_text("client_id", client_id, CLIENT_ID_MAX_CHARS)
         row = MessageRow(
@@ -115,11 +116,11 @@ class ChatService:
         return await self._db.read(messages.messages_before, chat_id, seq, limit)
 
     async def state(self, chat_id: str) -> ChatStateEvent:
-        """What a stream tells first."""
+        """Return the first event of a stream."""
         return await self._db.read(rows.chat_state, chat_id)
 
     async def states(self, chat_ids: Sequence[str]) -> dict[str, ChatStateEvent]:
-        """The same of many chats, in one query."""
+        """Return the states of many chats, by id, with one query."""
         return await self._db.read(rows.chat_states, chat_ids)
 
     # ---- for staff ----
@@ -127,13 +128,16 @@ class ChatService:
     async def list_chats(
         self, *, archived: bool, limit: int, cursor: str | None = None
     ) -> ChatPage:
-        """A page of the staff's list, latest message first. Raises BadRequest for a cursor that is none of ours."""
+        """Return a page of the staff's list, latest message first.
+
+        Raises BadRequest for an invalid cursor.
+        """
         start = rows.LIST_START if cursor is None else decode_list_cursor(cursor)
         items, following = await self._db.read(rows.list_chats, archived, limit, start)
         return ChatPage(items, None if following is None else encode_list_cursor(following))
 
     async def counts(self) -> rows.ChatCounts:
-        """The figures on the tabs, each exact up to 999."""
+        """Return the counts on the tabs, each exact up to 999."""
         return await self._db.read(rows.count_chats)
 
     async def staff_state(self) -> StaffStateEvent:
@@ -143,29 +147,29 @@ class ChatService:
         return await self._db.read(rows.list_item, chat_id)
 
     async def admin_chat(self, chat_id: str) -> AdminSupportChat:
-        """The chat with its latest messages, as staff see it. Reading it changes nothing."""
+        """Return the chat with its latest messages, as staff see it. Does not mark them viewed."""
         return await self._db.read(rows.admin_chat, chat_id, LATEST)
 
     async def colleagues(
         self, chat_id: str, shown: Sequence[SupportMessage], staff_id: str
     ) -> dict[int, str]:
-        """By seq, who wrote those of the staff's messages in a run that are not by `staff_id`."""
+        """Return by seq who wrote the staff's messages in a run, except those by `staff_id`."""
         if not any(message.sender_type == "admin" for message in shown):
             return {}
         seqs = (shown[0].seq, shown[-1].seq)
         return await self._db.read(messages.colleagues, chat_id, seqs, staff_id)
 
     async def is_visitor_chat(self, chat_id: str) -> bool:
-        """Whether name and e-mail address are what a visitor typed."""
+        """Whether a visitor typed the name and e-mail address of this chat."""
         return await self._db.read(rows.is_visitor_chat, chat_id)
 
     async def mark_viewed(self, chat_id: str, up_to: int | None) -> SupportChatListItem:
-        """Staff have been shown the messages up to seq `up_to` (None: all stored so far)."""
+        """Mark the messages up to seq `up_to` (None: all) as viewed by staff."""
         limit = rows.MAX_SEQ if up_to is None else up_to
         return await self._db.write(_mark_viewed, chat_id, limit)
 
     async def archive(self, chat_id: str) -> SupportChatListItem:
-        """A message that the user sends meanwhile keeps the chat active."""
+        """Archive the chat, unless its user sends a message before that is stored."""
         newest = (await self.list_item(chat_id)).message_count
         return await self._db.write(_archive, chat_id, newest)
 
@@ -174,16 +178,19 @@ class ChatService:
 
 
 def check_text(field: str, text: str | None, max_chars: int) -> None:
-    """Raises Unprocessable for a NUL character, which PostgreSQL cannot store, and for what is too long: a form has no schema."""
+    """Raises Unprocessable for a text that is too long or has a NUL, which PostgreSQL cannot store.
+
+    For forms, which have no schema.
+    """
     if text is not None and len(text) > max_chars:
         raise Unprocessable.field(
             field,
-            f"has {len(text)} characters; at most {max_chars} would be right",
+            f"is {len(text):,} characters long; the maximum is {max_chars:,}",
             "too_long",
             max_chars,
         )
     if text is not None and "\0" in text:
-        raise Unprocessable.field(field, "holds a NUL character, which cannot be stored", "nul")
+        raise Unprocessable.field(field, "must not contain a NUL character", "nul")
 
 
 # ---- on the writer thread ----

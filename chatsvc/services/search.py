@@ -1,8 +1,8 @@
-"""SearchService: people and messages by words."""
+"""SearchService: find people and messages by words."""
 
 from typing import NamedTuple
 
-from chatsvc.database.admission import Line
+from chatsvc.database.admission import AdmissionQueue
 from chatsvc.database.threads import Database
 from chatsvc.errors import BadRequest
 from chatsvc.services.cursors import is_canonical_uuid
@@ -10,15 +10,13 @@ from chatsvc.store import search as rows
 from chatsvc.text.search_terms import tsquery
 from chatsvc.wire import MessageHit, SupportChatListItem
 
-SEARCHES_AT_ONCE = (
-    1  # a search may keep a reader and a processor busy for half a second; the others are for users
-)
-STANDSTILL_S = 6.0  # a statement has 5 s
+SEARCHES_AT_ONCE = 1  # a search may keep a reader and a processor busy for half a second
+STANDSTILL_S = 6.0  # a statement may take 5 s
 
 
 class People(NamedTuple):
     items: list[SupportChatListItem]
-    following: str | None  # the cursor of the next page; None: this was the last
+    following: str | None  # the cursor of the next page; None: this is the last
 
 
 class Messages(NamedTuple):
@@ -27,22 +25,22 @@ class Messages(NamedTuple):
 
 
 class SearchService:
-    """Each method takes the words to search for (at least one), where the page before ended, and how many on a page."""
+    """Each method takes the words (at least one), the cursor of the page and its size."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._line = Line(SEARCHES_AT_ONCE, STANDSTILL_S)
+        self._admission = AdmissionQueue(SEARCHES_AT_ONCE, STANDSTILL_S)
 
     async def people(self, words: list[str], cursor: str | None, limit: int) -> People:
-        """Raises BadRequest for a cursor that is none."""
+        """Raises BadRequest for an invalid cursor."""
         position = _position(cursor)
-        async with self._line:
+        async with self._admission:
             return People(*await self._db.read(rows.find_people, tsquery(words), position, limit))
 
     async def messages(self, words: list[str], cursor: str | None, limit: int) -> Messages:
-        """Raises BadRequest for a cursor that is none."""
+        """Raises BadRequest for an invalid cursor."""
         position = _position(cursor)
-        async with self._line:
+        async with self._admission:
             return Messages(
                 *await self._db.read(rows.find_messages, tsquery(words), position, limit)
             )
@@ -50,5 +48,5 @@ class SearchService:
 
 def _position(cursor: str | None) -> str:
     if cursor is not None and not is_canonical_uuid(cursor):
-        raise BadRequest("the address of this page of results is incomplete: search again")
+        raise BadRequest("Invalid cursor. Search again to get the first page.")
     return cursor or rows.NEWEST

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from chatsvc.database.admission import Line
+from chatsvc.database.admission import AdmissionQueue
 from chatsvc.errors import TooManyRequests, Unavailable
 from chatsvc.events import STAFF_TOPIC, Event, chat_id_of, chat_topic
 from chatsvc.streams.connection import Connection
@@ -120,7 +120,7 @@ class Streams:
         self._valid_access_ids = valid_access_ids
         self._on_close = on_close
         self._subscribe, self._unsubscribe = subscribe, unsubscribe
-        self.line = Line(
+        self.admission = AdmissionQueue(
             OPENINGS_AT_ONCE, STANDSTILL_S
         )  # for what has to be asked before a stream is opened
         self._gate = asyncio.Semaphore(REPLAYS_AT_ONCE)

@@ -69,7 +69,7 @@ class Office:
         self.visitor_token, self.user_id = run(self.identity.create_visitor(NewVisitor()))
         self.staff_id = str(uuid4())
         people.save_staff(tx, self.staff_id, STAFF_EMAIL, None, hash_password(PASSWORD))
-        self.chat_id = run(self.chats.chat_id_of(self.user_id))
+        self.chat_id = run(self.chats.chat_id_for_user(self.user_id))
         self.staff_token = run(self.account.create_token(self.staff, "script"))
         self.token_id = self.access(people.token_access, self.staff_token)
         tx.take_emitted()
@@ -127,9 +127,9 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 def test_a_new_chat_is_told_to_staff_once(office: Office) -> None:
     _, user_id = run(office.identity.create_visitor(NewVisitor()))
-    office.chat_id = run(office.chats.chat_id_of(user_id))
+    office.chat_id = run(office.chats.chat_id_for_user(user_id))
     assert office.emitted() == [("staff", "chat_updated")]
-    assert run(office.chats.chat_id_of(user_id)) == office.chat_id
+    assert run(office.chats.chat_id_for_user(user_id)) == office.chat_id
     assert office.emitted() == []
 
 
@@ -219,7 +219,7 @@ def test_a_changed_user_of_a_host_application_is_told_to_the_cache_and_staff(
 
     user_id = identify("Ada")
     assert office.emitted() == [UserChanged(user_id)]
-    office.chat_id = run(office.chats.chat_id_of(user_id))
+    office.chat_id = run(office.chats.chat_id_for_user(user_id))
     office.tx.take_emitted()
     identify("Ada Lovelace")
     assert office.emitted() == [UserChanged(user_id), ("staff", "chat_updated")]
