@@ -2,9 +2,11 @@
 
 import argparse
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import get_args
 
 import pytest
 from msgspec import Struct
@@ -14,9 +16,14 @@ from chatsvc.cli import build_parser
 from chatsvc.config.options import OPTIONS, table
 from chatsvc.config.parsers import smtp_url
 from chatsvc.security.tokens import decode_identity
+from chatsvc.streams.subscriber import RECONNECT
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+PACKAGE = ROOT / "chatsvc"
+PATH = re.compile(
+    r"[\w@.-]+(?:/[\w@.-]+)*(?:/|\.(?:py|js|mjs|ts|html|css|json|toml|md|txt|example))"
+)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 SECRET = "a secret of at least thirty-two bytes"
 
@@ -97,6 +104,59 @@ def test_the_architecture_names_every_event_with_its_fields() -> None:
         assert any(
             f"`{name}`" in row and all(f"`{field}`" in row for field in fields) for row in rows
         ), name
+
+
+def section(heading: str) -> str:
+    """The text of ARCHITECTURE.md from one heading to the next of any level."""
+    (found,) = re.findall(
+        rf"^#+ {re.escape(heading)}\n(.*?)(?=^#|\Z)",
+        read("ARCHITECTURE.md"),
+        re.MULTILINE | re.DOTALL,
+    )
+    assert isinstance(found, str)
+    return found
+
+
+def first_cells(heading: str) -> list[str]:
+    return re.findall(r"^\| `(\w+)` \|", section(heading), re.MULTILINE)
+
+
+def test_the_architecture_names_every_package_and_in_the_order_of_the_contract() -> None:
+    contract = tomllib.loads(read("pyproject.toml"))["tool"]["importlinter"]["contracts"][0]
+    layers = [name for layer in contract["layers"] for name in re.split(r"\W+", layer)]
+    folders = {"languages", "static", "templates"}
+    here = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"}
+    here |= {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert set(layers) == here
+    assert first_cells("Packages") == [*layers, *sorted(folders)]
+
+
+def test_the_architecture_names_every_end_of_a_stream() -> None:
+    """With what the client is told about coming back."""
+    rows = re.findall(r"^\| `(\w+)` \| (yes|no|–) \|", section("Who ends a stream"), re.MULTILINE)
+    ends = {reason: "yes" if reconnect else "no" for reason, reconnect in RECONNECT.items()}
+    assert dict(rows) == ends | {"gone": "–"}
+    assert set(ends) == set(get_args(wire.CloseEvent.__annotations__["reason"]))
+
+
+def test_the_paths_that_the_architecture_names_exist() -> None:
+    """Relative to the package, or to the repository. A name of a single folder ends with a slash."""
+    text = re.sub(r"^```.*?^```", "", read("ARCHITECTURE.md"), flags=re.MULTILINE | re.DOTALL)
+    named = {name for name in re.findall(r"`([^`\n]+)`", text) if PATH.fullmatch(name)}
+    assert len(named) > 100
+    missing = [name for name in named if not ((PACKAGE / name).exists() or (ROOT / name).exists())]
+    assert missing == []
+
+
+def test_the_names_that_the_architecture_gives_with_a_file_are_in_it() -> None:
+    """`name` in `file.py`: the file holds that name."""
+    text = " ".join(read("ARCHITECTURE.md").split())
+    pairs = re.findall(r"((?:`[\w.]+`(?:, | and ))*`[\w.]+`) (?:in|of) `([\w/.-]+\.py)`", text)
+    assert len(pairs) > 15
+    for names, file in pairs:
+        path = PACKAGE / file if (PACKAGE / file).exists() else ROOT / file
+        for name in re.findall(r"`([\w.]+)`", names):
+            assert name.rpartition(".")[2] in path.read_text(), f"{name} in {file}"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
