@@ -1,4 +1,4 @@
-"""The page of a staff member's own account, and its forms."""
+"""The account page of a staff member and its forms."""
 
 from collections.abc import Awaitable
 
@@ -7,18 +7,15 @@ from chatsvc.handlers.dashboard import UUID, DashboardHandler
 from chatsvc.security.passwords import MIN_CHARS
 from chatsvc.security.rate_limits import address_key
 
-KEPT = (
-    "name",
-    "token_name",
-    "language",
-)  # what was typed is shown again beside what was wrong with it; never a password
+# Fields whose input is shown again beside an error; never a password
+KEPT = ("name", "token_name", "language")
 
 
 class AccountPage(DashboardHandler):
-    """What the page and its forms have in common: it may be shown in answer to each."""
+    """The base of the page and its forms. Each may respond with the page."""
 
     async def show(self, *, problems: dict[str, str] | None = None, token: str = "") -> None:
-        """`problems` by the field they are about; `token`: a new one, shown this once."""
+        """Show the page with `problems` by field, or with a new `token`, which is shown once."""
         self.dashboard_page(
             "dashboard/account.html",
             await self.counts(),
@@ -33,7 +30,7 @@ class AccountPage(DashboardHandler):
         )
 
     async def attempt(self, change: Awaitable[None], done: str) -> None:
-        """Makes a change and leads back to the page; or shows the page again, with what was wrong."""
+        """Make a change and redirect to the page, or show the page with the error."""
         try:
             await change
         except Unprocessable as error:
@@ -81,7 +78,7 @@ class PasswordHandler(AccountPage):
 
 
 class SessionHandler(AccountPage):
-    """Ends a session; the one that the browser has itself is a log-out."""
+    """End a session. Ending the browser's own session logs out."""
 
     async def post(self, session_id: str) -> None:
         await self.services.account.end_session(self.caller, session_id)
@@ -89,7 +86,7 @@ class SessionHandler(AccountPage):
 
 
 class TokensHandler(AccountPage):
-    """A new token: shown in the answer itself, because nothing keeps it until another request."""
+    """Create a token and show it in this response, because it is not stored in plain text."""
 
     async def post(self) -> None:
         try:

@@ -1,4 +1,4 @@
-"""What staff may do with all chats (docs/api.md section 4)."""
+"""The staff API: all chats (docs/api.md section 4)."""
 
 from urllib.parse import urlencode
 
@@ -18,7 +18,7 @@ LIST_QUERY = {
 
 
 def check_chat_id(text: str) -> str:
-    """A chat id from a path. Raises NotFound for what cannot be one."""
+    """Return the chat id of a path. Raise NotFound if it cannot be one."""
     if not is_canonical_uuid(text):
         raise NotFound("there is no such chat")
     return text
@@ -31,7 +31,7 @@ class ChatsHandler(StaffHandler):
     async def get(self) -> None:
         archived = self.get_query_argument("archived", "false")
         if archived not in ("true", "false"):
-            raise BadRequest(f"archived must be true or false, not {archived[:64]!r}")
+            raise BadRequest(f"archived must be true or false, not {archived[:64]!r}.")
         limit = self.int_argument("limit", PAGE_DEFAULT, 1, PAGE_MAX)
         cursor = self.get_query_argument("cursor", None)
         page = await self.services.chats.list_chats(
@@ -57,7 +57,7 @@ class MessagesHandler(StaffHandler):
         self.send(await read_page(self, check_chat_id(chat_id)))
 
     @operation(
-        "Answer the user; arms the e-mail notice",
+        "Reply to the user; schedules an e-mail notice",
         {201: wire.SupportMessage, 200: wire.SupportMessage},
         body=wire.NewMessage,
         errors=(409, 429),
@@ -74,7 +74,7 @@ class MessagesHandler(StaffHandler):
 
 class MarkViewedHandler(StaffHandler):
     @operation(
-        "Staff have been shown the messages up to a seq",
+        "Mark the messages up to a seq as seen by staff",
         {200: wire.SupportChatListItem},
         body=wire.UpTo,
     )

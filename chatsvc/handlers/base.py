@@ -1,4 +1,7 @@
-"""BaseHandler: who asks is known before a verb runs, denied by default; bodies are decoded strictly; errors are problem+json."""
+"""BaseHandler: authenticate before a verb runs, decode bodies strictly, render errors.
+
+Access is denied by default. Errors are problem details in JSON.
+"""
 
 import http
 import logging
@@ -27,13 +30,12 @@ T = TypeVar("T")
 Audience = Literal["public", "user", "staff", "nobody"]
 
 BODY_MAX_BYTES = 64 * 1024  # 10,000 characters fit: four bytes each in UTF-8, or six as \u0001
-USER_PATHS = (
-    "/support_chat",
-    "/visitors",
-)  # where pages of other origins come (docs/api.md section 3)
-PREFLIGHT_MAX_AGE_S = 7200  # Chromium keeps it no longer
+USER_PATHS = ("/support_chat", "/visitors")  # called by pages of other origins (docs/api.md, 3)
+PREFLIGHT_MAX_AGE_S = 7200  # the maximum of Chromium
+CORS_HEADERS = ("Authorization", "Content-Type", "Last-Event-ID")
+REQUESTED_HEADERS_MAX = 64  # names that a preflight may ask for
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-# which kinds of callers; a handler for "nobody" has none
+# The kinds of callers of each audience; "nobody" has none
 AUDIENCES = {"user": ("host", "visitor"), "staff": ("staff",)}
 _BY_STATUS: dict[int, type[DomainError]] = {
     kind.status: kind for kind in DomainError.__subclasses__() if kind is not errors.Internal
@@ -41,10 +43,10 @@ _BY_STATUS: dict[int, type[DomainError]] = {
 
 
 class BaseHandler(RequestHandler):
-    """What all handlers share. A handler says who may call it (`audience`); one that says nothing is refused to everybody."""
+    """The base of all handlers. `audience` is who may call a handler; by default it is nobody."""
 
     audience: ClassVar[Audience] = "nobody"
-    remembers: ClassVar[bool] = True  # whether a verified token is kept for the next request
+    remembers: ClassVar[bool] = True  # whether a verified token is cached for the next request
     caller: Caller
 
     @property
@@ -54,7 +56,7 @@ class BaseHandler(RequestHandler):
 
     @property
     def request_id(self) -> str:
-        """Shared by the answer and the log line."""
+        """The id that the response and the log line share."""
         if not hasattr(self.request, "chatsvc_id"):
             self.request.chatsvc_id = f"{random.getrandbits(64):016x}"  # type: ignore[attr-defined]
         request_id: str = self.request.chatsvc_id  # type: ignore[attr-defined]
@@ -62,7 +64,7 @@ class BaseHandler(RequestHandler):
 
     @property
     def address(self) -> str:
-        """The client's address; a proxy's word counts only if it is one of TRUSTED_PROXIES."""
+        """The client's address. X-Forwarded-For counts only from TRUSTED_PROXIES."""
         return client_address(self.request, self.services.trusted_proxies)
 
     # ---- before the verb ----
@@ -72,15 +74,16 @@ class BaseHandler(RequestHandler):
         self.check_method()
         if len(self.request.body) > BODY_MAX_BYTES:
             raise errors.PayloadTooLarge(
-                f"a body may hold {BODY_MAX_BYTES} bytes; this one has {len(self.request.body)}"
+                f"The request body has {len(self.request.body):,} bytes; "
+                f"the maximum is {BODY_MAX_BYTES:,}."
             )
         if self.request.method != "OPTIONS" and self.audience != "public":
             self.caller = await self.identify()
             if self.caller.kind not in AUDIENCES.get(self.audience, ()):
-                raise errors.Forbidden("these credentials are good for something else")
+                raise errors.Forbidden("These credentials do not grant access to this resource.")
 
     async def identify(self) -> Caller:
-        """Who asks; whether he belongs to this handler's audience is checked after it. Raises Unauthorized."""
+        """Return the caller. prepare() checks the audience afterwards. Raise Unauthorized."""
         token = self.bearer_token
         if token is not None:
             return await self.services.identity.authenticate_bearer(token, remember=self.remembers)
@@ -90,12 +93,15 @@ class BaseHandler(RequestHandler):
 
     @property
     def language(self) -> str | None:
-        """One of ours that the browser asks for; None if there is none among them."""
+        """The best available language for the browser; None if it prefers none of them."""
         return self.services.languages.preferred(self.request.headers.get("Accept-Language", ""))
 
     @property
     def bearer_token(self) -> str | None:
-        """The token in the Authorization header; None without that header, Unauthorized if it holds something else."""
+        """The token of the Authorization header, or None without that header.
+
+        Raise Unauthorized if the header is not a bearer token.
+        """
         header = self.request.headers.get("Authorization")
         if header is None:
             return None
@@ -107,7 +113,8 @@ class BaseHandler(RequestHandler):
     def check_method(self) -> None:
         if self.request.method not in self.allowed_methods():
             raise errors.MethodNotAllowed(
-                f"{self.request.method} is not supported here: {', '.join(self.allowed_methods())}"
+                f"{self.request.method} is not allowed here; "
+                f"allowed: {', '.join(self.allowed_methods())}."
             )
 
     @classmethod
@@ -119,16 +126,16 @@ class BaseHandler(RequestHandler):
         ]
 
     def check_xsrf_cookie(self) -> None:
-        """A cookie travels by itself, so it needs the token beside it; a bearer token does not travel by itself."""
+        """Require the form token beside a session cookie, which browsers send by themselves."""
         by_cookie = (
             self.get_cookie(self.services.cookie_name)
             and self.request.headers.get("Authorization") is None
         )
-        if self.audience == "staff" and by_cookie:  # nobody at all is answered 401 by prepare()
+        if self.audience == "staff" and by_cookie:  # without credentials prepare() raises 401
             super().check_xsrf_cookie()
 
     def check_trusted_origin(self, origin: str) -> bool:
-        """Of a request from another origin: only our own public one; CorsMixin adds those that embed the widget."""
+        """Trust our public origin only. CorsMixin adds the origins that embed the widget."""
         return origin == self.services.public_origin
 
     def on_finish(self) -> None:
@@ -137,18 +144,28 @@ class BaseHandler(RequestHandler):
     # ---- what comes in ----
 
     def decode(self, type_: Callable[..., T]) -> T:
-        """The body as `type_`. Raises UnsupportedMediaType, BadRequest (not JSON), Unprocessable (not acceptable)."""
+        """Return the body as `type_`.
+
+        Raise UnsupportedMediaType, BadRequest (not JSON) or Unprocessable (breaks a rule).
+        """
+        encoding = self.request.headers.get("Content-Encoding", "identity")
+        if self.request.body and encoding.strip().lower() != "identity":
+            raise errors.UnsupportedMediaType(
+                f"The request body must not be compressed: {encoding[:64]!r} is not supported."
+            )
         return decode_body(self.request.body, self.request.headers.get("Content-Type", ""), type_)
 
     def decode_argument(self, value: bytes, name: str | None = None) -> str:
-        """Of a path (no name) that is not UTF-8: there is no such thing."""
+        """Decode an argument as UTF-8. Raise BadRequest, or NotFound for a part of the path."""
         try:
             return super().decode_argument(value, name)
         except HTTPError:
-            raise errors.BadRequest(f"{name} is not UTF-8") if name else errors.NotFound() from None
+            raise (
+                errors.BadRequest(f"{name} must be UTF-8.") if name else errors.NotFound()
+            ) from None
 
     def int_argument(self, name: str, default: int, low: int, high: int) -> int:
-        """A whole number from the query. Raises BadRequest."""
+        """Return a whole number from the query. Raise BadRequest."""
         text = self.get_query_argument(name, None)
         if text is None:
             return default
@@ -159,13 +176,13 @@ class BaseHandler(RequestHandler):
         return int(text)
 
     def take(self, limiter: RateLimiter, key: str) -> None:
-        """Counts this request. Raises TooManyRequests."""
+        """Count this request. Raise TooManyRequests."""
         wait_s = limiter.take(key)
         if wait_s:
             raise errors.TooManyRequests(retry_after_s=wait_s)
 
     def limit_message(self) -> None:
-        """Counts a message of this caller and from this address. Raises TooManyRequests."""
+        """Count a message for the caller and for the address. Raise TooManyRequests."""
         limits = self.services.limits
         self.take(
             limits.message_staff if self.caller.kind == "staff" else limits.message_user,
@@ -184,11 +201,11 @@ class BaseHandler(RequestHandler):
     def compute_etag(self) -> str | None:
         return None
 
-    def send(self, answer: msgspec.Struct | Sequence[msgspec.Struct], status: int = 200) -> None:
-        """Ends the request with JSON."""
+    def send(self, body: msgspec.Struct | Sequence[msgspec.Struct], status: int = 200) -> None:
+        """End the request with a JSON response."""
         self.set_status(status)
         self.set_header("Content-Type", "application/json")
-        self.finish(msgspec.json.encode(answer))
+        self.finish(msgspec.json.encode(body))
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         error = self.as_domain_error(status_code, kwargs.get("exc_info", (None, None, None))[1])
@@ -196,7 +213,7 @@ class BaseHandler(RequestHandler):
         self.render_error(error)
 
     def set_error(self, error: DomainError) -> None:
-        """The error's status and the headers that go with it."""
+        """Set the status of an error and its headers."""
         self.set_status(error.status)
         if error.retry_after_s is not None:
             self.set_header("Retry-After", str(max(1, -int(-error.retry_after_s // 1))))
@@ -206,7 +223,7 @@ class BaseHandler(RequestHandler):
             self.set_header("Allow", ", ".join(self.allowed_methods()))
 
     def render_error(self, error: DomainError) -> None:
-        """Problem details as JSON; pages override it."""
+        """Render an error as problem details. Pages override this."""
         self.set_header("Content-Type", "application/problem+json")
         fields = tuple(FieldProblem(one.field, one.detail) for one in error.errors)
         problem = Problem(
@@ -221,7 +238,7 @@ class BaseHandler(RequestHandler):
 
     @staticmethod
     def as_domain_error(status_code: int, error: BaseException | None) -> DomainError:
-        """The error of the catalogue that stands for whatever happened."""
+        """Return the error of the catalogue for an exception."""
         if isinstance(error, DomainError):
             return error
         if isinstance(error, HTTPError):
@@ -230,16 +247,18 @@ class BaseHandler(RequestHandler):
                 return kind()
             if error.status_code < 500:
                 return errors.BadRequest(http.HTTPStatus(error.status_code).phrase)
-        return errors.Internal("something went wrong here; the log has it under this request_id")
+        return errors.Internal(
+            "An unexpected error occurred. The log has it under this request_id."
+        )
 
     def log_exception(self, typ: Any, value: BaseException | None, tb: Any) -> None:
         if isinstance(value, DomainError | HTTPError):
-            return  # what a client did wrong is in the access log; a database that does not answer has its own line
+            return  # the access log has client errors; the database logs its own
         log.error("request %s failed", self.request_id, exc_info=(typ, value, tb))  # type: ignore[arg-type]
 
 
 class CorsMixin(BaseHandler):
-    """For the user-facing endpoints: pages on the allowed origins may call them, without cookies."""
+    """User endpoints: pages on the allowed origins may call them, without cookies."""
 
     def set_default_headers(self) -> None:
         super().set_default_headers()
@@ -250,7 +269,7 @@ class CorsMixin(BaseHandler):
         return origin in self.services.allowed_origins or super().check_trusted_origin(origin)
 
     def cors_headers(self) -> list[tuple[str, str]]:
-        """The headers that let an allowed origin read the answer."""
+        """Return the headers that let an allowed origin read the response."""
         headers = [("Vary", "Origin")]
         origin = self.request.headers.get("Origin")
         if origin is not None and origin in self.services.allowed_origins:
@@ -259,24 +278,34 @@ class CorsMixin(BaseHandler):
         return headers
 
     async def options(self, *_: str) -> None:
-        """The preflight: cacheable, and empty of permissions for an origin that has none."""
+        """Respond to a preflight. It grants nothing to an origin that is not allowed."""
         if "Access-Control-Allow-Origin" in dict(self.cors_headers()):
             self.set_header("Access-Control-Allow-Methods", ", ".join(self.allowed_methods()))
-            self.set_header(
-                "Access-Control-Allow-Headers", "Authorization, Content-Type, Last-Event-ID"
-            )
+            self.set_header("Access-Control-Allow-Headers", ", ".join(self._allowed_headers()))
+            self.set_header("Vary", "Origin, Access-Control-Request-Headers")
             self.set_header("Access-Control-Max-Age", str(PREFLIGHT_MAX_AGE_S))
         self.clear_header("Cache-Control")
         self.set_status(204)
 
+    def _allowed_headers(self) -> list[str]:
+        """Return the names that we need, and those that monitoring on the host page adds.
+
+        Additional headers change nothing here: the origin is allowed and sends no cookies.
+        """
+        requested = self.request.headers.get("Access-Control-Request-Headers", "").split(",")
+        names = (name.strip() for name in requested[:REQUESTED_HEADERS_MAX])
+        known = {name.lower() for name in CORS_HEADERS}
+        extra = [n for n in names if re.fullmatch(r"[\w!#$%&'+.^`|~-]+", n, re.ASCII)]
+        return [*CORS_HEADERS, *(name for name in extra if name.lower() not in known)]
+
 
 class UserHandler(CorsMixin):
-    """For users: their one chat is found by who they are, never by an id that they send."""
+    """Endpoints for users. Their one chat follows from their identity, never from an id sent."""
 
     audience = "user"
 
     async def chat_id(self) -> str:
-        """The caller's chat, created if there is none yet."""
+        """Return the id of the caller's chat, created if there is none yet."""
         if self.caller.chat_id is None:
             await self.services.identity.note_language(self.caller, self.language)
             self.caller.chat_id = await self.services.chats.chat_id_for_user(self.caller.user_id)
@@ -289,7 +318,7 @@ class StaffHandler(BaseHandler):
 
 @stream_request_body
 class TooLargeHandler(CorsMixin):
-    """Takes a request whose Content-Length is over the limit, before its body is read; the widget may read the answer."""
+    """Refuse a Content-Length over the limit before the body is read. The widget may read why."""
 
     audience = "public"
 
@@ -299,7 +328,7 @@ class TooLargeHandler(CorsMixin):
     async def prepare(self) -> None:
         length = self.request.headers.get("Content-Length", "")[:20]
         raise errors.PayloadTooLarge(
-            f"a body may hold {BODY_MAX_BYTES} bytes; this one announces {length}"
+            f"The request body has {length} bytes; the maximum is {BODY_MAX_BYTES:,}."
         )
 
     def check_xsrf_cookie(self) -> None:

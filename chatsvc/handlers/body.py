@@ -1,6 +1,5 @@
-"""Bodies, decoded strictly: JSON, the fields of one struct, nothing else."""
+"""Decode request bodies strictly: JSON with the fields of one struct and no others."""
 
-import json
 import re
 from collections.abc import Callable
 from functools import cache
@@ -17,9 +16,10 @@ _NAMED = re.compile(r"^Object (missing required|contains unknown) field `(?P<fie
 
 
 def decode_body(body: bytes, content_type: str, type_: Callable[..., T]) -> T:
-    """The body as `type_`; no body at all will do where no field is required.
+    """Return the body as `type_`. It may be empty if no field is required.
 
-    Raises UnsupportedMediaType, BadRequest (not JSON, or not an object), Unprocessable (not acceptable).
+    Raise UnsupportedMediaType, BadRequest (not JSON, or not an object) or Unprocessable (breaks a
+    rule).
     """
     if not body and not _required_fields(type_):
         return type_()
@@ -27,11 +27,10 @@ def decode_body(body: bytes, content_type: str, type_: Callable[..., T]) -> T:
         raise UnsupportedMediaType
     try:
         decoded: T = _decoder(type_).decode(body)
-        json.loads(body, object_pairs_hook=_refuse_duplicates)
     except msgspec.ValidationError as error:
         raise _as_unprocessable(str(error)) from None
     except (msgspec.DecodeError, ValueError, RecursionError):
-        raise BadRequest("the body is not valid JSON") from None
+        raise BadRequest("The request body must be valid JSON.") from None
     return decoded
 
 
@@ -45,12 +44,6 @@ def _required_fields(type_: Any) -> tuple[str, ...]:
     return tuple(field.name for field in msgspec.structs.fields(type_) if field.required)
 
 
-def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> None:
-    names = [name for name, _ in pairs]
-    if len(set(names)) != len(names):
-        raise ValueError("duplicate field")
-
-
 def _as_unprocessable(message: str) -> DomainError:
     match = _AT.match(message)
     named = _NAMED.match(message)
@@ -58,5 +51,5 @@ def _as_unprocessable(message: str) -> DomainError:
     if named is not None:
         path = named["field"][:64]
     elif not path:
-        return BadRequest(f"the body must be a JSON object: {what}")
+        return BadRequest(f"The request body must be a JSON object. {what}.")
     return Unprocessable(f"{path}: {what}"[:300], errors=(FieldError(path, what[:200]),))

@@ -1,4 +1,4 @@
-"""The staff's pages: login, list, chat; and the fragments with which static/dashboard/ makes them live."""
+"""The staff pages: login, list and chat, and the fragments that keep them live."""
 
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -70,7 +70,7 @@ class LogoutHandler(PageHandler):
 
 
 class DashboardHandler(PageHandler):
-    """What the list and the chat page have in common."""
+    """The base of all dashboard pages."""
 
     audience = "staff"
 
@@ -111,7 +111,7 @@ class DashboardHandler(PageHandler):
 
 
 class ListHandler(DashboardHandler):
-    """The list; under /dashboard/cards only what changes in it."""
+    """The list of chats, or only its cards under /dashboard/cards."""
 
     def initialize(self, template: str) -> None:
         self.template = template
@@ -143,7 +143,7 @@ class ChatHandler(DashboardHandler):
         await self.show(chat_id)
 
     async def post(self, chat_id: str) -> None:
-        """A reply without JavaScript."""
+        """Post a reply without JavaScript."""
         content = self.get_body_argument("content", "", strip=False).replace("\r\n", "\n").strip()
         client_id = self.get_body_argument("client_id", "") or None
         sender = Sender(self.caller.user_id, "admin")
@@ -185,7 +185,7 @@ class ChatHandler(DashboardHandler):
 
 
 class MessagesHandler(DashboardHandler):
-    """A page of messages as a fragment: after or before a seq."""
+    """A page of messages after or before a seq, as a fragment."""
 
     async def get(self, chat_id: str) -> None:
         chats = self.services.chats
@@ -216,7 +216,7 @@ class ArchiveHandler(DashboardHandler):
 
 
 class NoticeHandler(DashboardHandler):
-    """Whether the e-mail about what is unread in a chat is sent now, or not at all."""
+    """Send the e-mail about unread messages now, or cancel it."""
 
     async def post(self, chat_id: str, action: str) -> None:
         notices = self.services.notices
@@ -225,7 +225,7 @@ class NoticeHandler(DashboardHandler):
 
 
 def _around(seq: int | None, last_seq: int) -> int | None:
-    """Where the page ends that has the message `seq` in its middle; None: it is the latest."""
+    """Return the end of the page around the message `seq`, or None for the latest page."""
     return None if seq is None or seq + MESSAGES // 2 > last_seq else seq + MESSAGES // 2
 
 

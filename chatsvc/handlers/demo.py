@@ -1,4 +1,4 @@
-"""A host page for trying out: a small shop with the widget, two users to be, and what the element can be told. Only in demo mode."""
+"""The demo: a small shop with the widget, two sample users and the attributes of the element."""
 
 import re
 
@@ -10,7 +10,7 @@ from chatsvc.handlers.page import PageHandler
 from chatsvc.handlers.services import Services
 
 _COLOR = re.compile(r"#[0-9a-f]{6}")
-TOKEN_TTL_S = 900  # short, so that its renewal is a part of what is tried out
+TOKEN_TTL_S = 900  # short, so that the demo also shows how tokens are renewed
 
 
 class DemoUser(Struct, frozen=True):
@@ -19,7 +19,7 @@ class DemoUser(Struct, frozen=True):
     name: str
 
 
-class Good(Struct, frozen=True):
+class Product(Struct, frozen=True):
     name: str
     text: str
     price: str
@@ -39,15 +39,18 @@ LANGUAGES = {"": "as this page", "en": "English", "de": "Deutsch"}
 THEMES = {"auto": "as the system", "light": "light", "dark": "dark"}
 CHOICES = [("as", "You are", PEOPLE), ("lang", "Language", LANGUAGES), ("theme", "Colours", THEMES)]
 ACCENT = "#1f6f54"
-GOODS = [
-    Good("Lichtung 2", "Two people, 1.4 kg, stands in any wind.", "389", "dawn"),
-    Good("Abendrot 3", "Room for three and a wet dog.", "449", "dusk"),
-    Good("Polarnacht 1", "For one, down to minus twenty.", "529", "night"),
+PRODUCTS = [
+    Product("Lichtung 2", "Two people, 1.4 kg, stands in any wind.", "389", "dawn"),
+    Product("Abendrot 3", "Room for three and a wet dog.", "449", "dusk"),
+    Product("Polarnacht 1", "For one, down to minus twenty.", "529", "night"),
 ]
 
 
 def sign(services: Services, who: str) -> str | None:
-    """What a host application's back end does; None for visitors. Raises NotFound outside demo mode."""
+    """Sign a token as a host application would, or return None for a visitor.
+
+    Raise NotFound outside demo mode.
+    """
     if not services.config.demo:
         raise NotFound
     user = USERS.get(who)
@@ -75,7 +78,7 @@ class DemoHandler(PageHandler):
         accent = accent if _COLOR.fullmatch(accent) else ACCENT
         self.page(
             "demo.html",
-            goods=GOODS,
+            goods=PRODUCTS,
             choices=CHOICES,
             chosen=chosen,
             token=token,
@@ -89,7 +92,7 @@ class DemoHandler(PageHandler):
 
 
 class DemoTokenHandler(BaseHandler):
-    """A fresh token, as a host application answers its own pages (`getToken`)."""
+    """Return a new token, as a host application does for its own pages (`getToken`)."""
 
     audience = "public"
 

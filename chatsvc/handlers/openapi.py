@@ -1,4 +1,4 @@
-"""What a verb takes and answers, said once beside it: /openapi.json and the tests read it."""
+"""Describe a verb's request and responses beside it, for /openapi.json and the tests."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
@@ -36,7 +36,7 @@ def operation(
     query: dict[str, dict[str, Any]] | None = None,
     errors: tuple[int, ...] = (),
 ) -> Callable[[F], F]:
-    """Describes a verb. 401 and 403 come with the audience, 404 with an id in the path, body errors with a body, 503 always."""
+    """Describe a verb. Errors that follow from audience, path and body are added to `errors`."""
 
     def describe(verb: F) -> F:
         verb.operation = Operation(summary, body, responses, query or {}, errors)  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""/openapi.json, generated from the routes and the structs that the handlers use."""
+"""Generate /openapi.json from the routes and the structs of the handlers."""
 
 import re
 from typing import Any, get_args, get_origin
@@ -29,7 +29,7 @@ STREAM_EVENTS = (
 
 
 def describe(routes: list[tuple[Any, ...]]) -> bytes:
-    """The OpenAPI 3.1 document of all routes whose verbs carry an Operation."""
+    """Return the OpenAPI 3.1 document of all verbs that have an Operation."""
     paths: dict[str, dict[str, Any]] = {}
     types: dict[Any, None] = {wire.Problem: None, **dict.fromkeys(STREAM_EVENTS)}
     for pattern, handler, *_ in routes:
@@ -118,14 +118,14 @@ def _error_statuses(handler: type[BaseHandler], path: str, operation: Operation)
 def _answer(type_: Any, status: int) -> dict[str, Any]:
     if _is_stream(type_):
         return {
-            "description": "Events, see the contract",
+            "description": "Server-Sent Events, see docs/api.md",
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
         }
     if get_origin(type_) is list:
         schema: dict[str, Any] = {"type": "array", "items": _ref(get_args(type_)[0])}
     else:
         schema = _ref(type_)
-    description = {201: "Created", 200: "OK"}.get(status, "Answer")
+    description = {201: "Created", 200: "OK"}.get(status, "Response")
     return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 

@@ -1,4 +1,4 @@
-"""For those who run it: is it alive, is it ready, what does it do, what is its contract."""
+"""Endpoints for operators: health, readiness, metrics and the OpenAPI document."""
 
 from prometheus_client import CONTENT_TYPE_LATEST
 
@@ -9,7 +9,7 @@ from chatsvc.web.client_address import is_local
 
 
 class HealthHandler(BaseHandler):
-    """200 while the process runs its loop; says nothing about the database: restarting would not help that."""
+    """Respond 200 while the loop runs. A database failure does not count: no restart cures it."""
 
     audience = "public"
 
@@ -21,7 +21,7 @@ class HealthHandler(BaseHandler):
 
 
 class ReadyHandler(BaseHandler):
-    """200 when the database answers and the schema is current, else 503 and why; 503 while draining."""
+    """Respond 200 if the database is available and its schema current, or else 503 and why."""
 
     audience = "public"
 
@@ -35,7 +35,7 @@ class ReadyHandler(BaseHandler):
 
 
 class MetricsHandler(BaseHandler):
-    """Prometheus text, for this machine and for those who hold a staff token."""
+    """Metrics in the Prometheus format, for this machine or with a staff token."""
 
     audience = "staff"
 
@@ -43,7 +43,7 @@ class MetricsHandler(BaseHandler):
         if self.bearer_token is None and is_local(self.request):
             return LOCAL
         if self.bearer_token is None:
-            raise Forbidden("metrics are shown on this machine, or to a staff token")
+            raise Forbidden("Metrics need a staff token, or a request from this machine.")
         return await super().identify()
 
     def get(self) -> None:
@@ -68,7 +68,7 @@ LOCAL = Caller(
     chat_id=None,
     access_id=None,
     expires_at=None,
-)  # somebody on this machine; may read metrics and nothing else
+)  # a caller on this machine, who may read metrics only
 
 ROUTES = [
     (r"/healthz", HealthHandler),

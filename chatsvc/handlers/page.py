@@ -1,4 +1,4 @@
-"""PageHandler: server-rendered pages, their security headers, the session cookie."""
+"""PageHandler: server-rendered pages, their security headers and the session cookie."""
 
 from typing import Any, ClassVar
 from urllib.parse import urlencode
@@ -21,17 +21,17 @@ CSP = "; ".join(
         "base-uri 'none'",
         "frame-ancestors 'none'",
         "require-trusted-types-for 'script'",
-        "trusted-types 'none'",  # no string becomes markup: static/dashboard/fragments.js fetches documents
+        "trusted-types 'none'",  # no string becomes markup
     )
 )
 HSTS = "max-age=31536000"
-USER_AGENT_MAX_CHARS = 300  # which browser and system it is stands within
+USER_AGENT_MAX_CHARS = 300  # contains browser and system
 
 
 class PageHandler(BaseHandler):
-    """Renders templates. Somebody who is not logged in is sent to the login page, and back afterwards."""
+    """Render templates. Redirect to the login page without a session, and back after it."""
 
-    leads_back: ClassVar[bool] = True  # from what went wrong to the chats; not where users come
+    leads_back: ClassVar[bool] = True  # whether an error page links to the chats
 
     def set_default_headers(self) -> None:
         super().set_default_headers()
@@ -43,11 +43,11 @@ class PageHandler(BaseHandler):
             self.set_header("Strict-Transport-Security", HSTS)
 
     def check_xsrf_cookie(self) -> None:
-        """Every form, the login's too: a session that somebody else started is an attack as well."""
+        """Check every form, the login included: login CSRF is an attack too."""
         super(BaseHandler, self).check_xsrf_cookie()
 
     async def identify(self) -> Caller:
-        """By the cookie alone: a page is for a browser."""
+        """Authenticate by the session cookie only: pages are for browsers."""
         cookie = self.get_cookie(self.services.cookie_name)
         if cookie is None:
             raise Unauthorized
@@ -55,7 +55,7 @@ class PageHandler(BaseHandler):
 
     @property
     def texts(self) -> Texts:
-        """In the language that the caller chose on the account page, else one that the browser asks for."""
+        """The texts in the language of the account, or else of the browser."""
         caller: Caller | None = getattr(
             self, "caller", None
         )  # there is none yet when the form itself is refused
@@ -67,18 +67,18 @@ class PageHandler(BaseHandler):
         return self.request.headers.get("User-Agent", "")[:USER_AGENT_MAX_CHARS]
 
     def explain(self, error: DomainError) -> str:
-        """What was wrong with a form, for the person who sent it."""
+        """Return an error of a form as a sentence in the language of the page."""
         if not error.errors:
             return self.texts(f"problems.{error.code}")
         return self.texts(f"problems.{error.errors[0].reason}", n=error.errors[0].limit)
 
     @property
     def form_token(self) -> str:
-        """What forms on the page send back; asking for it sets its cookie."""
+        """The token that forms send back. Reading it sets its cookie."""
         return self.xsrf_token.decode()
 
     def page(self, template: str, **context: Any) -> None:
-        """Ends the request with a page."""
+        """End the request with a page."""
         self.set_header("Content-Type", "text/html; charset=utf-8")
         rendered = self.services.templates.get_template(template).render(
             t=self.texts, name=self.services.config.name, xsrf_token=self.form_token, **context
@@ -105,7 +105,7 @@ class PageHandler(BaseHandler):
         )
 
     def start_session(self, token: str) -> None:
-        """Sets the session cookie; the browser forgets it when it ends, the server after 7 days at most."""
+        """Set the session cookie. It ends with the browser, or on the server after 7 days."""
         secure = self.services.public_origin.startswith("https:")
         self.set_cookie(
             self.services.cookie_name, token, path="/", httponly=True, samesite="Lax", secure=secure
@@ -120,20 +120,18 @@ class PageHandler(BaseHandler):
         )
 
     def seq_argument(self, name: str) -> int | None:
-        """A seq from the query. Raises BadRequest."""
+        """Return a seq from the query. Raise BadRequest."""
         text = self.get_query_argument(name, None)
         if text is None:
             return None
         seq = parse_seq(text)
         if seq is None:
-            raise BadRequest(
-                f"{name} must be the seq of a message, a whole number, not {text[:64]!r}"
-            )
+            raise BadRequest(f"{name} must be the seq of a message, not {text[:64]!r}.")
         return seq
 
 
 class PageNotFoundHandler(PageHandler):
-    """For paths that do not exist: a page for browsers, problem details for everybody else."""
+    """Unknown paths: a page for browsers, problem details for other clients."""
 
     audience = "public"
 

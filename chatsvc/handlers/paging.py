@@ -1,4 +1,4 @@
-"""Reading a page of messages by one of three cursors: the same for users and staff."""
+"""Read a page of messages by one of three cursors, for users and staff."""
 
 from chatsvc.errors import BadRequest
 from chatsvc.handlers.base import BaseHandler
@@ -10,13 +10,13 @@ PAGE_MAX = 200
 
 
 async def read_page(handler: BaseHandler, chat_id: str) -> MessagePage:
-    """The page that the query asks for; without a cursor the oldest one. Raises BadRequest."""
+    """Return the page of the query, or the oldest page without a cursor. Raise BadRequest."""
     limit = handler.int_argument("limit", PAGE_DEFAULT, 1, PAGE_MAX)
     given = {name: handler.get_query_argument(name, None) for name in ("after", "since", "before")}
     cursors = {name: text for name, text in given.items() if text is not None}
     if len(cursors) > 1:
         raise BadRequest(
-            f"only one of after, since and before may be given, not {' and '.join(cursors)}"
+            f"Only one of after, since and before is allowed, not {' and '.join(cursors)}."
         )
     chats = handler.services.chats
     if "since" in cursors:
@@ -29,5 +29,5 @@ async def read_page(handler: BaseHandler, chat_id: str) -> MessagePage:
 def _seq(name: str, text: str) -> int:
     seq = parse_seq(text)
     if seq is None:
-        raise BadRequest(f"{name} must be the seq of a message, a whole number, not {text[:64]!r}")
+        raise BadRequest(f"{name} must be the seq of a message, not {text[:64]!r}.")
     return seq

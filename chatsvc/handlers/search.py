@@ -1,4 +1,4 @@
-"""The page on which staff find people and messages."""
+"""The search page: people and messages."""
 
 from msgspec import Struct
 
@@ -8,13 +8,13 @@ from chatsvc.services.search import Messages, People
 from chatsvc.text.search_terms import Highlight, excerpt, parse_query
 from chatsvc.wire import MessageHit
 
-PEOPLE = 5  # on the first page, above the messages …
-MORE_PEOPLE = 20  # … and on those that follow
+PEOPLE = 5  # on the first page, above the messages
+MORE_PEOPLE = 20  # on the following pages
 MESSAGES = 20
 
 
 class Result(Struct, frozen=True):
-    """One message that was found."""
+    """One matching message."""
 
     path: str
     person: str
@@ -25,7 +25,7 @@ class Result(Struct, frozen=True):
 
 
 class SearchHandler(DashboardHandler):
-    """People and messages; with a cursor of one of the two, its next page alone."""
+    """Show people and messages, or only the next page of the one whose cursor is given."""
 
     async def get(self) -> None:
         query = self.get_query_argument("q", "")

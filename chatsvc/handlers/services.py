@@ -1,4 +1,4 @@
-"""What handlers see of the application."""
+"""The services that handlers use."""
 
 import jinja2
 import msgspec
@@ -20,7 +20,7 @@ from chatsvc.web.client_address import Networks
 
 
 class Services(msgspec.Struct, frozen=True, kw_only=True):
-    """Built once by app.py; every handler reaches it as `self.services`."""
+    """Built once by app.py. Handlers use it as `self.services`."""
 
     config: Config
     chats: ChatService

@@ -1,4 +1,4 @@
-"""The page behind the link at the end of e-mails. Its token proves that somebody has the e-mail; there is nothing else to prove."""
+"""The page behind the unsubscribe link of e-mails. The token in the link is the credential."""
 
 from typing import ClassVar
 
@@ -9,11 +9,11 @@ from chatsvc.text.translations import Texts
 
 
 class UnsubscribeHandler(PageHandler):
-    """GET asks, POST acts: programs that look into links before a person does change nothing. RFC 8058 describes the POST."""
+    """GET asks and POST acts, so that link scanners change nothing. RFC 8058 defines the POST."""
 
     audience = "public"
     leads_back = False
-    form_token: ClassVar[str] = ""  # no cookie proves anything here, so none is set
+    form_token: ClassVar[str] = ""  # cookies are no credential here, so none is set
     _language: str | None = None  # the user's
 
     async def get(self) -> None:
@@ -32,7 +32,7 @@ class UnsubscribeHandler(PageHandler):
 
     @property
     def texts(self) -> Texts:
-        """In the user's language, as the e-mail was."""
+        """The texts in the language of the user, as in the e-mail."""
         return self.services.languages.texts(self._language) if self._language else super().texts
 
     def _show(self, opted_out: bool, language: str | None, *, resumed: bool = False) -> None:
@@ -46,10 +46,10 @@ class UnsubscribeHandler(PageHandler):
             super().render_error(error)
 
     def check_xsrf_cookie(self) -> None:
-        """Mail providers send no cookie, and no cookie makes this request more than it is."""
+        """Check nothing: mail providers send no cookie, and cookies grant nothing here."""
 
     def check_trusted_origin(self, origin: str) -> bool:
-        """Nor does its origin: a mail program in a browser may post from its own."""
+        """Trust all origins: a mail program in a browser posts from its own."""
         return True
 
 

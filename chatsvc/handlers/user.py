@@ -1,4 +1,4 @@
-"""What users may do with their one chat (docs/api.md section 3)."""
+"""The user API: one chat per user (docs/api.md section 3)."""
 
 from chatsvc import wire
 from chatsvc.handlers.base import CorsMixin, UserHandler
@@ -12,7 +12,7 @@ class VisitorsHandler(CorsMixin):
     audience = "public"
 
     @operation(
-        "A token for a visitor without an account",
+        "Create a visitor and return a token",
         {201: wire.VisitorCreated},
         body=wire.NewVisitor,
         errors=(403, 429),
@@ -26,9 +26,13 @@ class VisitorsHandler(CorsMixin):
 
 class VisitorHandler(UserHandler):
     @operation(
-        "The visitor's name and e-mail address", {200: wire.VisitorProfile}, body=wire.VisitorChange
+        "Change the visitor's name and e-mail address",
+        {200: wire.VisitorProfile},
+        body=wire.VisitorChange,
+        errors=(429,),
     )
     async def patch(self) -> None:
+        self.limit_message()
         self.send(
             await self.services.identity.change_visitor(
                 self.caller, self.decode(wire.VisitorChange)
@@ -67,7 +71,7 @@ class MessagesHandler(UserHandler):
 
 
 class MarkReadHandler(UserHandler):
-    @operation("Staff messages up to a seq are read", {200: wire.ReadMark}, body=wire.UpTo)
+    @operation("Mark staff messages up to a seq as read", {200: wire.ReadMark}, body=wire.UpTo)
     async def patch(self) -> None:
         up_to = self.decode(wire.UpTo).up_to
         self.send(await self.services.chats.mark_read(await self.chat_id(), up_to))

@@ -161,3 +161,33 @@ async def test_without_allowed_origins_no_page_elsewhere_may_read(configured: Se
             "/support_chat", configured.user_token(), headers={"Origin": origin}
         )
         assert answer.status == 200 and allowed_origin(answer) is None
+
+
+async def test_headers_that_the_host_page_adds_pass_the_preflight(service: Service) -> None:
+    """Monitoring adds `traceparent` and `baggage` to every fetch; the chat was refused for ever."""
+    for path in FOR_USERS:
+        head = {
+            "Origin": ALLOWED[0],
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": "authorization, traceparent,baggage , x-b3-sampled",
+        }
+        answer = await service.request("OPTIONS", path, headers=head)
+        names = answer.headers["Access-Control-Allow-Headers"].lower().split(", ")
+        assert {"authorization", "traceparent", "baggage", "x-b3-sampled"} <= set(names)
+        assert len(set(names)) == len(names)
+        assert "Access-Control-Request-Headers" in answer.headers["Vary"]
+        stranger = await service.request("OPTIONS", path, headers={**head, "Origin": EVIL[0]})
+        assert "Access-Control-Allow-Headers" not in stranger.headers
+
+
+@pytest.mark.parametrize("asked", ['*, a b, <x>, \xe9, a:b, "', ",".join(["x"] * 3000)])
+async def test_only_names_of_headers_are_repeated(service: Service, asked: str) -> None:
+    head = {
+        "Origin": ALLOWED[0],
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": asked,
+    }
+    answer = await service.request("OPTIONS", "/support_chat", headers=head)
+    assert answer.status == 204
+    allowed = answer.headers["Access-Control-Allow-Headers"]
+    assert not set(allowed) & set('*<> :"\xe9') - {" "} and len(allowed) < 1000

@@ -163,6 +163,18 @@ async def test_one_stream_too_many_ends_the_oldest_of_the_same_person(configured
         stream.close()
 
 
+@with_options(message_rate_user=7)
+async def test_changes_of_a_profile_count_as_messages(configured: Service) -> None:
+    """One visitor caused 294 writes and staff events a second."""
+    visitor = await configured.visitor_token()
+    answers = [
+        await configured.request("PATCH", "/visitors/me", token=visitor, body={"name": f"N {n}"})
+        for n in range(5)
+    ]
+    assert [answer.status for answer in answers] == [200] * 3 + [429] * 2
+    check_refused(answers[4], 7)
+
+
 def test_the_figures_of_the_contract(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bursts are no options; docs/api.md section 8 names them."""
     monkeypatch.undo()
