@@ -163,7 +163,8 @@ def _create_admin(config: Config, arguments: argparse.Namespace) -> None:
         raise CommandError("create-admin: EMAIL is empty")
     if len(arguments.name or "") > NAME_MAX_CHARS:
         raise CommandError(
-            f"create-admin: --name has {len(arguments.name)} characters; at most {NAME_MAX_CHARS} would be right"
+            f"create-admin: --name is {len(arguments.name)} characters long; "
+            f"the maximum is {NAME_MAX_CHARS}"
         )
     password, generated = _password(arguments.password_stdin)
     password_hash = hash_password(password)
@@ -182,7 +183,8 @@ def _password(from_stdin: bool) -> tuple[str, bool]:
     password = _read_password() if from_stdin else getpass.getpass("Password: ")
     if not MIN_CHARS <= len(password) <= MAX_CHARS:
         raise CommandError(
-            f"the password has {len(password)} characters; {MIN_CHARS} to {MAX_CHARS} would be right"
+            f"the password is {len(password)} characters long; "
+            f"it must have {MIN_CHARS} to {MAX_CHARS}"
         )
     if not from_stdin and getpass.getpass("Once more: ") != password:
         raise CommandError("the two passwords differ")
@@ -226,12 +228,12 @@ def _identity_token(config: Config, arguments: argparse.Namespace) -> None:
         )
     if not 1 <= len(arguments.sub) <= 255:
         raise CommandError(
-            f"identity-token: --sub has {len(arguments.sub)} characters; 1 to 255 would be right"
+            f"identity-token: --sub is {len(arguments.sub)} characters long; it must have 1 to 255"
         )
     longest = int(tokens.MAX_LIFETIME.total_seconds())
     if not 1 <= arguments.ttl <= longest:
         raise CommandError(
-            f"identity-token: --ttl is {arguments.ttl}; 1 to {longest} seconds would be right"
+            f"identity-token: --ttl must be from 1 to {longest} seconds, not {arguments.ttl}"
         )
     email = clean_email(arguments.email)
     token = tokens.sign_identity(

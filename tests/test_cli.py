@@ -117,18 +117,18 @@ def test_in_demo_mode_the_services_own_secret_signs(command: Command) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--sub", ""], "identity-token: --sub has 0 characters; 1 to 255 would be right"),
+        (["--sub", ""], "identity-token: --sub is 0 characters long; it must have 1 to 255"),
         (
             ["--sub", "1", "--ttl", "0"],
-            "identity-token: --ttl is 0; 1 to 86400 seconds would be right",
+            "identity-token: --ttl must be from 1 to 86400 seconds, not 0",
         ),
         (
             ["--sub", "1", "--ttl", "86401"],
-            "identity-token: --ttl is 86401; 1 to 86400 seconds would be right",
+            "identity-token: --ttl must be from 1 to 86400 seconds, not 86401",
         ),
         (
             ["--sub", "1", "--email", "nobody"],
-            "email: 'nobody' is no e-mail address; one like name@example.com would be",
+            "email: must be an e-mail address such as name@example.com, not 'nobody'",
         ),
         (
             ["--sub", "1", "--name", "n" * 4000],
@@ -194,9 +194,9 @@ async def test_a_new_password_ends_the_sessions_of_the_account_only(
 @pytest.mark.parametrize(
     ("stdin", "message"),
     [
-        (b"", "the password has 0 characters; 10 to 1024 would be right"),
-        (b"too short\n", "the password has 9 characters; 10 to 1024 would be right"),
-        (b"x" * 1025, "the password has 1025 characters; 10 to 1024 would be right"),
+        (b"", "the password is 0 characters long; it must have 10 to 1024"),
+        (b"too short\n", "the password is 9 characters long; it must have 10 to 1024"),
+        (b"x" * 1025, "the password is 1025 characters long; it must have 10 to 1024"),
         (b"longer than ten \xff\n", "the password on standard input is not UTF-8"),
     ],
 )
@@ -215,7 +215,7 @@ def test_an_address_or_name_that_does_not_fit_is_refused(
     assert command("create-admin", "").refusal() == "create-admin: EMAIL is empty"
     assert "control character" in command("create-admin", "a@b.example", "--name", "a\nb").refusal()
     assert (
-        "--name has 256 characters"
+        "--name is 256 characters long"
         in command("create-admin", "a@b.example", "--name", "x" * 256).refusal()
     )
     assert execute(database_url, "SELECT count(*) FROM users") == [(0,)]
