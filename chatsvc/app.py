@@ -62,7 +62,7 @@ from chatsvc.services.search import SearchService
 from chatsvc.streams.registry import Streams
 from chatsvc.streams.resync import CatchUp
 from chatsvc.streams.subscriber import Sources, Subscriber
-from chatsvc.text.translations import Languages
+from chatsvc.text.translations import Translations
 from chatsvc.web.client_address import parse_networks
 from chatsvc.web.server import WebServer
 from chatsvc.web.sockets import listen
@@ -114,7 +114,7 @@ class App:
     def __init__(self, config: Config, database_url: str, secret_key: bytes) -> None:
         self.config = config
         self.metrics = Metrics()
-        self.languages = Languages()
+        self.languages = Translations()
         self.bus: Bus = make_bus(config, secret_key)
         self.db = Database(
             database_url,

@@ -32,7 +32,7 @@ from chatsvc.security.passwords import MAX_CHARS, MIN_CHARS, hash_password
 from chatsvc.serve import StartError, database, first_line, serve, tell_servers
 from chatsvc.store import people
 from chatsvc.text.names import NAME_MAX_CHARS, clean_email, clean_name
-from chatsvc.text.translations import Languages
+from chatsvc.text.translations import Translations
 from chatsvc.web.sockets import ListenError
 
 INTERRUPTED = 130  # as shells have it: 128 and the number of SIGINT
@@ -261,7 +261,7 @@ def _test_email(config: Config, arguments: argparse.Namespace) -> None:
 async def _send_test(config: Config, email: str) -> str:
     """Send a test e-mail and return the mail server's response."""
     secret_key = config.secret_key or load_or_create_secret(config.data_dir)
-    composer = Composer(config, secret_key, load_templates(Assets()), Languages())
+    composer = Composer(config, secret_key, load_templates(Assets()), Translations())
     mailer = make_mailer(config, greeting_limit_s=GREETING_LIMIT_S)
     try:
         return await mailer.send(composer.test_message(email, datetime.now(UTC)))

@@ -27,7 +27,7 @@ from chatsvc.pages.templates import load_templates
 from chatsvc.services.chats import Sender
 from chatsvc.services.notices import PAUSES_S, NoticeService
 from chatsvc.store.notices import Notice
-from chatsvc.text.translations import Languages
+from chatsvc.text.translations import Translations
 from tests.conftest import ServiceFactory
 from tests.support.desk import DELAY_S, INTERVAL_S, moves
 from tests.support.postgres import execute
@@ -163,7 +163,9 @@ class Story(RuleBasedStateMachine):
     def start(self) -> None:
         """A process begins."""
         app = self.service.app
-        composer = NumberedComposer(app.config, SECRET_KEY, load_templates(Assets()), Languages())
+        composer = NumberedComposer(
+            app.config, SECRET_KEY, load_templates(Assets()), Translations()
+        )
         self.notices = NoticeService(
             app.db,
             app.bus.publish,

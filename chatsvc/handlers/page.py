@@ -8,7 +8,7 @@ from chatsvc.errors import BadRequest, DomainError, NotFound, Unauthorized
 from chatsvc.handlers.base import BaseHandler
 from chatsvc.services.cursors import parse_seq
 from chatsvc.services.identity import Caller
-from chatsvc.text.translations import Texts
+from chatsvc.text.translations import Translator
 
 CSP = "; ".join(
     (
@@ -54,13 +54,13 @@ class PageHandler(BaseHandler):
         return await self.services.identity.authenticate_cookie(cookie)
 
     @property
-    def texts(self) -> Texts:
+    def texts(self) -> Translator:
         """The texts in the language of the account, or else of the browser."""
         caller: Caller | None = getattr(
             self, "caller", None
         )  # there is none yet when the form itself is refused
         chosen = caller and caller.language
-        return self.services.languages.texts(chosen or self.language)
+        return self.services.languages.translator(chosen or self.language)
 
     @property
     def user_agent(self) -> str:

@@ -15,7 +15,7 @@ from chatsvc.services.identity import IdentityService
 from chatsvc.services.notices import NoticeService
 from chatsvc.services.search import SearchService
 from chatsvc.streams.registry import Streams
-from chatsvc.text.translations import Languages
+from chatsvc.text.translations import Translations
 from chatsvc.web.client_address import Networks
 
 
@@ -31,7 +31,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     streams: Streams
     assets: Assets
     templates: jinja2.Environment
-    languages: Languages
+    languages: Translations
     limits: Limits
     metrics: Metrics
     readiness: Readiness

@@ -5,7 +5,7 @@ from typing import ClassVar
 from chatsvc.errors import DomainError, NotFound
 from chatsvc.handlers.page import PageHandler
 from chatsvc.mail.messages import UNSUBSCRIBE_PATH
-from chatsvc.text.translations import Texts
+from chatsvc.text.translations import Translator
 
 
 class UnsubscribeHandler(PageHandler):
@@ -31,9 +31,11 @@ class UnsubscribeHandler(PageHandler):
         return self.get_query_argument("token", "")
 
     @property
-    def texts(self) -> Texts:
+    def texts(self) -> Translator:
         """The texts in the language of the user, as in the e-mail."""
-        return self.services.languages.texts(self._language) if self._language else super().texts
+        return (
+            self.services.languages.translator(self._language) if self._language else super().texts
+        )
 
     def _show(self, opted_out: bool, language: str | None, *, resumed: bool = False) -> None:
         self._language = language

@@ -16,7 +16,7 @@ from chatsvc.config.config import Config
 from chatsvc.security.tokens import sign_unsubscribe
 from chatsvc.text.email_address import ascii_domain, is_email
 from chatsvc.text.sanitize import one_line, sanitize, truncate
-from chatsvc.text.translations import Languages, Texts
+from chatsvc.text.translations import Translations, Translator
 
 PREVIEW_CHARS = 200
 PREVIEWS_MAX = 5  # in one e-mail; it says how many more messages there are
@@ -76,7 +76,11 @@ class Composer:
     """Writes e-mails. Its methods are pure and may be called on any thread."""
 
     def __init__(
-        self, config: Config, secret_key: bytes, templates: jinja2.Environment, languages: Languages
+        self,
+        config: Config,
+        secret_key: bytes,
+        templates: jinja2.Environment,
+        languages: Translations,
     ) -> None:
         self._secret_key = secret_key
         self._templates = templates
@@ -106,7 +110,7 @@ class Composer:
 
     def test_message(self, to: str, now: datetime) -> EmailMessage:
         """Write an e-mail that shows that sending works. Raises UnusableAddress."""
-        texts = self._languages.texts(None)
+        texts = self._languages.translator(None)
         message = self._envelope(to, None, make_msgid(domain=self._from.domain), now)
         message["Subject"] = texts("email.test_subject", team=self._team(texts))
         message.set_content(texts("email.test", url=self._public_url) + "\n", cte=ENCODING)
@@ -123,7 +127,7 @@ class Composer:
         return message
 
     def _context(self, notice: ReplyNotice, name: str | None) -> dict[str, Any]:
-        texts = self._languages.texts(notice.language)
+        texts = self._languages.translator(notice.language)
         return {
             "t": texts,
             "language": texts.language,
@@ -135,7 +139,7 @@ class Composer:
             "chat_url": self._chat_url,
         }
 
-    def _team(self, texts: Texts) -> str:
+    def _team(self, texts: Translator) -> str:
         """Return NAME followed by "Support", unless it ends with that word."""
         name, word = one_line(self._name), texts("email.team", name="").strip()
         return name if name.casefold().endswith(word.casefold()) else texts("email.team", name=name)
@@ -150,7 +154,7 @@ def shown_name(name: str | None) -> str | None:
     return None if _NO_NAME.search(name) else truncate(name, NAME_MAX_CHARS) or None
 
 
-def _previews(messages: list[UnreadMessage], texts: Texts) -> list[dict[str, Any]]:
+def _previews(messages: list[UnreadMessage], texts: Translator) -> list[dict[str, Any]]:
     """Return the start of each message as lines, and its time where that differs from the last."""
     previews: list[dict[str, Any]] = []
     last = ""

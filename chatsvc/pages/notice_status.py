@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from chatsvc.store.notices import REASONS, Notice
 from chatsvc.text.sanitize import one_line, truncate
-from chatsvc.text.translations import Texts
+from chatsvc.text.translations import Translator
 from chatsvc.wire import SupportMessage, Time
 
 REASON_MAX_CHARS = 200  # of what a mail server said
@@ -29,7 +29,7 @@ class Chip(Struct, frozen=True):
 class Reader(Struct, frozen=True):
     """For whom and when the chips are made."""
 
-    texts: Texts
+    texts: Translator
     has_address: bool  # of the user: whether an e-mail can be sent at all
     now: Time
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from babel.dates import format_date, format_time
 from msgspec import Struct
 
-from chatsvc.text.translations import Texts
+from chatsvc.text.translations import Translator
 from chatsvc.wire import SupportChatListItem
 
 COUNT_MAX = 999  # counts are exact up to here (store/chats.py)
@@ -53,7 +53,7 @@ class TabCounts(Struct, frozen=True):
     unread: str
 
 
-def card(item: SupportChatListItem, texts: Texts) -> Card:
+def card(item: SupportChatListItem, texts: Translator) -> Card:
     name = person(item.user_id, item.user_email, item.user_name, texts)
     return Card(
         id=item.id,
@@ -68,12 +68,12 @@ def card(item: SupportChatListItem, texts: Texts) -> Card:
     )
 
 
-def person(user_id: str, email: str | None, name: str | None, texts: Texts) -> str:
+def person(user_id: str, email: str | None, name: str | None, texts: Translator) -> str:
     """E-mail, else name, else "Visitor" and the end of the id (its start is a time)."""
     return email or name or texts("list.visitor", tail=user_id[-TITLE_TAIL_CHARS:].upper())
 
 
-def device(user_agent: str | None, texts: Texts) -> str:
+def device(user_agent: str | None, texts: Translator) -> str:
     """Browser and system, as far as they say what they are."""
     found = [
         next((name for mark, name in table if mark in (user_agent or "")), None)

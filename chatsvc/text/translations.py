@@ -1,4 +1,4 @@
-"""The text that people see in pages and e-mails: one file per language under languages/. Another language is one more file there."""
+"""The texts of pages and e-mails, one file per language in languages/. A language is one more file."""
 
 from pathlib import Path
 
@@ -6,32 +6,34 @@ import msgspec
 from babel import Locale, localedata
 
 FOLDER = Path(__file__).parents[1] / "languages"
-DEFAULT = "en"  # for whoever asks for none of ours; its file is the list of all keys
+DEFAULT = "en"  # for callers who ask for a language that there is not; its file has all keys
 
-Part = dict[
-    str, str | dict[str, str]
-]  # by key; a text that depends on a number has its forms, "one" and "other"
+# By key. A text that depends on a number has a form for each plural category of CLDR that the
+# language knows ("one", "few", "many", …), and "other".
+Part = dict[str, str | dict[str, str]]
 
 
-class Texts:
-    """One language. `texts("login.log_in")` is a text; `n` chooses between a key's `one` and `other`, keywords fill its {placeholders}."""
+class Translator:
+    """One language. `translator("login.log_in")` is a text; `n` chooses the plural form, and keywords fill {placeholders}."""
 
     def __init__(self, language: str, table: dict[str, Part]) -> None:
         self.language = language
+        self._plural_form = Locale.parse(language).plural_form
         self._parts = table
         self._table = {
             f"{part}.{key}": text for part, texts in table.items() for key, text in texts.items()
         }
 
     def __call__(self, key: str, *, n: int | None = None, **values: object) -> str:
-        """Raises KeyError for a key or a placeholder that there is not. What is filled in is not escaped: templates do that."""
+        """Raise KeyError for an unknown key or placeholder. Values are not escaped: templates do that."""
         text = self._table[key]
         if isinstance(text, dict):
-            text = text["one" if n == 1 else "other"]
+            form = "other" if n is None else self._plural_form(n)
+            text = text.get(form) or text["other"]
         return text.format(n=n, **values)
 
     def part(self, name: str) -> Part:
-        """The texts of one part as they stand in the file, for programs in the browser."""
+        """Return one part as it is in the file, for scripts in the browser."""
         return self._parts[name]
 
     @property
@@ -39,8 +41,8 @@ class Texts:
         return frozenset(self._table)
 
 
-class Languages:
-    """All languages there are; reads their files once, at start (blocking)."""
+class Translations:
+    """All languages. Building it reads their files, which blocks: do it before the loop runs."""
 
     def __init__(self, folder: Path = FOLDER) -> None:
         found = {
@@ -48,33 +50,36 @@ class Languages:
             for path in sorted(folder.glob("*.json"))
         }
         for language in found:
-            localedata.load(
-                language
-            )  # kept by babel: the first date must not read a file on the loop
-        self._texts = {language: Texts(language, table) for language, table in found.items()}
+            # babel caches it: formatting the first date must not read a file on the loop
+            localedata.load(language)
+        self._translators = {
+            language: Translator(language, table) for language, table in found.items()
+        }
 
     @property
     def names(self) -> list[str]:
         """Language tags, sorted: ["de", "en"]."""
-        return list(self._texts)
+        return list(self._translators)
 
     @property
     def labels(self) -> dict[str, str]:
         """Each language's name in itself, by its tag: {"de": "Deutsch", …}."""
-        return {tag: (Locale.parse(tag).display_name or tag).capitalize() for tag in self._texts}
+        return {
+            tag: (Locale.parse(tag).display_name or tag).capitalize() for tag in self._translators
+        }
 
-    def texts(self, language: str | None) -> Texts:
-        """The language asked for, or DEFAULT."""
-        return self._texts.get(language or DEFAULT, self._texts[DEFAULT])
+    def translator(self, language: str | None) -> Translator:
+        """Return the language asked for, or DEFAULT."""
+        return self._translators.get(language or DEFAULT, self._translators[DEFAULT])
 
     def preferred(self, accept_language: str) -> str | None:
-        """The best of ours for an Accept-Language header, None if it names none of ours. `de-AT` is served with `de`."""
+        """Return the best match for an Accept-Language header, or None. `de-AT` matches `de`."""
         wanted = sorted(
             (_weighed(part) for part in accept_language[:1000].split(",")),
             key=lambda pair: -pair[1],
         )
         offered = (tag.split("-")[0] for tag, weight in wanted if weight > 0)
-        return next((language for language in offered if language in self._texts), None)
+        return next((language for language in offered if language in self._translators), None)
 
 
 def _weighed(part: str) -> tuple[str, float]:

@@ -14,7 +14,7 @@ from chatsvc.mail.messages import Composer, ReplyNotice, UnreadMessage
 from chatsvc.pages.assets import Assets
 from chatsvc.pages.templates import load_templates
 from chatsvc.security import tokens
-from chatsvc.text.translations import Languages
+from chatsvc.text.translations import Translations
 from tests.support.process import ROOT
 from tests.support.service import SECRET_KEY, make_config
 
@@ -47,7 +47,7 @@ COMPOSER = Composer(
     ),
     SECRET_KEY,
     load_templates(Assets()),
-    Languages(),
+    Translations(),
 )
 
 
@@ -145,7 +145,7 @@ def test_unsubscribing_is_one_click_and_so_is_its_undoing(
     ).new_page()
     page.goto(unsubscribe_url(server))
     heading, button = page.get_by_role("heading"), page.get_by_role("button")
-    texts = Languages().texts(language)
+    texts = Translations().translator(language)
     for title, action in (("title", "stop"), ("stopped_title", "undo"), ("title", "stop")):
         expect(heading).to_have_text(texts(f"unsubscribe.{title}"))
         assert fits(page) and violations(page, [*WCAG, "best-practice"]) == []

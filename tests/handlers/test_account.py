@@ -7,7 +7,7 @@ import pytest
 
 from chatsvc.pages.presentation import device
 from chatsvc.security import tokens
-from chatsvc.text.translations import Languages
+from chatsvc.text.translations import Translations
 from tests.handlers.test_dashboard import get, submit
 from tests.security.conftest import stop_clocks
 from tests.support.postgres import execute
@@ -259,4 +259,4 @@ async def test_sessions_that_have_expired_are_not_listed(
     ],
 )
 def test_browsers_are_named_by_what_they_say(user_agent: str | None, shown: str) -> None:
-    assert device(user_agent, Languages().texts("en")) == shown
+    assert device(user_agent, Translations().translator("en")) == shown

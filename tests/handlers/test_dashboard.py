@@ -10,7 +10,7 @@ import pytest
 
 from chatsvc.mail.mailer import MailDisabled
 from chatsvc.pages.presentation import capped, card, person, safe_next, unread_title
-from chatsvc.text.translations import Languages
+from chatsvc.text.translations import Translations
 from chatsvc.wire import SupportChatListItem
 from tests.support.service import PASSWORD, Answer, Service, read_cookies
 
@@ -37,7 +37,7 @@ OUTSIDE = [
     " /dashboard",
     "/\x7f",
 ]
-TEXTS = Languages().texts("en")
+TEXTS = Translations().translator("en")
 GERMAN = {"Accept-Language": "de-AT, en;q=0.5"}
 
 
@@ -112,7 +112,7 @@ async def test_the_sixth_try_to_log_in_is_told_to_wait(service: Service) -> None
 
 
 async def test_pages_speak_the_language_of_the_browser(service: Service) -> None:
-    """Texts, plural forms, dates, and what was wrong with a form; for JavaScript its texts are in the page."""
+    """Translator, plural forms, dates, and what was wrong with a form; for JavaScript its texts are in the page."""
     await service.create_staff()
     user, cookies = service.user_token(), await service.login()
     await service.send(user, "hello")

@@ -20,7 +20,7 @@ from chatsvc.pages.assets import Assets
 from chatsvc.pages.templates import load_templates
 from chatsvc.security.tokens import read_unsubscribe
 from chatsvc.text.sanitize import one_line, sanitize, truncate
-from chatsvc.text.translations import Languages
+from chatsvc.text.translations import Translations
 from tests.security.test_markup import PAYLOADS
 from tests.support.service import SECRET_KEY, make_config
 
@@ -28,7 +28,7 @@ NOW = datetime(2026, 1, 29, 10, 35, tzinfo=UTC)
 WRITTEN = datetime(2026, 1, 29, 10, 30, tzinfo=UTC)
 USER = "0190aaaa-bbbb-7ccc-8ddd-eeeeffff0000"
 CHAT_URL = "https://www.example.com/help?from=mail&x=1#support-chat"
-LANGUAGES, TEMPLATES = Languages(), load_templates(Assets())
+LANGUAGES, TEMPLATES = Translations(), load_templates(Assets())
 LINE_MAX_BYTES = 998  # RFC 5322, 2.1.1
 OPTIONS: dict[str, Any] = {
     "name": "Acme",
@@ -160,7 +160,7 @@ def test_both_parts_say_the_same(language: str, name: str | None) -> None:
     text, html = part(message, "plain"), Html(part(message, "html"))
     assert lines_of(text) == lines_of(html.text)
     assert text.count("Message ") == 4, "five messages in all"
-    assert LANGUAGES.texts(language)("email.more", n=3) in text
+    assert LANGUAGES.translator(language)("email.more", n=3) in text
     assert html.links == [CHAT_URL, message["List-Unsubscribe"].strip("<>")]
     assert f'lang="{language}"' in part(message, "html")
     assert message["Subject"] in part(message, "html")

@@ -4,10 +4,10 @@ import pytest
 
 from chatsvc.pages.notice_status import Chip, Reader, chips
 from chatsvc.store.notices import REASONS, Notice, State
-from chatsvc.text.translations import Languages
+from chatsvc.text.translations import Translations
 from chatsvc.wire import SupportMessage
 
-TEXTS = Languages().texts("en")
+TEXTS = Translations().translator("en")
 AT, DUE = "2026-01-29T10:30:00.000000Z", "2026-01-29T10:35:00.000000Z"
 READER = Reader(TEXTS, has_address=True, now=AT)
 
@@ -74,5 +74,5 @@ def test_every_message_has_its_own_and_the_last_of_a_notice_has_the_buttons() ->
 
 
 def test_a_german_chip_is_german() -> None:
-    german = Reader(Languages().texts("de"), has_address=True, now=AT)
+    german = Reader(Translations().translator("de"), has_address=True, now=AT)
     assert chips([message(1)], [notice("pending")], german)[1].before == "E-Mail um "

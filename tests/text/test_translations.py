@@ -2,16 +2,19 @@
 
 import json
 import re
+import shutil
 import string
+from pathlib import Path
 
 import pytest
+from babel import Locale
 
 from chatsvc.errors import DomainError, Unauthorized
 from chatsvc.store.notices import REASONS
-from chatsvc.text.translations import DEFAULT, FOLDER, Languages, Texts
+from chatsvc.text.translations import DEFAULT, FOLDER, Translations, Translator
 from tests.support.process import ROOT
 
-LANGUAGES = Languages()
+LANGUAGES = Translations()
 KEY = re.compile(r"""\b(?:t|texts)\(\s*["']([a-z_]+\.[a-z_]+)["']""")
 # found by an error's code or a field's reason; read by programs in the browser
 BY_CODE = ("errors.", "error_hints.", "problems.", "dashboard_js.", "email_reasons.")
@@ -25,6 +28,11 @@ def placeholders(text: str) -> set[str]:
     return {name for _, name, _, _ in string.Formatter().parse(text) if name}
 
 
+def plural_forms(language: str, text: str | dict[str, str]) -> set[str]:
+    """The forms that a language has to give for a text."""
+    return {""} if isinstance(text, str) else {*Locale.parse(language).plural_form.tags, "other"}
+
+
 @pytest.mark.parametrize("language", [name for name in LANGUAGES.names if name != DEFAULT])
 def test_a_language_has_every_text_with_the_same_placeholders(language: str) -> None:
     reference, translated = (
@@ -33,10 +41,13 @@ def test_a_language_has_every_text_with_the_same_placeholders(language: str) -> 
     for part, texts in reference.items():
         assert set(translated[part]) == set(texts), part
         for key, text in texts.items():
-            for form, words in forms(text).items():
-                assert placeholders(forms(translated[part][key])[form]) == placeholders(words), (
-                    f"{part}.{key}"
-                )
+            expected = forms(text)
+            for form, words in forms(translated[part][key]).items():
+                model = expected.get(form) or expected["other"]  # a plural form that English lacks
+                assert placeholders(words) == placeholders(model), f"{part}.{key}"
+            assert set(forms(translated[part][key])) >= plural_forms(language, text), (
+                f"{part}.{key}"
+            )
     assert set(translated) == set(reference)
 
 
@@ -75,17 +86,17 @@ def test_what_is_asked_for_is_there_and_what_is_there_is_asked_for() -> None:
     """Keys as they stand in templates and programs; keys put together from a code are those of the catalogue."""
     sources = [*(ROOT / "chatsvc" / "templates").rglob("*"), *(ROOT / "chatsvc").rglob("*.py")]
     used = {key for path in sources if path.is_file() for key in KEY.findall(path.read_text())}
-    by_code = {key for key in LANGUAGES.texts(None).keys if key.startswith(BY_CODE)}
-    assert used | by_code == LANGUAGES.texts(None).keys
+    by_code = {key for key in LANGUAGES.translator(None).keys if key.startswith(BY_CODE)}
+    assert used | by_code == LANGUAGES.translator(None).keys
 
 
 def test_an_unknown_language_is_the_default() -> None:
-    assert LANGUAGES.texts("xx").language == LANGUAGES.texts(None).language == DEFAULT
-    assert LANGUAGES.texts("de").language == "de"
+    assert LANGUAGES.translator("xx").language == LANGUAGES.translator(None).language == DEFAULT
+    assert LANGUAGES.translator("de").language == "de"
 
 
 def test_numbers_choose_the_form_and_values_fill_the_placeholders() -> None:
-    texts = Texts(
+    texts = Translator(
         "en",
         {"list": {"messages": {"one": "{n} message", "other": "{n} messages"}, "by": "by {who}"}},
     )
@@ -99,13 +110,37 @@ def test_numbers_choose_the_form_and_values_fill_the_placeholders() -> None:
         texts("list.none")
 
 
+def test_another_language_is_one_file_with_its_own_plural_forms(tmp_path: Path) -> None:
+    """Polish has three forms for whole numbers; "one" and "other" gave "5 wiadomości" for 2 too."""
+    for path in FOLDER.glob("*.json"):
+        shutil.copy(path, tmp_path)
+    table = json.loads((FOLDER / f"{DEFAULT}.json").read_text())
+    table["list"]["messages"] = {
+        "one": "{n} wiadomość",
+        "few": "{n} wiadomości",
+        "many": "{n} wiadomości wszystkich",
+        "other": "{n} wiadomości",
+    }
+    (tmp_path / "pl.json").write_text(json.dumps(table))
+    translations = Translations(tmp_path)
+    assert translations.names == ["de", "en", "pl"]
+    assert translations.labels["pl"] == "Polski"
+    assert translations.preferred("pl-PL, en;q=0.5") == "pl"
+    polish = translations.translator("pl")
+    shown = {n: polish("list.messages", n=n).split(" ", 1)[1] for n in (0, 1, 2, 4, 5, 12, 22, 25)}
+    few, many = "wiadomości", "wiadomości wszystkich"
+    assert shown == {1: "wiadomość"} | dict.fromkeys((2, 4, 22), few) | dict.fromkeys(
+        (0, 5, 12, 25), many
+    )
+
+
 def test_scripts_ask_for_what_the_page_brings_and_for_all_of_it() -> None:
     """static/dashboard/ asks with text("key"); keys put together begin with the name of a setting or with "key_"."""
     scripts = [
         path.read_text() for path in (ROOT / "chatsvc" / "static" / "dashboard").glob("*.js")
     ]
     asked = {key for script in scripts for key in re.findall(r'"([a-z]+(?:_[a-z]+)*)"', script)}
-    brought = set(LANGUAGES.texts(None).part("dashboard_js"))
+    brought = set(LANGUAGES.translator(None).part("dashboard_js"))
     called = {key for script in scripts for key in re.findall(r'\btext\("(\w+)"', script)}
     assert called <= brought
     assert {
