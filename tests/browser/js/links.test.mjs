@@ -15,6 +15,33 @@ test("finds http, https and mailto, without the sentence's punctuation", () => {
   );
 });
 
+test("keeps a closing bracket whose partner is in the address", () => {
+  // https://en.wikipedia.org/wiki/Rust_(fungus) led to a page that does not exist.
+  for (const address of [
+    "https://en.wikipedia.org/wiki/Rust_(fungus)",
+    "https://example.com/a[1]{b}(c(d))/e",
+    "http://[2001:db8::1]:8080/x",
+  ]) {
+    assert.deepEqual(links(`See ${address}.`), [address]);
+    assert.deepEqual(links(`(see ${address})`), [address]);
+    assert.deepEqual(links(`[${address}]: here`), [address]);
+  }
+  assert.deepEqual(links("[here](https://example.com/a) and https://example.com/b(?"), [
+    "https://example.com/a",
+    "https://example.com/b",
+  ]);
+});
+
+test("an address ends before punctuation of any script and before zero-width characters", () => {
+  for (const after of "。、，！？」』）：；…”’»›‐–—·؟،।\u200b\u200d\u2060\ufeff\u00ad\u3000\u0085") {
+    assert.deepEqual(
+      links(`见https://example.com/路径${after}x`),
+      ["https://example.com/路径"],
+      after,
+    );
+  }
+});
+
 test("leaves everything else alone", () => {
   for (const text of [
     "javascript:alert(1)",
