@@ -155,12 +155,10 @@ class App:
         self._templates = load_templates(self._assets)
         self.notices = NoticeService(
             self.db,
-            self.bus.publish,
             make_mailer(config),
             Composer(config, secret_key, self._templates, self.languages),
             email_delay_s=config.email_delay_s,
             email_min_interval_s=config.email_min_interval_s,
-            on_end=lambda how: self.metrics.notices.labels(how).inc(),
         )
         self.readiness = Readiness(
             self.db, lambda: self.bus.trouble, lambda: self.notices.unavailable_headline

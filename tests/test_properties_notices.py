@@ -168,7 +168,6 @@ class Story(RuleBasedStateMachine):
         )
         self.notices = NoticeService(
             app.db,
-            app.bus.publish,
             self.mailer,
             composer,
             email_delay_s=DELAY_S,

@@ -55,18 +55,12 @@ class _Job(Generic[T]):
         "ran",
         "result",
         "takes_rows",
-        "then",
     )
 
     def __init__(
-        self,
-        fn: Callable[..., Any],
-        args: tuple[Any, ...],
-        *,
-        takes_rows: bool = False,
-        then: Callable[[T], None] | None = None,
+        self, fn: Callable[..., Any], args: tuple[Any, ...], *, takes_rows: bool = False
     ) -> None:
-        self.fn, self.args, self.takes_rows, self.then = fn, args, takes_rows, then
+        self.fn, self.args, self.takes_rows = fn, args, takes_rows
         self.future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self.result: Any = None
         self.error: BaseException | None = None
@@ -154,16 +148,14 @@ class Database:
         """Run `fn(connection, *args)` on a reader thread. Raises Unavailable without a database."""
         return await self._submit(self._reads, _Job(fn, args))
 
-    async def write(
-        self, fn: Callable[..., T], *args: Any, then: Callable[[T], None] | None = None
-    ) -> T:
+    async def write(self, fn: Callable[..., T], *args: Any) -> T:
         """Run `fn(tx, *args)` on the writer thread, in a transaction that it may share with others.
 
         Returns after COMMIT, when everything that `fn` emitted was published. Raises what `fn`
         raised (nothing is stored or published then), or Unavailable after WAIT_LIMIT_S or without
         a database. A DomainError does not roll back: raise it before changing anything.
         """
-        return await self._submit(self._writes, _Job(fn, args, then=then))
+        return await self._submit(self._writes, _Job(fn, args))
 
     async def write_many(
         self, fn: Callable[[Transaction, Sequence[Row]], Sequence[T | DomainError]], row: Row
@@ -229,8 +221,6 @@ class Database:
         for job in jobs:
             for emitted in job.emitted:
                 self._publish_one(emitted)
-            if job.ran and job.error is None and job.then is not None:
-                _call_then(job)
         for job in jobs:
             self._in_flight -= 1
             if job.future.done():
@@ -255,14 +245,6 @@ def _give_up(job: _Job[Any]) -> None:
         job.future.set_exception(
             Unavailable(f"the database did not respond within {WAIT_LIMIT_S:.0f} s")
         )
-
-
-def _call_then(job: _Job[Any]) -> None:
-    assert job.then is not None
-    try:
-        job.then(job.result)
-    except Exception:
-        log.exception("what follows %s failed", getattr(job.fn, "__name__", job.fn))
 
 
 def _next_batch(queue: _Queue) -> list[_Job[Any]]:
@@ -341,7 +323,7 @@ def _run(connection: Connection, job: _Job[Any]) -> list[_Job[Any]]:
 
 
 def _has_events(job: _Job[Any]) -> bool:
-    return job.then is not None or any(isinstance(one, Emission) for one in job.emitted)
+    return any(isinstance(emitted, Emission) for emitted in job.emitted)
 
 
 def _attempt(

@@ -9,6 +9,7 @@ import math
 import random
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 from tornado.ioloop import IOLoop
 from uuid_utils import uuid7
@@ -16,7 +17,7 @@ from uuid_utils import uuid7
 from chatsvc.database.connection import Transaction
 from chatsvc.database.threads import Database
 from chatsvc.errors import DomainError
-from chatsvc.events import STAFF_TOPIC, Event
+from chatsvc.events import STAFF_TOPIC, NoticeDue, NoticeEnded
 from chatsvc.mail.mailer import (
     DeliveryError,
     MailDisabled,
@@ -27,8 +28,8 @@ from chatsvc.mail.mailer import (
 from chatsvc.mail.messages import Composer, UnusableAddress
 from chatsvc.store import claims
 from chatsvc.store import notices as rows
-from chatsvc.store.chats import Changed, list_item
-from chatsvc.store.claims import Claim, NoticeOutcome
+from chatsvc.store.chats import list_item
+from chatsvc.store.claims import Claim, ClaimPolicy, NoticeOutcome
 from chatsvc.store.notices import Notice
 from chatsvc.wire import StaffChatUpdatedEvent
 
@@ -50,26 +51,21 @@ class NoticeService:
     """Sends due e-mails one at a time.
 
     One task sweeps the rows: every SWEEP_INTERVAL_S, and when the alarm for the next due notice
-    rings. A lost alarm only delays an e-mail to the next sweep. `publish` takes events after
-    COMMIT, in commit order; `on_end` hears how each attempt ended: sent, cancelled, failed or
-    retried.
+    rings. A lost alarm only delays an e-mail to the next sweep.
     """
 
     def __init__(
         self,
         db: Database,
-        publish: Callable[[Event], None],
         mailer: Mailer,
         composer: Composer,
         *,
         email_delay_s: float,
         email_min_interval_s: float,
-        on_end: Callable[[str], None] = lambda how: None,
     ) -> None:
-        self._db, self._publish = db, publish
+        self._db = db
         self._mailer, self._composer = mailer, composer
         self._email_delay_s, self._email_min_interval_s = email_delay_s, email_min_interval_s
-        self._on_end = on_end
         self._policy = claims.ClaimPolicy(LEASE_S, TRIES_MAX, composer.message_id)
         self._disabled: MailDisabled | None = None
         self._task: asyncio.Task[None] | None = None
@@ -128,12 +124,11 @@ class NoticeService:
         Returns False if there is nothing to tell or an e-mail is in progress. An archived chat or
         a user who has unsubscribed still gets none.
         """
-        result = await self._db.write(_send_now, chat_id, str(uuid7()), then=self._brought_forward)
-        return result.changed
+        return await self._db.write(_send_now, chat_id, str(uuid7()))
 
     async def do_not_send(self, chat_id: str) -> bool:
         """Send no e-mail about what is unread now. Returns False if none was planned."""
-        return (await self._db.write(_do_not_send, chat_id, then=self._changed)).changed
+        return await self._db.write(_do_not_send, chat_id)
 
     # ---- the alarm ----
 
@@ -180,7 +175,7 @@ class NoticeService:
         if (due_in_s := await self._due_in_s()) > 0:
             return due_in_s
         while self._disabled is None and not self._stopping:
-            outcome = await self._db.write(claims.claim_next, self._policy, then=self._told)
+            outcome = await self._db.write(_claim_next, self._policy)
             if outcome is None:
                 break
             if outcome.claim is not None and not await self._deliver(outcome.claim):
@@ -235,10 +230,9 @@ class NoticeService:
     async def _retry(
         self, claim: Claim, error: Exception, pause_s: float, *, outcome_unknown: bool, counts: bool
     ) -> None:
-        self._on_end("retried")
         unknown = outcome_unknown or claim.outcome_unknown
         await self._record(
-            claims.record_retry,
+            _record_retry,
             claim,
             _reason(error),
             pause_s,
@@ -251,7 +245,7 @@ class NoticeService:
         """Record an outcome, however long the database is away: otherwise it is sent again."""
         while True:
             try:
-                await self._db.write(fn, *args, then=self._told)
+                await self._db.write(_record, fn, *args)
             except DomainError:
                 await asyncio.sleep(RECORD_PAUSE_S)
             else:
@@ -282,23 +276,6 @@ class NoticeService:
             log.info("e-mail is resumed")
         return self._disabled is None
 
-    # ---- after COMMIT, on the loop, in commit order ----
-
-    def _told(self, outcome: NoticeOutcome | None) -> None:
-        if outcome is not None and outcome.ended is not None:
-            self._on_end(outcome.ended)
-        if outcome is not None and outcome.chat is not None:
-            self._publish(Event.of(STAFF_TOPIC, StaffChatUpdatedEvent(outcome.chat)))
-
-    def _changed(self, result: Changed) -> None:
-        if result.changed:
-            self._publish(Event.of(STAFF_TOPIC, StaffChatUpdatedEvent(result.chat)))
-
-    def _brought_forward(self, result: Changed) -> None:
-        self._changed(result)
-        if result.changed:
-            self.arm(0)
-
 
 def _is_outcome_unknown(error: Exception) -> bool:
     """An error of our own may have come after the mail server accepted the e-mail."""
@@ -312,9 +289,44 @@ def _reason(error: Exception) -> str:
     return "an internal error of chatsvc; see its log"
 
 
-def _send_now(tx: Transaction, chat_id: str, notice_id: str) -> Changed:
-    return Changed(list_item(tx, chat_id), rows.send_now(tx, chat_id, notice_id))
+# ---- on the writer thread ----
 
 
-def _do_not_send(tx: Transaction, chat_id: str) -> Changed:
-    return Changed(list_item(tx, chat_id), rows.do_not_send(tx, chat_id))
+def _claim_next(tx: Transaction, policy: ClaimPolicy) -> NoticeOutcome | None:
+    outcome = claims.claim_next(tx, policy)
+    if outcome is not None:
+        _emit(tx, outcome)
+    return outcome
+
+
+def _record(tx: Transaction, fn: Callable[..., NoticeOutcome], *args: object) -> None:
+    _emit(tx, fn(tx, *args))
+
+
+def _record_retry(tx: Transaction, *args: Any) -> NoticeOutcome:
+    tx.signal(NoticeEnded("retried"))
+    return claims.record_retry(tx, *args)
+
+
+def _emit(tx: Transaction, outcome: NoticeOutcome) -> None:
+    if outcome.ended is not None:
+        tx.signal(NoticeEnded(outcome.ended))
+    if outcome.chat is not None:
+        tx.emit(STAFF_TOPIC, StaffChatUpdatedEvent(outcome.chat))
+
+
+def _send_now(tx: Transaction, chat_id: str, notice_id: str) -> bool:
+    chat = list_item(tx, chat_id)
+    is_changed = rows.send_now(tx, chat_id, notice_id)
+    if is_changed:
+        tx.emit(STAFF_TOPIC, StaffChatUpdatedEvent(chat))
+        tx.signal(NoticeDue(0))
+    return is_changed
+
+
+def _do_not_send(tx: Transaction, chat_id: str) -> bool:
+    chat = list_item(tx, chat_id)
+    is_changed = rows.do_not_send(tx, chat_id)
+    if is_changed:
+        tx.emit(STAFF_TOPIC, StaffChatUpdatedEvent(chat))
+    return is_changed

@@ -156,13 +156,6 @@ class ChatCounts(NamedTuple):
     unread: int
 
 
-class Changed(NamedTuple):
-    """A chat after an action that may be repeated; `changed` is False when there was nothing to do."""
-
-    chat: SupportChatListItem
-    changed: bool
-
-
 def lock_chat(tx: Transaction, chat_id: str) -> None:
     """Whoever changes a chat, its messages or its notices holds its row until the end of the transaction."""
     tx.execute(_LOCK_CHAT, chat_id)
