@@ -9,7 +9,8 @@ from typing import NamedTuple
 import msgspec
 
 STAFF_TOPIC = "staff"
-ACCESS_TOPIC = "access"  # between processes: the frame is the id of a staff session or token that was ended, or empty: any of them
+# Between processes. The frame is the id of an ended staff session or token; empty: any of them.
+ACCESS_TOPIC = "access"
 _CHAT_PREFIX = "chat:"
 
 _encoder = msgspec.json.Encoder()
@@ -21,12 +22,12 @@ def chat_topic(chat_id: str) -> str:
 
 
 def chat_id_of(topic: str) -> str | None:
-    """Whose topic it is, or None of one that is no chat's."""
+    """Return the id of the topic's chat, or None for other topics."""
     return topic.removeprefix(_CHAT_PREFIX) if topic.startswith(_CHAT_PREFIX) else None
 
 
 def encode_frame(data: msgspec.Struct, *, seq: int | None = None, name: str | None = None) -> bytes:
-    """One event as Server-Sent Events want it. JSON holds no raw line break, so `data:` is always one line."""
+    """Encode one Server-Sent Event. JSON has no raw line breaks, so `data:` is always one line."""
     head = b"" if seq is None else b"id: %d\n" % seq
     if name is not None:
         head += b"event: %s\n" % name.encode()
@@ -34,7 +35,7 @@ def encode_frame(data: msgspec.Struct, *, seq: int | None = None, name: str | No
 
 
 class Event(msgspec.Struct, frozen=True):
-    """What a bus carries. `seq` is the message's number where a client must not miss it, else None."""
+    """An encoded event on the bus. `seq` is the number of the message that it is about, if any."""
 
     topic: str
     frame: bytes
@@ -42,7 +43,7 @@ class Event(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, topic: str, data: msgspec.Struct, seq: int | None = None) -> "Event":
-        """Encodes `data` once, for all subscribers of `topic`."""
+        """Encode `data` once, for all subscribers of `topic`."""
         return cls(topic, encode_frame(data, seq=seq), seq)
 
 

@@ -15,30 +15,29 @@ from peewee import PostgresqlDatabase
 
 from chatsvc.events import Emission, Signal
 
-CONNECT_TIMEOUT_S = 3  # below the 5 s that the loop waits
+CONNECT_TIMEOUT_S = 3  # below threads.WAIT_LIMIT_S
 STATEMENT_TIMEOUT_S = 5
-LOCK_TIMEOUT_S = 3  # a lock that is not free by then belongs to something that is stuck
-IDLE_IN_TRANSACTION_TIMEOUT_S = 10  # PostgreSQL ends what a frozen process left open
-TCP_TIMEOUT_MS = (
-    10_000  # a cut network to PostgreSQL is noticed after this long, not after 15 minutes
-)
+LOCK_TIMEOUT_S = 3  # a lock held longer belongs to a transaction that is stuck
+IDLE_IN_TRANSACTION_TIMEOUT_S = 10  # ends the transactions of a frozen process
+TCP_TIMEOUT_MS = 10_000  # a cut network is noticed after this long, not after 15 minutes
 
-# SQLSTATE classes and codes after which the same work may succeed later: connection, resources (disk full, too many connections),
-# intervention (shutdown, statement timeout), system error, rollback (deadlock), lock timeout, read-only (a failover going on).
+# SQLSTATE classes and codes after which the same work may succeed later: connection, resources
+# (disk full, too many connections), intervention (shutdown, statement timeout), system error,
+# rollback (deadlock), lock timeout, read-only (a failover in progress).
 _TRANSIENT_CLASSES = ("08", "53", "57", "58", "40")
 _READ_ONLY = "25006"
 _TRANSIENT_CODES = ("55P03", _READ_ONLY, "25P03")
 _REFUSAL_CLASSES = ("53", "58")  # disk full and other resources, input/output errors
 _REPEATABLE_CLASS = "40"  # deadlock, serialization failure: at once again
 
-# Ids are text everywhere in this service; Peewee has psycopg2 make UUID objects of them in the whole process.
+# Ids are text in this service; Peewee makes psycopg2 return UUID objects in the whole process.
 _UUID_AS_TEXT = psycopg2.extensions.new_type((2950,), "UUID_AS_TEXT", lambda value, cursor: value)
 
 Rows = list[tuple[Any, ...]]
 
 
 class Statement(NamedTuple):
-    """A SQL constant for the hot path: prepared once per connection. `types` are those of $1, $2, …"""
+    """A SQL constant that is prepared once per connection. `types` are those of $1, $2, …"""
 
     name: str
     types: tuple[str, ...]
@@ -98,7 +97,7 @@ class Connection:
         return self._database
 
     def execute(self, statement: Statement, *params: Any) -> Rows:
-        """Runs a prepared statement and returns its rows."""
+        """Run a prepared statement and return its rows."""
         connection = self._open()
         call = self._prepared.get(statement.name)
         with connection.cursor() as cursor:
@@ -109,7 +108,7 @@ class Connection:
             return cursor.fetchall() if cursor.description else []
 
     def execute_sql(self, sql: str, *params: Any) -> Rows:
-        """Runs SQL that is not worth preparing and returns its rows."""
+        """Run SQL without preparing it and return its rows."""
         with self._open().cursor() as cursor:
             cursor.execute(self._with_begin(sql), params or None)
             return cursor.fetchall() if cursor.description else []
@@ -208,21 +207,24 @@ class Transaction(Connection):
 
 
 def _settings(statement_timeout_s: int) -> str:
-    """What every connection is told first. Work that may take longer than usual (migrations) may also wait for locks."""
+    """Return the settings of a connection. Migrations may take longer and wait for locks."""
     usual = statement_timeout_s == STATEMENT_TIMEOUT_S
     settings = {
         "TimeZone": "UTC",
         "statement_timeout": f"{statement_timeout_s}s",
         "lock_timeout": f"{LOCK_TIMEOUT_S if usual else 0}s",
         "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_TIMEOUT_S if usual else 0}s",
-        # Every statement here looks up by index: a plan made while a table was small must not scan it when it has grown.
+        # A plan made while a table was small must not scan it after it has grown.
         "enable_seqscan": "off" if usual else "on",
     }
     return "; ".join(f"SET {name} = '{value}'" for name, value in settings.items())
 
 
 def sqlstate(error: BaseException) -> str:
-    """PostgreSQL's five characters for an error, "" if there are none (then the connection itself failed). Peewee wraps psycopg2's errors."""
+    """Return the SQLSTATE of an error, or "" without one (the connection itself failed).
+
+    Peewee wraps psycopg2's errors.
+    """
     for candidate in (error, error.__cause__, error.__context__):
         code = getattr(candidate, "pgcode", None)
         if code:
@@ -231,7 +233,7 @@ def sqlstate(error: BaseException) -> str:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the database could not do it now, rather than the work being wrong."""
+    """Whether the same work may succeed later."""
     code = sqlstate(error)
     if code:
         return code.startswith(_TRANSIENT_CLASSES) or code in _TRANSIENT_CODES
@@ -251,13 +253,13 @@ def refuses_writes(error: BaseException) -> bool:
 
 
 def is_repeatable(error: BaseException) -> bool:
-    """Whether the same work may be run again at once: two transactions stood in each other's way."""
+    """Whether the same work may succeed at once: two transactions were in conflict."""
     return sqlstate(error).startswith(_REPEATABLE_CLASS)
 
 
 def _is_broken_off(error: BaseException) -> bool:
-    """psycopg2's plain class, without a SQLSTATE: the server crashed, or the connection broke in the middle of a query of two statements.
+    """Whether the server crashed, or the connection broke in a query of two statements.
 
-    psycopg2 and libpq still take such a connection for an open one.
+    psycopg2 raises its base class without a SQLSTATE then, and still considers the connection open.
     """
     return not sqlstate(error) and type(error) in (psycopg2.DatabaseError, peewee.DatabaseError)

@@ -11,7 +11,7 @@ NOW: list[Node] = [SQL("DEFAULT clock_timestamp()")]
 
 
 class User(Model):
-    """A person: `host` (known by an identity token), `visitor` (known by a token of ours) or `staff`."""
+    """A person: `host` (has an identity token), `visitor` (has a visitor token) or `staff`."""
 
     id = UUIDField(primary_key=True)
     kind = TextField(constraints=[Check("kind IN ('host', 'visitor', 'staff')")])
@@ -19,16 +19,12 @@ class User(Model):
     email = TextField(null=True)
     name = TextField(null=True)
     password_hash = TextField(null=True)  # argon2id, staff only
-    claims_issued_at = DateTimeTZField(
-        null=True
-    )  # `iat` of the newest identity token seen: an older one changes nothing
-    language = TextField(
-        null=True
-    )  # one of those in languages/, as last asked for by the browser or chosen
+    # `iat` of the newest identity token seen; an older one changes nothing
+    claims_issued_at = DateTimeTZField(null=True)
+    language = TextField(null=True)  # in languages/; last sent by the browser, or chosen
     email_opted_out_at = DateTimeTZField(null=True)
-    email_refused = TextField(
-        null=True
-    )  # an address that the mail server refused for good: not tried while it is the user's
+    # an address that the mail server rejected for good; not tried while it is the user's
+    email_refused = TextField(null=True)
     created_at = DateTimeTZField(constraints=NOW)
     updated_at = DateTimeTZField(constraints=NOW)
 
@@ -66,7 +62,7 @@ class StaffToken(Model):
 
 
 class SupportChat(Model):
-    """A user's one chat. `last_seq` numbers its messages; whoever inserts one holds this row's lock."""
+    """A user's one chat. `last_seq` numbers its messages; inserting one needs this row's lock."""
 
     id = UUIDField(primary_key=True)
     user = ForeignKeyField(User, unique=True)
@@ -107,7 +103,7 @@ class SupportMessage(Model):
 
 
 class SupportNotice(Model):
-    """The e-mail that is due when a user does not read: at most one pending per chat."""
+    """The e-mail that is due if a user does not read; at most one pending per chat."""
 
     id = UUIDField(primary_key=True)
     chat = ForeignKeyField(SupportChat)

@@ -1,4 +1,4 @@
-"""Brings the schema up to date and says whether it is. Blocking: for the start and for commands, not for the loop."""
+"""Migrations: apply them and check that they are applied. Blocking, so not for the loop."""
 
 from collections.abc import Callable
 from contextlib import closing
@@ -11,17 +11,18 @@ from chatsvc.database.connection import Connection
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 ADVISORY_LOCK = 0x63686174  # "chat": two processes that start at once migrate one after the other
-MIGRATION_TIMEOUT_S = (
-    3600  # building an index over a large table takes its time; 5 s as elsewhere would break it
-)
+MIGRATION_TIMEOUT_S = 3600  # building an index over a large table takes long
 
 
 class SchemaError(Exception):
-    """The schema does not fit this program; the text says what to do."""
+    """The schema does not match this program; the text says what to do."""
 
 
 def migrate(url: str, migrations: Path = MIGRATIONS) -> list[str]:
-    """Applies what is pending, under an advisory lock, and returns the names. Raises SchemaError for a schema from the future."""
+    """Apply pending migrations under an advisory lock and return their names.
+
+    Raises SchemaError if the schema is newer than this program.
+    """
     with closing(
         Connection(url, application_name="chatsvc migrate", statement_timeout_s=MIGRATION_TIMEOUT_S)
     ) as connection:
@@ -42,7 +43,7 @@ def _refuse_newer(runner: Any) -> None:
 
 
 def current_check(migrations: Path = MIGRATIONS) -> Callable[[Connection], bool]:
-    """A function for Database.read that says whether every migration of this program is applied."""
+    """Return a function for Database.read: whether all migrations of this program are applied."""
     expected = sorted(path.stem for path in migrations.glob("[0-9]*.py"))
 
     def is_current(connection: Connection) -> bool:

@@ -1,1 +1,4 @@
-"""Functions that run on a database thread: they take a Session and return wire structs. All SQL on tables is here."""
+"""All SQL on tables: functions for database threads that return wire structs and emit nothing.
+
+Those that only read take a `Connection`, the others a `Transaction`.
+"""

@@ -16,7 +16,7 @@ from chatsvc.wire import (
     format_optional_time,
 )
 
-COUNT_LIMIT = 1000  # counts on tabs are exact up to 999, then "999+": a COUNT over everything grows with the table
+COUNT_LIMIT = 1000  # tabs show "999+" from here: a full COUNT grows with the table
 
 _UNREAD = "coalesce(c.last_user_message_at > coalesce(c.admin_viewed_at, '-infinity'), false)"
 _SORT_KEY = "coalesce(c.last_message_at, '-infinity')"
@@ -139,9 +139,9 @@ MAX_SEQ = 2**31 - 1
 
 
 class ListCursor(NamedTuple):
-    """Where a page of the list ended: keyset paging, so that it costs the same on every page."""
+    """Where a page of the list ended. With keyset paging every page costs the same."""
 
-    last_message_at: str  # as PostgreSQL takes it, "-infinity" for chats without messages
+    last_message_at: str  # for PostgreSQL; "-infinity" for chats without messages
     chat_id: str
 
 
@@ -157,12 +157,15 @@ class ChatCounts(NamedTuple):
 
 
 def lock_chat(tx: Transaction, chat_id: str) -> None:
-    """Whoever changes a chat, its messages or its notices holds its row until the end of the transaction."""
+    """Lock a chat's row until the end of the transaction.
+
+    Every transaction that changes a chat, its messages or its notices holds this lock.
+    """
     tx.execute(_LOCK_CHAT, chat_id)
 
 
 def chat_id_for_user(connection: Connection, user_id: str) -> str | None:
-    """The id of the user's chat, if there is one."""
+    """Return the id of the user's chat, if there is one."""
     rows = connection.execute(_CHAT_ID_FOR_USER, user_id)
     return str(rows[0][0]) if rows else None
 
@@ -176,7 +179,7 @@ def create_chat(tx: Transaction, user_id: str, chat_id: str) -> str:
 
 
 def chat_state(connection: Connection, chat_id: str) -> ChatStateEvent:
-    """What may have changed besides messages while a client was away."""
+    """Return what may have changed besides messages while a client was disconnected."""
     states = chat_states(connection, [chat_id])
     if not states:
         raise NotFound("there is no such chat")
@@ -184,7 +187,7 @@ def chat_state(connection: Connection, chat_id: str) -> ChatStateEvent:
 
 
 def chat_states(connection: Connection, chat_ids: Sequence[str]) -> dict[str, ChatStateEvent]:
-    """The same of many chats, by id, in one query. Those that do not exist are left out."""
+    """Return the states of many chats by id, with one query. Chats that do not exist are omitted."""
     return {
         chat_id: ChatStateEvent(last_seq, unread, read_up_to, viewed_up_to or 0, archived)
         for chat_id, last_seq, read_up_to, archived, unread, viewed_up_to in connection.execute(
@@ -194,7 +197,7 @@ def chat_states(connection: Connection, chat_ids: Sequence[str]) -> dict[str, Ch
 
 
 def user_chat(connection: Connection, chat_id: str, limit: int) -> SupportChat:
-    """The chat with its latest messages, as its user sees it. The messages are those up to `last_seq`, no later ones."""
+    """Return the chat with its latest messages up to `last_seq`, as its user sees it."""
     state = chat_state(connection, chat_id)
     messages, has_more = latest_messages(connection, chat_id, state.last_seq, limit)
     return SupportChat(
@@ -203,7 +206,7 @@ def user_chat(connection: Connection, chat_id: str, limit: int) -> SupportChat:
 
 
 def admin_chat(connection: Connection, chat_id: str, limit: int) -> AdminSupportChat:
-    """The chat with its latest messages, as staff see it."""
+    """Return the chat with its latest messages, as staff see it."""
     rows = connection.execute(_ADMIN_CHAT, chat_id)
     if not rows:
         raise NotFound("there is no such chat")
@@ -223,13 +226,13 @@ def admin_chat(connection: Connection, chat_id: str, limit: int) -> AdminSupport
 
 
 def is_visitor_chat(connection: Connection, chat_id: str) -> bool:
-    """Whether it is a visitor's, whose name and e-mail address nobody has checked."""
+    """Whether a visitor typed the name and e-mail address, which nobody has verified."""
     rows = connection.execute(_IS_VISITOR_CHAT, chat_id)
     return bool(rows and rows[0][0])
 
 
 def list_item(connection: Connection, chat_id: str) -> SupportChatListItem:
-    """One line of the staff's list."""
+    """Return one line of the staff's list."""
     rows = connection.execute(_ITEM_OF, chat_id)
     if not rows:
         raise NotFound("there is no such chat")
@@ -239,7 +242,7 @@ def list_item(connection: Connection, chat_id: str) -> SupportChatListItem:
 def list_chats(
     connection: Connection, archived: bool, limit: int, start: ListCursor
 ) -> tuple[list[SupportChatListItem], ListCursor | None]:
-    """A page of the list, latest message first, and where the next page starts (None: this was the last)."""
+    """Return a page, latest message first, and where the next one starts (None: this is the last)."""
     rows = connection.execute(LIST_ARCHIVED if archived else LIST_ACTIVE, *start, limit)
     following = None
     if len(rows) > limit:
@@ -249,7 +252,7 @@ def list_chats(
 
 
 def count_chats(connection: Connection) -> ChatCounts:
-    """The figures on the tabs."""
+    """Return the counts on the tabs."""
     return ChatCounts(*connection.execute(_COUNTS, COUNT_LIMIT)[0])
 
 

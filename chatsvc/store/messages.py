@@ -94,7 +94,7 @@ _INSERT_MESSAGES = Statement(
 
 
 class MessageRow(NamedTuple):
-    """A message on its way into the table. Ids are made before, so that the same row can be sent twice."""
+    """A message to insert. Its ids exist already, so that inserting can be repeated."""
 
     id: str
     chat_id: str
@@ -114,13 +114,16 @@ class InsertedMessage(NamedTuple):
     chat: SupportChatListItem
     is_new: bool
     was_archived: bool
-    due_in_s: float | None  # from the message to its e-mail, if it created a notice
+    due_in_s: float | None  # until its e-mail, if it created a notice
 
 
 def insert_messages(
     tx: Transaction, rows: Sequence[MessageRow]
 ) -> Sequence[InsertedMessage | DomainError]:
-    """Stores messages, `seq` in the order given. Raises, per row, NotFound for no such chat, Conflict for a client_id with other content."""
+    """Store messages, with `seq` in the order given, and return one result per row.
+
+    NotFound if there is no such chat, Conflict for a client_id that has other content.
+    """
     chats = {chat[0]: chat for chat in tx.execute(_LOCK_CHATS, list({row.chat_id for row in rows}))}
     first_of: dict[
         tuple[str, str], int
@@ -154,12 +157,12 @@ def _insert(tx: Transaction, rows: list[MessageRow]) -> list[tuple[Any, ...]]:
 
 
 def _seen_again(record: tuple[Any, ...], row: MessageRow) -> tuple[Any, ...]:
-    """The record of a message inserted by this batch, as a later row with its client_id finds it."""
+    """Return a record inserted by this batch as a later row with the same client_id finds it."""
     return (*record[:5], record[5] or row.content, record[6] or row.sender_type, None)
 
 
 class _ChatState:
-    """A locked chat, as the messages of one batch change it one after the other."""
+    """A locked chat that the messages of a batch change one after the other."""
 
     def __init__(
         self,
@@ -179,7 +182,7 @@ class _ChatState:
         self.archived, self.unread = archived, unread
 
     def take(self, message: SupportMessage, is_new: bool) -> SupportChatListItem:
-        """What the staff's list shows after this message. One that was stored before changes nothing now."""
+        """Return the chat's list item after this message. One stored before changes nothing."""
         if is_new and message.sender_type == "user":
             self.archived, self.unread = False, True
         return SupportChatListItem(
@@ -260,7 +263,7 @@ _LAST_SEQ = Statement("last_seq", ("uuid",), "SELECT last_seq FROM support_chats
 
 
 def messages_after(connection: Connection, chat_id: str, seq: int, limit: int) -> MessagePage:
-    """The messages that follow `seq`, oldest first."""
+    """Return the messages after `seq`, oldest first."""
     last_seq = last_seq_of(connection, chat_id)
     return _forward_page(connection.execute(_AFTER, chat_id, seq, limit), limit, last_seq)
 
@@ -268,13 +271,13 @@ def messages_after(connection: Connection, chat_id: str, seq: int, limit: int) -
 def messages_since(
     connection: Connection, chat_id: str, moment: datetime, limit: int
 ) -> MessagePage:
-    """The messages created later than `moment`, oldest first."""
+    """Return the messages created after `moment`, oldest first."""
     last_seq = last_seq_of(connection, chat_id)
     return _forward_page(connection.execute(_SINCE, chat_id, moment, limit), limit, last_seq)
 
 
 def messages_before(connection: Connection, chat_id: str, seq: int, limit: int) -> MessagePage:
-    """The page that ends just before `seq`, in order; `has_more`: there are older ones."""
+    """Return the messages just before `seq`, in order; `has_more`: there are older ones."""
     last_seq = last_seq_of(connection, chat_id)
     return MessagePage(*latest_messages(connection, chat_id, seq - 1, limit), last_seq)
 
@@ -282,7 +285,7 @@ def messages_before(connection: Connection, chat_id: str, seq: int, limit: int) 
 def latest_messages(
     connection: Connection, chat_id: str, up_to_seq: int, limit: int
 ) -> tuple[list[SupportMessage], bool]:
-    """The last `limit` messages up to `up_to_seq`, in order, and whether there are older ones."""
+    """Return the last messages up to `up_to_seq`, in order, and whether there are older ones."""
     rows = connection.execute(_BEFORE, chat_id, up_to_seq + 1, limit)
     return [to_message(row) for row in reversed(rows[:limit])], len(rows) > limit
 
@@ -290,12 +293,15 @@ def latest_messages(
 def colleagues(
     connection: Connection, chat_id: str, seqs: tuple[int, int], staff_id: str
 ) -> dict[int, str]:
-    """Who of the staff wrote the messages from the first to the last of `seqs`, by seq; without those by `staff_id`."""
+    """Return by seq who wrote the staff's messages from the first to the last of `seqs`.
+
+    Without those by `staff_id`.
+    """
     return dict(connection.execute(_COLLEAGUES, chat_id, *seqs, staff_id))
 
 
 def last_seq_of(connection: Connection, chat_id: str) -> int:
-    """The chat's newest seq. Raises NotFound for no such chat."""
+    """Return the chat's newest seq. Raises NotFound if there is no such chat."""
     rows = connection.execute(_LAST_SEQ, chat_id)
     if not rows:
         raise NotFound("there is no such chat")
@@ -303,7 +309,7 @@ def last_seq_of(connection: Connection, chat_id: str) -> int:
 
 
 def _forward_page(rows: list[tuple[Any, ...]], limit: int, last_seq: int) -> MessagePage:
-    """`last_seq` was read before `rows`, so whatever was committed in between is in the rows and counts too."""
+    """`last_seq` was read before `rows`, so messages committed in between are in the rows alone."""
     messages = [to_message(row) for row in rows[:limit]]
     newest = messages[-1].seq if messages else 0
     return MessagePage(messages, has_more=len(rows) > limit, last_seq=max(last_seq, newest))

@@ -1,4 +1,4 @@
-"""People and what proves who they are: users of host applications, visitors, staff with their sessions and tokens."""
+"""People and their credentials: users of host applications, visitors, staff."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple
@@ -13,9 +13,7 @@ Kind = Literal["host", "visitor", "staff"]
 
 SESSION_IDLE = timedelta(hours=12)  # SECURITY.md
 SESSION_ABSOLUTE = timedelta(days=7)
-TOUCH_AFTER = timedelta(
-    minutes=5
-)  # last_seen_at is written at most this often: a session that is used must not write at each request
+TOUCH_AFTER = timedelta(minutes=5)  # last_seen_at is written at most this often
 
 NOW = fn.clock_timestamp()
 
@@ -33,16 +31,16 @@ class Account(NamedTuple):
 
 
 class StaffAccess(NamedTuple):
-    """A staff member, and the session or token by which the request came."""
+    """A staff member and the session or token of their request."""
 
     account: Account
     access_id: str
-    expires_at: datetime | None  # at the latest; an idle session ends before
-    is_stale: bool = False  # its use was not noted for TOUCH_AFTER
+    expires_at: datetime | None  # at the latest; an idle session ends earlier
+    is_stale: bool = False  # its last use was stored more than TOUCH_AFTER ago
 
 
 class EmailChoice(NamedTuple):
-    """Whether a user wants no e-mails, and the language to say so in."""
+    """Whether a user has unsubscribed, and the language of the page that says so."""
 
     opted_out: bool
     language: str | None
@@ -76,7 +74,7 @@ def _to_account(row: tuple[Any, ...]) -> Account:
 
 
 def host_account(connection: Connection, external_id: str) -> Account | None:
-    """The user whom a host application calls `external_id`."""
+    """Return the user with this id in the host application."""
     return _one_account(connection, _select_account().where(User.external_id == external_id))
 
 
@@ -94,7 +92,10 @@ def save_host_account(
     name: str | None,
     issued_at: datetime,
 ) -> Account:
-    """Creates the user, or takes over the claims of a token that is not older than the newest seen. A claim that is absent changes nothing."""
+    """Create the user, or store the claims of a token that is not older than the newest one seen.
+
+    An absent claim changes nothing.
+    """
     newer = User.claims_issued_at.is_null() | (User.claims_issued_at <= EXCLUDED.claims_issued_at)
     query = User.insert(
         id=user_id,
@@ -120,7 +121,7 @@ def save_host_account(
 
 
 def note_claims(tx: Transaction, user_id: str, issued_at: datetime) -> None:
-    """A token that says what is known already: from now on none issued before it changes anything."""
+    """Store when the newest token was issued: older ones change nothing any more."""
     older = User.claims_issued_at.is_null() | (User.claims_issued_at < issued_at)
     User.update(claims_issued_at=issued_at).where((User.id == user_id) & older).execute(tx.database)
 
@@ -133,7 +134,7 @@ def create_visitor(
 
 
 def change_visitor(tx: Transaction, user_id: str, changes: dict[str, str | None]) -> Account:
-    """Sets the fields given. Raises NotFound if there is no such visitor."""
+    """Set the given fields. Raises NotFound if there is no such visitor."""
     mine = (User.id == user_id) & (User.kind == "visitor")
     if changes:
         User.update(**changes, updated_at=NOW).where(mine).execute(tx.database)
@@ -156,7 +157,7 @@ def email_choice(connection: Connection, user_id: str) -> EmailChoice:
 
 
 def choose_email(tx: Transaction, user_id: str, opted_out: bool) -> EmailChoice:
-    """Repeating it changes nothing: the first time stays. Raises NotFound if there is no such user."""
+    """Store the choice; a repetition keeps the first time. Raises NotFound if there is no such user."""
     since = fn.coalesce(User.email_opted_out_at, NOW) if opted_out else None
     User.update(email_opted_out_at=since).where(User.id == user_id).execute(tx.database)
     return email_choice(tx, user_id)
@@ -169,7 +170,10 @@ def _staff_email(email: str) -> Any:
 def save_staff(
     tx: Transaction, user_id: str, email: str, name: str | None, password_hash: str
 ) -> bool:
-    """Creates a staff account or sets its password and name, which ends its sessions. Returns whether it was created."""
+    """Create a staff account, or set its password and name and end its sessions.
+
+    Returns whether it was created.
+    """
     rows = list(
         User.select(User.id).where(_staff_email(email)).for_update().tuples().execute(tx.database)
     )
@@ -197,7 +201,7 @@ def password_of(connection: Connection, email: str) -> PasswordRecord | None:
 
 
 def replace_password_hash(tx: Transaction, user_id: str, old_hash: str, new_hash: str) -> None:
-    """For a rehash with newer parameters: the password is the same, sessions go on."""
+    """Store a hash of the same password with newer parameters. Sessions stay."""
     same = (User.id == user_id) & (User.password_hash == old_hash)
     User.update(password_hash=new_hash).where(same).execute(tx.database)
 
@@ -221,10 +225,10 @@ def create_session(
     token_hash: str,
     user_agent: str | None = None,
 ) -> bool:
-    """Stores a login and removes those that have expired. False: the password that was proven is no longer the account's."""
+    """Store a login and delete expired ones. Returns False if the password has changed since."""
     delete_from(StaffSession).where(is_expired()).execute(tx.database)
     same = (User.id == proven.user_id) & (User.password_hash == proven.password_hash)
-    # Locked: whoever changes the password meanwhile ends this session too.
+    # Locked, so that a concurrent change of the password ends this session too.
     if not list(User.select(User.id).where(same).for_update().tuples().execute(tx.database)):
         return False
     new = StaffSession.insert(
@@ -239,7 +243,7 @@ def delete_session(tx: Transaction, session_id: str) -> None:
 
 
 def session_access(connection: Connection, token_hash: str) -> StaffAccess | None:
-    """Who is logged in with this cookie, if the session has not expired."""
+    """Return who is logged in with this cookie, unless the session has expired."""
     query = _access_query(StaffSession).where(
         (StaffSession.token_hash == token_hash) & ~is_expired()
     )
@@ -254,7 +258,7 @@ def session_access(connection: Connection, token_hash: str) -> StaffAccess | Non
 
 
 def touch_session(tx: Transaction, session_id: str) -> None:
-    """Notes that the session is in use."""
+    """Store that the session is in use."""
     StaffSession.update(last_seen_at=NOW).where(StaffSession.id == session_id).execute(tx.database)
 
 
@@ -267,7 +271,7 @@ def create_staff_token(tx: Transaction, token_id: str, email: str, token_hash: s
 
 
 def token_access(connection: Connection, token_hash: str) -> StaffAccess | None:
-    """Whose staff token this is, if it was not revoked."""
+    """Return whose staff token this is, unless it was revoked."""
     valid = (StaffToken.token_hash == token_hash) & StaffToken.revoked_at.is_null()
     rows = list(_access_query(StaffToken).where(valid).tuples().execute(connection.database))
     if not rows:
@@ -279,12 +283,12 @@ def token_access(connection: Connection, token_hash: str) -> StaffAccess | None:
 
 
 def touch_token(tx: Transaction, token_id: str) -> None:
-    """Notes that the token is in use."""
+    """Store that the token is in use."""
     StaffToken.update(last_used_at=NOW).where(StaffToken.id == token_id).execute(tx.database)
 
 
 def revoke_staff_tokens(tx: Transaction, email: str) -> int:
-    """Ends all staff tokens of an account; returns how many. Raises NotFound if there is no such staff account."""
+    """Revoke all staff tokens of an account and return how many. Raises NotFound without one."""
     valid = (StaffToken.user == _staff_id(tx, email)) & StaffToken.revoked_at.is_null()
     return int(StaffToken.update(revoked_at=NOW).where(valid).execute(tx.database))
 
@@ -297,7 +301,7 @@ def _staff_id(connection: Connection, email: str) -> str:
 
 
 def valid_access_ids(connection: Connection, access_ids: list[str]) -> set[str]:
-    """Which of these session and token ids still give access."""
+    """Return which of these session and token ids still grant access."""
     sessions = StaffSession.select(StaffSession.id).where(
         StaffSession.id.in_(access_ids) & ~is_expired()
     )
@@ -316,7 +320,7 @@ def _is_stale(last_seen_at: datetime | None) -> bool:
 
 
 def delete_from(model: Any) -> Any:
-    """A DELETE for Peewee's builder, whose type stubs mypy reads differently in different orders of files."""
+    """Return a DELETE. mypy reads Peewee's type stubs differently in different orders of files."""
     return model.delete()
 
 
@@ -335,6 +339,6 @@ def _access_query(model: type[StaffSession] | type[StaffToken]) -> Any:
 
 
 def is_expired() -> Any:
-    """The condition of a session that is over, though its row is still there."""
+    """Return the condition of a session that has expired but whose row still exists."""
     idle = StaffSession.last_seen_at < NOW - SESSION_IDLE
     return idle | (StaffSession.created_at < NOW - SESSION_ABSOLUTE)

@@ -1,8 +1,8 @@
-"""Search: people by e-mail address and name, messages by their text; newest first, in a time that does not grow with the tables.
+"""Search: people by e-mail address and name, messages by text, newest first.
 
-Ids are UUIDs of version 7, so their order is that of time. What is rare is found by the index on words. What is frequent (more
-than RARE_MAX in all) is among the newest rows, so these are walked, WINDOW of them or WINDOW_BYTES at most; where a page was not
-filled by then, the next one goes on.
+The time does not grow with the tables. Ids are UUIDs of version 7, so their order is that of time.
+Rare words are found by the index. Frequent ones (more than RARE_MAX hits) occur among the newest
+rows, so at most WINDOW of these or WINDOW_BYTES are read; the next page continues from there.
 """
 
 from typing import Any, NamedTuple
@@ -12,21 +12,24 @@ from chatsvc.store.chats import ITEM, to_item
 from chatsvc.store.messages import COLUMNS, to_message
 from chatsvc.wire import MessageHit, SupportChatListItem
 
-RARE_MAX = 2000  # hits that are sorted at once: 2 ms
+RARE_MAX = 2000  # hits to sort: 2 ms
 WINDOW = 20_000  # rows
-WINDOW_BYTES = 500_000  # of text; taking it apart costs 0.7 µs a byte, so 0.4 s whether the messages are short or long
-NEWEST = "ffffffff-ffff-ffff-ffff-ffffffffffff"  # an id behind all others
+WINDOW_BYTES = 500_000  # of text; splitting it into words costs 0.7 µs a byte, so 0.4 s
+NEWEST = "ffffffff-ffff-ffff-ffff-ffffffffffff"  # an id after all others
 
 
 class Page(NamedTuple):
-    """Ids, newest first, and where the next page starts (None: this was the last)."""
+    """Ids, newest first, and where the next page starts (None: this is the last)."""
 
     ids: list[str]
     following: str | None
 
 
 def _statements(table: str, text: str, condition: str) -> tuple[Statement, Statement]:
-    """By the index, and by walking the newest. Both take the query as to_tsquery wants it, the id behind which to go on, and how many."""
+    """Return a search by index and one among the newest rows.
+
+    Both take a query for to_tsquery, the id after which to continue, and a limit.
+    """
     match = f"{condition} AND search_words({text}) @@ to_tsquery('pg_catalog.simple', $1)"
     by_index = f"""
         WITH found AS MATERIALIZED (SELECT id FROM {table} WHERE {match} LIMIT {RARE_MAX + 1})
@@ -70,7 +73,7 @@ _PEOPLE_HITS = Statement(
 def find_messages(
     connection: Connection, query: str, before: str, limit: int
 ) -> tuple[list[MessageHit], str | None]:
-    """The newest messages with these words that are older than the message `before`, and where the next page starts."""
+    """Return the newest matches older than the message `before`, and where the next page starts."""
     page = _find(connection, _MESSAGES, _NEWEST_MESSAGES, query, before, limit)
     return [_to_hit(row) for row in connection.execute(_MESSAGE_HITS, page.ids)], page.following
 
@@ -78,7 +81,7 @@ def find_messages(
 def find_people(
     connection: Connection, query: str, before: str, limit: int
 ) -> tuple[list[SupportChatListItem], str | None]:
-    """The chats of people with these words in e-mail address or name, who came last first."""
+    """Return the chats of people whose e-mail address or name matches, newest people first."""
     page = _find(connection, _PEOPLE, _NEWEST_PEOPLE, query, before, limit)
     return [to_item(row) for row in connection.execute(_PEOPLE_HITS, page.ids)], page.following
 

@@ -1,4 +1,4 @@
-"""A staff member's own account: name, language, password, sessions and tokens. Whose it is stands in every condition."""
+"""A staff member's own account. Every condition names the owner."""
 
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from chatsvc.wire import Time, format_optional_time, format_time
 
 
 class OpenSession(Struct, frozen=True):
-    """A login that has not expired. `last_seen_at` is right to some minutes (store/accounts.py)."""
+    """A login that has not expired. `last_seen_at` is up to some minutes old (store/people.py)."""
 
     id: str
     user_agent: str | None
@@ -20,7 +20,7 @@ class OpenSession(Struct, frozen=True):
 
 
 class ActiveToken(Struct, frozen=True):
-    """A token that was not revoked. `last_used_at` is right to some minutes; None: never."""
+    """A token that was not revoked. `last_used_at` is up to some minutes old; None: never used."""
 
     id: str
     name: str | None
@@ -43,7 +43,7 @@ class NewSession(NamedTuple):
 
 
 def staff_account(connection: Connection, user_id: str) -> StaffAccount:
-    """What the account page shows; sessions and tokens that were used last come first."""
+    """Return the account with its sessions and tokens, the last used ones first."""
     mine = User.select(User.email, User.name, User.language).where(User.id == user_id)
     [(email, name, language)] = list(mine.tuples().execute(connection.database))
     return StaffAccount(
@@ -91,16 +91,17 @@ def set_name(tx: Transaction, user_id: str, name: str | None) -> None:
 
 
 def set_language(tx: Transaction, user_id: str, language: str | None) -> None:
-    """None: as the browser asks."""
+    """Set the language. None: the browser's."""
     User.update(language=language, updated_at=NOW).where(User.id == user_id).execute(tx.database)
 
 
 def set_password(
     tx: Transaction, user_id: str, old_hash: str, new_hash: str, new: NewSession
 ) -> list[str] | None:
-    """Sets the password, ends all sessions and starts a new one. Returns the ids of those that ended, as far as they are known.
+    """Set the password, end all sessions and start a new one. Return the ids of the ended ones.
 
-    None, and nothing is changed, if the password is no longer the one whose hash is `old_hash`.
+    Returns None and changes nothing if the password no longer has the hash `old_hash`, and an empty
+    list if this change was stored before.
     """
     if list(
         StaffSession.select(StaffSession.id)
@@ -108,7 +109,7 @@ def set_password(
         .tuples()
         .execute(tx.database)
     ):
-        return []  # this very change, run again: it was committed before
+        return []
     same = (User.id == user_id) & (User.password_hash == old_hash)
     if not User.update(password_hash=new_hash, updated_at=NOW).where(same).execute(tx.database):
         return None
@@ -121,7 +122,7 @@ def set_password(
 
 
 def end_session(tx: Transaction, user_id: str, session_id: str) -> bool:
-    """Returns whether there was such a session of this user."""
+    """Return whether this user had such a session."""
     mine = (StaffSession.id == session_id) & (StaffSession.user == user_id)
     return bool(delete_from(StaffSession).where(mine).execute(tx.database))
 
@@ -135,7 +136,7 @@ def create_token(
 
 
 def revoke_token(tx: Transaction, user_id: str, token_id: str) -> bool:
-    """Returns whether there was such a token of this user, not revoked before."""
+    """Return whether this user had such a token that was not revoked before."""
     mine = (
         (StaffToken.id == token_id) & (StaffToken.user == user_id) & StaffToken.revoked_at.is_null()
     )
