@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import closing
+from types import SimpleNamespace
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -26,6 +27,7 @@ from chatsvc.security.passwords import hash_password
 from chatsvc.services.account import AccountService
 from chatsvc.services.chats import ChatService, Sender
 from chatsvc.services.identity import Caller, IdentityService
+from chatsvc.services.notices import NoticeService
 from chatsvc.store import people
 from chatsvc.wire import NewVisitor, SenderType, VisitorChange
 from tests.support.service import IDENTITY_SECRET, PASSWORD, SECRET_KEY
@@ -66,6 +68,11 @@ class Office:
             database, secret_key=SECRET_KEY, identity_secrets=(IDENTITY_SECRET,), visitors=True
         )
         self.account = AccountService(database, self.identity, ["en", "de"])
+        composer: Any = SimpleNamespace(message_id=str)
+        mailer: Any = None
+        self.notices = NoticeService(
+            database, mailer, composer, email_delay_s=EMAIL_DELAY_S, email_min_interval_s=3600.0
+        )
         self.visitor_token, self.user_id = run(self.identity.create_visitor(NewVisitor()))
         self.staff_id = str(uuid4())
         people.save_staff(tx, self.staff_id, STAFF_EMAIL, None, hash_password(PASSWORD))
@@ -182,6 +189,17 @@ def test_reading_is_told_to_the_chat_and_to_staff_if_it_cancels_the_notice(offic
     run(office.chats.mark_read(office.chat_id, None))
     assert office.emitted() == [("chat", "messages_read"), ("staff", "chat_updated")]
     run(office.chats.mark_read(office.chat_id, None))
+    assert office.emitted() == []
+
+
+def test_an_e_mail_that_staff_send_or_cancel_is_told_to_staff(office: Office) -> None:
+    office.post("admin")
+    office.tx.take_emitted()
+    assert run(office.notices.send_now(office.chat_id))
+    assert office.emitted() == [("staff", "chat_updated"), NoticeDue(0)]
+    assert run(office.notices.do_not_send(office.chat_id))
+    assert office.emitted() == [("staff", "chat_updated")]
+    assert not run(office.notices.do_not_send(office.chat_id))
     assert office.emitted() == []
 
 
