@@ -2,7 +2,6 @@
 
 import asyncio
 import functools
-import hmac
 import logging
 import resource
 import socket
@@ -53,7 +52,7 @@ from chatsvc.ops.summary import Summary
 from chatsvc.pages.assets import Assets
 from chatsvc.pages.templates import load_templates
 from chatsvc.security.rate_limits import Limits
-from chatsvc.security.tokens import demo_secret
+from chatsvc.security.tokens import demo_secret, purpose_key
 from chatsvc.services.account import AccountService
 from chatsvc.services.chats import ChatService
 from chatsvc.services.identity import IdentityService
@@ -149,7 +148,7 @@ class App:
             self.streams,
             chat_states=self.chats.states,
             staff_state=self.chats.staff_state,
-            is_cut_off=lambda: self.bus.trouble is not None,
+            is_cut_off=lambda: self.bus.unavailable_reason is not None,
         )
         self._assets = Assets()
         self._templates = load_templates(self._assets)
@@ -161,7 +160,9 @@ class App:
             email_min_interval_s=config.email_min_interval_s,
         )
         self.readiness = Readiness(
-            self.db, lambda: self.bus.trouble, lambda: self.notices.unavailable_headline
+            self.db,
+            lambda: self.bus.unavailable_reason,
+            lambda: self.notices.unavailable_headline,
         )
         self._running: set[RequestHandler] = set()
         self.metrics.gauge("chatsvc_open_streams", "Open streams", lambda: len(self.streams))
@@ -181,7 +182,7 @@ class App:
         self.metrics.gauge(
             "chatsvc_bus_up",
             "Whether events of other servers come",
-            lambda: self.bus.trouble is None,
+            lambda: self.bus.unavailable_reason is None,
         )
         self.metrics.gauge(
             "chatsvc_catch_ups",
@@ -331,7 +332,8 @@ def make_bus(config: Config, secret_key: bytes) -> Bus:
         return LocalBus()
     from chatsvc.bus.redis import RedisBus  # here, because the client of Redis takes 7 MiB
 
-    return RedisBus(config.bus_url, hmac.new(secret_key, b"bus", "sha256").hexdigest()[:16])
+    namespace = purpose_key(secret_key, "bus-channels").hex()[:16]
+    return RedisBus(config.bus_url, namespace, purpose_key(secret_key, "bus-events"))
 
 
 def _raise_descriptor_limit() -> int:

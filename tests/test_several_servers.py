@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from chatsvc.bus import redis
 from chatsvc.bus.local import LocalBus
 from chatsvc.bus.redis import RedisBus
 from chatsvc.database.connection import Connection
@@ -26,7 +25,7 @@ from tests.support.sse import StreamClient
 from tests.support.waiting import until
 
 NOTIFICATIONS = "/admin/notifications/stream"
-AWAY = "the bus is away"
+AWAY = "bus disconnected"
 SOON_S = 1.0
 
 
@@ -39,7 +38,6 @@ def pair(make_service: ServiceFactory, redis_server: RedisServer) -> tuple[Servi
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resync, "ROUND_S", 0.2)
     monkeypatch.setattr(resync, "PAUSE_S", 0.05)
-    monkeypatch.setattr(redis, "RETRY_S", (0.01, 0.05))
 
 
 async def opened(stream: StreamClient) -> StreamClient:
@@ -48,7 +46,7 @@ async def opened(stream: StreamClient) -> StreamClient:
 
 
 def is_live(*services: Service) -> bool:
-    return all(service.app.bus.trouble is None for service in services)
+    return all(service.app.bus.unavailable_reason is None for service in services)
 
 
 @asynccontextmanager
@@ -56,7 +54,7 @@ async def without_redis(redis_server: RedisServer, *services: Service) -> AsyncI
     """Killed, noticed by all; afterwards it is there again, and that is noticed too."""
     redis_server.kill()
     try:
-        await until(lambda: all(service.app.bus.trouble for service in services))
+        await until(lambda: all(service.app.bus.unavailable_reason for service in services))
         yield
     finally:
         await asyncio.to_thread(redis_server.start)
@@ -111,7 +109,7 @@ async def test_a_message_between_opening_a_stream_and_redis_confirming_it_is_not
                 await opened(stream)
             await here.send(alice, "missed?")
             proxy.resume()
-            await until(lambda: not getattr(there.app.bus, "_unconfirmed"))  # noqa: B009 -- of RedisBus alone
+            await until(lambda: not getattr(there.app.bus, "_unconfirmed"))  # noqa: B009
             await here.post(f"/admin/chats/{chat_id}/archive", staff, {})
             await stream.next("new_message" if waits else "chat_updated")
             assert [event.id for event in stream.events if event.type == "new_message"] == (

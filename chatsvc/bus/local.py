@@ -1,4 +1,4 @@
-"""The bus takes events from the one place that publishes to the streams that deliver them. Another bus is one new file and one line in app.py."""
+"""The bus carries events from the publisher to the streams. LocalBus serves a single process."""
 
 import asyncio
 import logging
@@ -11,41 +11,42 @@ log = logging.getLogger(__name__)
 
 
 class Bus(Protocol):
-    """Delivers the events of the topics that are subscribed to, those of one topic in the order of publishing of each process.
+    """Delivers the events of subscribed topics, in the order in which each process published them.
 
-    It may lose some. Then it says so (`missed`), and what was lost is read from the database.
+    A bus may lose events. Then it calls `missed`, and what was lost is read from the database.
     """
 
     @property
-    def trouble(self) -> str | None:
-        """Why events of other processes do not come now, in one sentence; None when they do."""
+    def unavailable_reason(self) -> str | None:
+        """Why events of other processes do not arrive at present, or None if they do."""
 
     async def start(self, deliver: Callable[[Event], None], missed: Callable[[], None]) -> None:
-        """From now on calls `deliver` on the loop for each event, and `missed` when some were lost, or may have been."""
+        """Start calling `deliver` on the loop for each event, and `missed` when events may be lost."""
 
     def subscribe(self, topic: str) -> asyncio.Future[None] | None:
-        """Wants the events of `topic`; asking again changes nothing. None: whatever is published from now on is delivered.
+        """Subscribe to `topic`; repeating it has no effect.
 
-        Else a future that ends when that is so, or when there is trouble, whose end is followed by `missed`.
+        Return None if all events published from now on are delivered. Otherwise return a future
+        that is done when that is so, or when the bus becomes unavailable, which ends in `missed`.
         """
 
     def unsubscribe(self, topic: str) -> None:
-        """Nothing of `topic` is delivered any more."""
+        """Stop delivering the events of `topic`."""
 
     def publish(self, event: Event) -> None:
-        """Takes an event. Never blocks, never raises."""
+        """Publish an event. Never blocks, never raises."""
 
     def publish_missed(self) -> None:
-        """Something may be stored that was never published: tells all processes, this one too, by their `missed`."""
+        """Call `missed` in all processes, this one included: a change may be stored unpublished."""
 
     async def close(self) -> None:
-        """Delivers nothing more."""
+        """Stop delivering."""
 
 
 class LocalBus:
-    """For one process: publishing is delivering."""
+    """A bus for one process: publishing is delivering."""
 
-    trouble: str | None = None
+    unavailable_reason: str | None = None
 
     def __init__(self) -> None:
         self._deliver: Callable[[Event], None] | None = None
@@ -68,7 +69,7 @@ class LocalBus:
         try:
             self._deliver(event)
         except Exception:
-            log.exception("delivering to %s failed", event.topic)
+            log.exception("failed to deliver an event of %s", event.topic)
 
     def publish_missed(self) -> None:
         self._missed()

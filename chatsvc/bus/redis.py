@@ -1,7 +1,8 @@
-"""RedisBus: what one process publishes reaches the streams of the others, through the publish and subscribe of a Redis or a Redis Cluster.
+"""RedisBus: carries events between processes through the publish and subscribe of Redis.
 
-In its own process an event is delivered at once; Redis carries it to the others. Redis keeps nothing and may lose what it is given.
-So whoever may have lost something tells all processes (`MISSED`), and each reads from the database what its streams have not seen.
+The publishing process delivers an event at once; Redis carries it to the other processes. Redis
+stores nothing and may lose messages. A process that may have lost any tells all of them (MISSED),
+and each reads from the database what its streams have not seen.
 """
 
 import asyncio
@@ -10,86 +11,103 @@ import random
 import secrets
 import time
 from collections.abc import Callable
-from contextlib import AsyncExitStack
-from typing import Annotated
 
-import msgspec
 from redis.exceptions import RedisError
 
+from chatsvc.bus.envelope import Envelope, InvalidEnvelope, Sealer
 from chatsvc.bus.local import LocalBus
-from chatsvc.bus.redis_nodes import ANSWER_LIMIT_S, Nodes, Reply, connect
+from chatsvc.bus.redis_connection import (
+    DEFAULT_LIMITS,
+    ChannelReply,
+    RedisConnection,
+    RedisLimits,
+    connect,
+)
 from chatsvc.events import Event
+from chatsvc.tasks import cancel
 
 log = logging.getLogger(__name__)
 
-BEAT_S = 1.0  # how often a process says that it lives, and asks each connection whether it does
-PEER_LIMIT_S = 5.0  # a process that is silent for longer is dead: what it committed last it may not have published
-RETRY_S = (0.1, 1.0)  # between two tries to connect, chosen at random: not all processes at once
-FLUSH_LIMIT_S = 2.0  # at the end: for what was published to go out
-
-PROCESSES = "processes"  # the topic on which processes speak to each other, in one of these words
-BEAT, MISSED, BYE = b"beat", b"missed", b"bye"
-
-
-class Parcel(msgspec.Struct, frozen=True, array_like=True):
-    """What travels: an event, whose topic is the channel's name, and the process that published it."""
-
-    origin: bytes
-    frame: bytes
-    seq: Annotated[int, msgspec.Meta(ge=1)] | None = None
-
-
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Parcel).decode
+PRESENCE_TOPIC = "presence"  # carries one of the following words from process to process
+HEARTBEAT, MISSED, BYE = b"heartbeat", b"missed", b"bye"
 
 
 class RedisBus(LocalBus):
-    """`namespace` keeps several installations on one Redis apart, which knows no databases for channels."""
+    """A bus for several processes.
 
-    def __init__(self, url: str, namespace: str) -> None:
+    `namespace` separates installations that share a Redis. Events are sealed with `key`.
+    """
+
+    def __init__(
+        self, url: str, namespace: str, key: bytes, limits: RedisLimits = DEFAULT_LIMITS
+    ) -> None:
         super().__init__()
-        self.trouble = "Redis has not been reached yet"
+        self.unavailable_reason = "not connected to Redis yet"
         self._url = url
         self._prefix = f"chatsvc:{namespace}:"
+        self._sealer = Sealer(key)
+        self._limits = limits
         self._origin = secrets.token_bytes(8)
-        self._nodes: Nodes | None = None  # None: nothing can be sent
+        self._connection: RedisConnection | None = None  # None: nothing can be sent
         self._unconfirmed: dict[str, asyncio.Future[None]] = {}
-        self._up = asyncio.Event()
-        self._up_or_down_at = time.monotonic()
-        self._peers: dict[bytes, float] = {}  # when each was heard last
+        self._connecting: set[str] = set()  # topics to confirm before the bus is connected
+        self._connected = asyncio.Event()
+        self._changed_at = time.monotonic()
+        self._peer_silence_s: dict[bytes, float] = {}  # since the last word of each other process
+        self._rejected_before = False
         self._task: asyncio.Task[None] | None = None
 
+    @property
+    def peers(self) -> int:
+        """How many other processes are known to be alive."""
+        return len(self._peer_silence_s)
+
+    @property
+    def queued_bytes(self) -> int:
+        """What waits to be sent to Redis."""
+        return 0 if self._connection is None else self._connection.queued_bytes
+
     async def start(self, deliver: Callable[[Event], None], missed: Callable[[], None]) -> None:
-        """Returns when Redis is there, or after ANSWER_LIMIT_S without it: the service starts all the same."""
+        """Return when connected, or after `reply_s` without Redis: the service starts anyway."""
         await super().start(deliver, missed)
-        self._topics.add(PROCESSES)
+        self._topics.add(PRESENCE_TOPIC)
         self._task = asyncio.create_task(self._run())
         try:
-            await asyncio.wait_for(self._up.wait(), ANSWER_LIMIT_S)
+            async with asyncio.timeout(self._limits.reply_s):
+                await self._connected.wait()
         except TimeoutError:
-            log.warning("the bus is away: %s", self.trouble)
+            log.warning("bus disconnected: %s", self.unavailable_reason)
 
     async def close(self) -> None:
         if self._task is not None:
-            self._say(BYE)
-            if self._nodes is not None:
-                await self._nodes.flush(FLUSH_LIMIT_S)
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+            self._send_word(BYE)
+            if self._connection is not None:
+                await self._connection.flush(self._limits.flush_s)
+            await self._end()
         await super().close()
+
+    async def abort(self) -> None:
+        """Disconnect without a word, as a process does that is killed."""
+        await self._end()
+        await super().close()
+
+    async def _end(self) -> None:
+        if self._task is not None:
+            await cancel(self._task)
+            self._task = None
 
     def subscribe(self, topic: str) -> asyncio.Future[None] | None:
         if topic not in self._topics:
             self._topics.add(topic)
-            self._ask_for(topic)
+            self._request(topic)
         return self._unconfirmed.get(topic)
 
     def unsubscribe(self, topic: str) -> None:
         super().unsubscribe(topic)
-        self._unconfirmed.pop(topic, None)
-        if self._nodes is not None:
-            self._nodes.unsubscribe(self._prefix + topic)
+        self._connecting.discard(topic)
+        self._confirm(topic)
+        if self._connection is not None:
+            self._connection.unsubscribe(self._prefix + topic)
 
     def publish(self, event: Event) -> None:
         super().publish(event)
@@ -97,104 +115,116 @@ class RedisBus(LocalBus):
 
     def publish_missed(self) -> None:
         super().publish_missed()
-        self._say(MISSED)
+        self._send_word(MISSED)
 
     def _send(self, topic: str, frame: bytes, seq: int | None = None) -> None:
-        """What cannot be sent is dropped: when it can be again, the others are told to read the log."""
-        if self._nodes is not None:
-            self._nodes.publish(self._prefix + topic, _encode(Parcel(self._origin, frame, seq)))
+        """Send to the other processes. Without a connection drop it: connecting sends MISSED."""
+        if self._connection is not None:
+            channel = self._prefix + topic
+            envelope = Envelope(self._origin, frame, seq)
+            self._connection.publish(channel, self._sealer.seal(channel, envelope))
 
-    def _say(self, word: bytes) -> None:
-        self._send(PROCESSES, word)
+    def _send_word(self, word: bytes) -> None:
+        self._send(PRESENCE_TOPIC, word)
 
-    # ---- connected or not ----
+    # ---- connecting ----
 
     async def _run(self) -> None:
-        """One set of connections after the other. Whatever goes wrong with one of them ends the set: afterwards all is read from the log anyway."""
+        """Connect again and again. Any failure ends both connections: the database tells the rest."""
         while True:
             try:
-                async with AsyncExitStack() as stack:
-                    nodes = await connect(self._url, self._received, stack)
-                    beats = asyncio.create_task(self._beats(nodes))
-                    stack.callback(beats.cancel)
-                    self._nodes = nodes
-                    for topic in self._topics:
-                        self._ask_for(topic)
-                    await nodes.run()
+                await self._run_connection()
             except (RedisError, OSError) as error:
-                self._down(str(error) or type(error).__name__)
+                self._disconnected(str(error) or type(error).__name__)
             except Exception as error:
-                log.exception("the connection to Redis failed in a way that was not foreseen")
-                self._down(type(error).__name__)
+                log.exception("the connection to Redis failed unexpectedly")
+                self._disconnected(type(error).__name__)
+            await asyncio.sleep(random.uniform(*self._limits.retry_s))  # noqa: S311 -- jitter
+
+    async def _run_connection(self) -> None:
+        async with connect(self._url, self._received, self._heartbeat, self._limits) as connection:
+            self._connection = connection
+            self._connecting = set(self._topics)
+            try:
+                for topic in self._topics:
+                    self._request(topic)
+                await connection.run()
             finally:
-                self._nodes = None
-            await asyncio.sleep(random.uniform(*RETRY_S))  # noqa: S311 -- jitter, no secret
+                self._connection = None
 
-    def _ask_for(self, topic: str) -> None:
-        if self._nodes is not None:
+    def _request(self, topic: str) -> None:
+        if self._connection is not None:
             self._unconfirmed[topic] = asyncio.get_running_loop().create_future()
-            self._nodes.subscribe(self._prefix + topic)
+            self._connection.subscribe(self._prefix + topic)
 
-    def _come_up(self) -> None:
-        """All subscriptions are confirmed. What was published before, by whomever, may be lost to any process."""
-        log.info("the bus is there, after %.1f s", time.monotonic() - self._up_or_down_at)
-        self.trouble = None
-        self._up_or_down_at = time.monotonic()
-        self._up.set()
+    def _confirm(self, topic: str) -> None:
+        future = self._unconfirmed.pop(topic, None)
+        if future is not None and not future.done():
+            future.set_result(None)
+
+    def _became_connected(self) -> None:
+        """Publish MISSED: what was published before, by any process, may be lost to any other."""
+        log.info("bus connected after %.1f s", time.monotonic() - self._changed_at)
+        self.unavailable_reason = None
+        self._changed_at = time.monotonic()
+        self._connected.set()
         self.publish_missed()
 
-    def _down(self, reason: str) -> None:
-        self._peers.clear()
-        for future in self._unconfirmed.values():
-            future.set_result(None)
-        self._unconfirmed.clear()
-        self.trouble = reason
-        if self._up.is_set():
-            self._up.clear()
-            self._up_or_down_at = time.monotonic()
-            log.warning("the bus is away: %s", reason)
+    def _disconnected(self, reason: str) -> None:
+        self._peer_silence_s.clear()
+        for topic in list(self._unconfirmed):
+            self._confirm(topic)
+        self.unavailable_reason = reason
+        if self._connected.is_set():
+            self._connected.clear()
+            self._changed_at = time.monotonic()
+            log.warning("bus disconnected: %s", reason)
             self._missed()
 
-    # ---- what comes in ----
+    # ---- receiving ----
 
-    def _received(self, reply: Reply) -> None:
+    def _received(self, reply: ChannelReply) -> None:
         topic = reply.channel.removeprefix(self._prefix)
         if reply.payload is not None:
-            self._take(topic, reply.payload)
-        elif reply.is_settled and (future := self._unconfirmed.pop(topic, None)) is not None:
-            future.set_result(None)
-        if not self._unconfirmed and not self._up.is_set():
-            self._come_up()
+            self._open(topic, reply.channel, reply.payload)
+        elif reply.is_subscribed:
+            self._connecting.discard(topic)
+            self._confirm(topic)
+        if not self._connecting and not self._connected.is_set():
+            self._became_connected()
 
-    def _take(self, topic: str, payload: bytes) -> None:
+    def _open(self, topic: str, channel: str, payload: bytes) -> None:
         try:
-            parcel = _decode(payload)
-        except msgspec.DecodeError as error:
-            log.warning("what came on the bus for %s is none of ours: %s", topic, error)
+            envelope = self._sealer.open(channel, payload)
+        except InvalidEnvelope as error:
+            if not self._rejected_before:
+                log.warning("rejected an event on the bus for %s: %s; logged once", topic, error)
+            self._rejected_before = True
             return
-        if parcel.origin == self._origin:
+        if envelope.origin == self._origin:
             return
-        if topic == PROCESSES:
-            self._heard(parcel.origin, parcel.frame)
+        if topic == PRESENCE_TOPIC:
+            self._receive_word(envelope.origin, envelope.frame)
         else:
-            super().publish(Event(topic, parcel.frame, parcel.seq))
+            super().publish(Event(topic, envelope.frame, envelope.seq))
 
-    def _heard(self, peer: bytes, word: bytes) -> None:
-        self._peers[peer] = time.monotonic()
+    def _receive_word(self, peer: bytes, word: bytes) -> None:
+        self._peer_silence_s[peer] = 0.0
         if word == MISSED:
             self._missed()
         elif word == BYE:
-            del self._peers[peer]
+            del self._peer_silence_s[peer]
 
-    async def _beats(self, nodes: Nodes) -> None:
-        while True:
-            await asyncio.sleep(BEAT_S)
-            self._say(BEAT)
-            nodes.ping()
-            now = time.monotonic()
-            dead = [peer for peer, heard_at in self._peers.items() if now - heard_at > PEER_LIMIT_S]
-            for peer in dead:
-                del self._peers[peer]
-            if dead:
-                log.info("a process went without a word")
+    def _heartbeat(self) -> None:
+        """Tell the others that this process is alive, and look which of them are not.
+
+        A process that died may have committed something that it did not publish.
+        """
+        self._send_word(HEARTBEAT)
+        for peer in list(self._peer_silence_s):
+            self._peer_silence_s[peer] += self._limits.heartbeat_s
+            if self._peer_silence_s[peer] > self._limits.peer_silence_s:
+                del self._peer_silence_s[peer]
+                limit_s = self._limits.peer_silence_s
+                log.info("a peer process disappeared (no heartbeat for %g s)", limit_s)
                 self._missed()

@@ -1,4 +1,4 @@
-"""The doctor on the bus: an event there and back. Blocking; no server hears of it."""
+"""The doctor's check of the bus: send an event through Redis and back. Blocking; no server sees it."""
 
 import asyncio
 import secrets
@@ -7,47 +7,48 @@ from contextlib import AsyncExitStack
 
 from chatsvc.config.config import Config
 from chatsvc.doctor.finding import Finding, fail, ok
+from chatsvc.tasks import cancel
 
 LIMIT_S = 5.0
-WITHOUT = "start Redis, or correct CHATSVC_BUS_URL; without it what happens at one server is seen at the others up to 5 s later"
+ADVICE = (
+    "start Redis, or correct CHATSVC_BUS_URL; "
+    "without it what happens at one server is seen at the others up to 5 s later"
+)
 
 
-def check(config: Config) -> Iterator[Finding]:
-    """Nothing where there is one server."""
+def check(config: Config, limit_s: float = LIMIT_S) -> Iterator[Finding]:
+    """Yield nothing for a single server."""
     if config.bus_url is not None:
-        yield asyncio.run(_finding(config.bus_url))
+        yield asyncio.run(_finding(config.bus_url, limit_s))
 
 
-async def _finding(url: str) -> Finding:
+async def _finding(url: str, limit_s: float) -> Finding:
     try:
-        async with asyncio.timeout(LIMIT_S):
-            await _there_and_back(url)
+        async with asyncio.timeout(limit_s):
+            await _round_trip(url)
     except TimeoutError:
-        return fail("bus", f"Redis did not bring an event back within {LIMIT_S:.0f} s", WITHOUT)
-    except (
-        Exception
-    ) as error:  # the client of Redis is imported only where it is wanted, and its errors with it
-        return fail("bus", str(error).strip().rstrip(".") or type(error).__name__, WITHOUT)
-    return ok("bus", "Redis takes events and brings them")
+        return fail("bus", f"Redis did not return an event within {limit_s:.0f} s", ADVICE)
+    except Exception as error:  # the Redis client and its errors are imported only where needed
+        return fail("bus", str(error).strip().rstrip(".") or type(error).__name__, ADVICE)
+    return ok("bus", "Redis carries events")
 
 
-async def _there_and_back(url: str) -> None:
-    from chatsvc.bus.redis_nodes import Reply, connect
+async def _round_trip(url: str) -> None:
+    from chatsvc.bus.redis_connection import ChannelReply, connect
 
     channel, arrived = f"chatsvc:doctor:{secrets.token_hex(8)}", asyncio.Event()
 
-    def received(reply: Reply) -> None:
+    def received(reply: ChannelReply) -> None:
         if reply.payload is None:
-            nodes.publish(channel, b"there and back")
+            connection.publish(channel, b"there and back")
         else:
             arrived.set()
 
     async with AsyncExitStack() as stack:
-        nodes = await connect(url, received, stack)
-        nodes.subscribe(channel)
-        tasks = [asyncio.create_task(nodes.run()), asyncio.create_task(_wait(arrived))]
-        for task in tasks:
-            stack.callback(task.cancel)
+        connection = await stack.enter_async_context(connect(url, received))
+        connection.subscribe(channel)
+        tasks = [asyncio.create_task(connection.run()), asyncio.create_task(_wait(arrived))]
+        stack.push_async_callback(cancel, *tasks)
         for task in (await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED))[0]:
             task.result()
 

@@ -16,6 +16,7 @@ from chatsvc.events import STAFF_TOPIC, Event, chat_id_of, chat_topic
 from chatsvc.streams.connection import Connection
 from chatsvc.streams.selector import Poller
 from chatsvc.streams.subscriber import REPLAYS_AT_ONCE, Sources, Subscriber, Subscription
+from chatsvc.tasks import cancel
 from chatsvc.wire import ChatStateEvent
 
 log = logging.getLogger(__name__)
@@ -148,9 +149,7 @@ class Streams:
         for subscriber in list(self._open):
             subscriber.drop()  # what was still lingering after the drain
         self.poller.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancel(*self._tasks)
 
     # ---- opening and closing ----
 

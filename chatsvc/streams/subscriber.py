@@ -27,6 +27,7 @@ REPLAY_MAX = 1000  # further back a fresh fetch is cheaper than a replay (docs/a
 REPLAY_PAGE = 100  # messages read at a time; at 10,000 characters each about 1 MB
 REPLAY_WRITE_LIMIT_S = 30.0  # a reader that takes no frame for this long is too slow
 RETRY_S = 1.0  # between two tries to read the log while the database does not answer
+SUBSCRIBE_LIMIT_S = 5.0  # for the bus to confirm a topic; then the stream reads and goes on
 REPLAYS_AT_ONCE = 32  # reads of the log under way for all streams: a storm of reconnects waits in line, not in the database's queue
 
 CloseReason = Literal["shutdown", "slow", "expired", "revoked", "superseded"]
@@ -188,7 +189,7 @@ class Subscriber:
 
     async def _begin(self, heard: Sequence[asyncio.Future[None]]) -> None:
         if heard:
-            await asyncio.wait(heard)
+            await asyncio.wait(heard, timeout=SUBSCRIBE_LIMIT_S)
         subscription = self.subscription
         states: list[msgspec.Struct] = []
         if subscription.staff:

@@ -1,20 +1,23 @@
-"""RedisBus when Redis goes, or is somebody else's: what may be lost is said, and all is live again by itself."""
+"""RedisBus when Redis fails or is shared: it says what may be lost, and reconnects by itself."""
 
 import asyncio
+import itertools
+import random
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from redis.asyncio import Connection
-from redis.exceptions import ConnectionError
 from tornado.ioloop import IOLoop
 
-from chatsvc.bus import redis, redis_nodes
+from chatsvc.bus.envelope import Envelope, Sealer
 from chatsvc.bus.redis import RedisBus
+from chatsvc.bus.redis_connection import RedisLimits
 from chatsvc.doctor import bus
 from chatsvc.doctor.finding import Finding, ok
 from chatsvc.events import Event
+from chatsvc.tasks import cancel
 from tests.bus.test_local import event, subscribed
 from tests.support.certificate import Certificate
 from tests.support.ports import reserve_port
@@ -22,14 +25,25 @@ from tests.support.redis import RedisCluster, RedisServer
 from tests.support.service import make_config
 from tests.support.waiting import until
 
-AWAY = "the bus is away"
+AWAY = "bus disconnected"
+KILLS = 80
+KEY = b"a key for the tests"
+IMPATIENT = RedisLimits(
+    reply_s=0.4, heartbeat_s=0.1, peer_silence_s=0.6, retry_s=(0.01, 0.05), queue_bytes=100_000
+)  # a tenth of the time
 
 
 class Process:
     """A bus as one server has it, and what came of it."""
 
-    def __init__(self, url: str, namespace: str = "test") -> None:
-        self.bus = RedisBus(url, namespace)
+    def __init__(
+        self,
+        url: str,
+        namespace: str = "test",
+        key: bytes = KEY,
+        limits: RedisLimits = IMPATIENT,
+    ) -> None:
+        self.bus = RedisBus(url, namespace, key, limits)
         self.delivered: list[Event] = []
         self.missed = 0
 
@@ -47,23 +61,13 @@ class Process:
 def process(io_loop: IOLoop, redis_server: RedisServer) -> Iterator[Callable[..., Process]]:
     made: list[Process] = []
 
-    def make(url: str = redis_server.url, namespace: str = "test") -> Process:
-        made.append(Process(url, namespace))
+    def make(url: str = redis_server.url, **options: Any) -> Process:
+        made.append(Process(url, **options))
         return made[-1]
 
     yield make
     for one in made:
         io_loop.run_sync(one.bus.close)
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same in a tenth of the time."""
-    monkeypatch.setattr(redis_nodes, "ANSWER_LIMIT_S", 0.4)
-    monkeypatch.setattr(redis, "ANSWER_LIMIT_S", 0.4)
-    monkeypatch.setattr(redis, "PEER_LIMIT_S", 0.6)
-    monkeypatch.setattr(redis, "BEAT_S", 0.1)
-    monkeypatch.setattr(redis, "RETRY_S", (0.01, 0.05))
 
 
 async def arrives(one: Process, other: Process, n: int) -> None:
@@ -76,7 +80,6 @@ async def test_cut_connections_are_opened_again_and_everybody_is_told_what_may_b
     process: Callable[..., Process],
     redis_server: RedisServer,
     expected_log: list[str],
-    impatient: None,
 ) -> None:
     expected_log.append(AWAY)
     here, there = await process().start(), await process().start("chat:1")
@@ -84,18 +87,50 @@ async def test_cut_connections_are_opened_again_and_everybody_is_told_what_may_b
     for n in range(2, 5):
         before = here.missed, there.missed
         await asyncio.to_thread(redis_server.cut)
-        await until(lambda: here.bus.trouble and there.bus.trouble)
-        await until(lambda: here.bus.trouble is None and there.bus.trouble is None)
+        await until(lambda: here.bus.unavailable_reason and there.bus.unavailable_reason)
+        await until(
+            lambda: here.bus.unavailable_reason is None and there.bus.unavailable_reason is None
+        )
         assert here.missed > before[0] and there.missed > before[1]
         await arrives(here, there, n)
     assert [one.seq for one in there.delivered] == [1, 2, 3, 4]
+
+
+async def test_one_lost_connection_after_another_under_churn_of_streams_is_always_replaced(
+    process: Callable[..., Process], redis_server: RedisServer, expected_log: list[str]
+) -> None:
+    """A server stayed deaf and mute for ever and said that it was ready.
+
+    The cancellation of a task was swallowed by `asyncio.wait_for` (Python 3.11), and the bus
+    waited for the end of that task: after 18 to 26 kills here.
+    """
+    expected_log.append(AWAY)
+    one = await process().start()
+    churning = asyncio.create_task(churn(one.bus))
+    chance = random.Random(1)
+    try:
+        for _ in range(KILLS):
+            await until(lambda: one.bus.unavailable_reason is None, limit_s=5)
+            address = chance.choice(await clients(redis_server))
+            before = one.missed
+            await asyncio.to_thread(redis_server.command, "CLIENT", "KILL", address)
+            await until(lambda: one.missed > before + 1, "reconnected", limit_s=5)  # noqa: B023
+    finally:
+        await cancel(churning)
+
+
+async def churn(bus: RedisBus) -> None:
+    """Streams come and go, each the first and last of its chat."""
+    for n in itertools.count(1):
+        bus.subscribe(f"chat:{n}")
+        bus.unsubscribe(f"chat:{n - 5}")
+        await asyncio.sleep(0.001 if n % 50 == 0 else 0)
 
 
 async def test_a_publisher_that_was_cut_off_alone_tells_the_others(
     process: Callable[..., Process],
     redis_server: RedisServer,
     expected_log: list[str],
-    impatient: None,
 ) -> None:
     """Their own connections are fine, so nothing else would: a message published meanwhile, the last one of its chat, would be seen by nobody."""
     expected_log.append(AWAY)
@@ -106,10 +141,10 @@ async def test_a_publisher_that_was_cut_off_alone_tells_the_others(
     before = there.missed
     address = (set(await clients(redis_server)) - known).pop()
     await asyncio.to_thread(redis_server.command, "CLIENT", "KILL", address)
-    await until(lambda: here.bus.trouble)
+    await until(lambda: here.bus.unavailable_reason)
     here.bus.publish(event(1))
     await until(lambda: there.missed > before)
-    assert there.bus.trouble is None and not there.delivered
+    assert there.bus.unavailable_reason is None and not there.delivered
 
 
 async def clients(redis_server: RedisServer) -> list[str]:
@@ -123,12 +158,9 @@ async def test_a_redis_that_is_silent_is_away_and_publishing_goes_on_without_it(
     process: Callable[..., Process],
     redis_server: RedisServer,
     expected_log: list[str],
-    impatient: None,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Its connections stay open and take what is sent, for a while: only that it does not answer shows it."""
     expected_log.append(AWAY)
-    monkeypatch.setattr(redis_nodes, "OUTBOX_MAX_BYTES", 100_000)
     here, there = await process().start("chat:2"), await process().start("chat:1")
     with redis_server.frozen():
         waiting = there.bus.subscribe("chat:3")
@@ -138,19 +170,13 @@ async def test_a_redis_that_is_silent_is_away_and_publishing_goes_on_without_it(
             here.bus.publish(Event("chat:2", b"x" * 1000, n))
         assert time.perf_counter() - began < 0.5
         assert len(here.delivered) == 1000, "in the same process it arrives all the same"
-        assert here.bus._nodes is not None
-        assert (
-            sum(
-                box._bytes
-                for node in here.bus._nodes._nodes
-                for box in (node.publications, node.questions)
-            )
-            < 102_000
-        )
+        assert here.bus.queued_bytes < 102_000
         await asyncio.wait_for(waiting, 2)
-        await until(lambda: here.bus.trouble and there.bus.trouble, limit_s=2)
+        await until(lambda: here.bus.unavailable_reason and there.bus.unavailable_reason, limit_s=2)
         before = here.missed, there.missed
-    await until(lambda: here.bus.trouble is None and there.bus.trouble is None)
+    await until(
+        lambda: here.bus.unavailable_reason is None and there.bus.unavailable_reason is None
+    )
     await until(lambda: here.missed > before[0] and there.missed > before[1])
     await arrives(here, there, 1)
 
@@ -159,7 +185,6 @@ async def test_without_a_redis_it_starts_all_the_same_and_is_live_when_there_is_
     process: Callable[..., Process],
     redis_server: RedisServer,
     expected_log: list[str],
-    impatient: None,
 ) -> None:
     expected_log.append(
         f"{AWAY}: Error 111 connecting to {redis_server.url.removeprefix('redis://')}"
@@ -168,10 +193,12 @@ async def test_without_a_redis_it_starts_all_the_same_and_is_live_when_there_is_
     try:
         here = await process().start()
         there = await process().start("chat:1")
-        assert here.bus.trouble and there.bus.subscribe("chat:1") is None
+        assert here.bus.unavailable_reason and there.bus.subscribe("chat:1") is None
     finally:
         await asyncio.to_thread(redis_server.start)
-    await until(lambda: here.bus.trouble is None and there.bus.trouble is None)
+    await until(
+        lambda: here.bus.unavailable_reason is None and there.bus.unavailable_reason is None
+    )
     await until(lambda: here.missed and there.missed)
     await arrives(here, there, 1)
 
@@ -180,28 +207,26 @@ async def test_a_password_that_is_wrong_is_named_and_never_told(
     process: Callable[..., Process],
     redis_server: RedisServer,
     expected_log: list[str],
-    impatient: None,
 ) -> None:
     expected_log.append(f"{AWAY}: invalid username-password pair")
     one = await process(redis_server.url.replace("redis://", "redis://somebody:hunter2@")).start()
-    assert one.bus.trouble and "hunter2" not in one.bus.trouble
+    assert one.bus.unavailable_reason and "hunter2" not in one.bus.unavailable_reason
 
 
 async def test_a_process_that_dies_is_missed_and_one_that_says_good_bye_is_not(
-    process: Callable[..., Process], impatient: None
+    process: Callable[..., Process],
 ) -> None:
     """kill -9 between COMMIT and publishing: the others look into the log, although nothing came."""
     survivor, leaving = await process().start(), await process().start()
-    await until(lambda: len(survivor.bus._peers) == 1)
+    await until(lambda: survivor.bus.peers == 1)
     told = survivor.missed
     await leaving.bus.close()
-    await until(lambda: not survivor.bus._peers)
+    await until(lambda: not survivor.bus.peers)
     dying = await process().start()
-    await until(lambda: len(survivor.bus._peers) == 1)
+    await until(lambda: survivor.bus.peers == 1)
     assert survivor.missed == told + 1, "for the one that came, none for the one that went"
-    assert dying.bus._task is not None
-    dying.bus._task.cancel()
-    await until(lambda: not survivor.bus._peers)
+    await dying.bus.abort()
+    await until(lambda: not survivor.bus.peers)
     assert survivor.missed == told + 2
 
 
@@ -220,21 +245,30 @@ async def test_installations_that_share_a_redis_do_not_hear_each_other(
     assert ours.missed == 2, "its own start and the other's"
 
 
-async def test_what_is_none_of_ours_is_passed_over(
-    process: Callable[..., Process], redis_server: RedisServer, expected_log: list[str]
+async def test_an_event_sealed_with_another_key_or_for_another_channel_is_rejected(
+    process: Callable[..., Process],
+    redis_server: RedisServer,
+    expected_log: list[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    expected_log.append("what came on the bus for chat:1 is none of ours")
+    """Anybody who may publish on Redis could show texts in chats and suppress real messages."""
+    expected_log.append("rejected an event on the bus")
     here, there = await process().start(), await process().start("chat:1")
-    for payload in (
+    forged = Envelope(b"somebody", b"data: forged\n\n", 1)
+    payloads = (
         b"",
         b"hello",
-        b"\x93\x01\x02\x03",
-        b"\x93\xc4\x01a\xc4\x01b\x00",
-        b"\x93\xc4\x01a\xc4\x01b\xa1c",
-    ):
+        Sealer(b"another key").seal("chatsvc:test:chat:1", forged),
+        Sealer(KEY).seal("chatsvc:test:chat:2", forged),
+        Sealer(KEY).seal("chatsvc:test:chat:1", forged)[16:],
+        Sealer(KEY).seal("chatsvc:test:chat:1", Envelope(b"a", b"b", 0)),
+    )
+    for payload in payloads:
         await asyncio.to_thread(redis_server.command, "PUBLISH", "chatsvc:test:chat:1", payload)
     await arrives(here, there, 1)
     assert there.delivered == [event(1)]
+    rejected = [one for one in caplog.records if "rejected an event" in one.getMessage()]
+    assert len(rejected) == 1, "a flood of forged events must not flood the log"
 
 
 async def test_redis_carries_only_what_somebody_listens_to(
@@ -246,39 +280,6 @@ async def test_redis_carries_only_what_somebody_listens_to(
         one.bus.unsubscribe(f"chat:{n}")
     await subscribed(one.bus, "chat:20")
     assert redis_server.listeners("chatsvc:counted:chat:*") == 1
-
-
-async def test_only_the_answer_to_the_last_command_says_that_a_channel_is_heard() -> None:
-    """A stream that comes, goes and comes again: between the first answer and the last Redis may send nothing."""
-    unused = Connection()
-    node = redis_nodes._Node(unused, unused, is_cluster=False)
-    for verb in ("SUBSCRIBE", "UNSUBSCRIBE", "SUBSCRIBE"):
-        node.ask(verb, "chat:1")
-    answers = (b"subscribe", b"unsubscribe", b"subscribe")
-    assert [node._settle(kind, b"chat:1") for kind in answers] == [False, False, True]
-    with pytest.raises(ConnectionError, match="a slot was moved"):
-        node._settle(b"unsubscribe", b"chat:1")
-
-
-async def test_a_slot_that_moves_to_another_node_takes_its_channels_along(
-    process: Callable[..., Process],
-    redis_cluster: RedisCluster,
-    expected_log: list[str],
-    impatient: None,
-) -> None:
-    expected_log.append(AWAY)
-    here, there = (
-        await process(redis_cluster.url).start(),
-        await process(redis_cluster.url).start("chat:1"),
-    )
-    await arrives(here, there, 1)
-    before = there.missed
-    await asyncio.to_thread(redis_cluster.move, "chatsvc:test:chat:1")
-    here.bus.publish(event(2))
-    await until(
-        lambda: there.missed > before and here.bus.trouble is None and there.bus.trouble is None
-    )
-    await arrives(here, there, 3)
 
 
 async def test_rediss_is_tls_and_trusts_whom_it_is_told_to(
@@ -296,9 +297,9 @@ async def test_rediss_is_tls_and_trusts_whom_it_is_told_to(
         server.kill()
 
 
-async def bus_finding(data_dir: Path, url: str) -> Finding:
+async def bus_finding(data_dir: Path, url: str, limit_s: float = bus.LIMIT_S) -> Finding:
     (finding,) = await asyncio.to_thread(
-        lambda: list(bus.check(make_config(data_dir, bus_url=url)))
+        lambda: list(bus.check(make_config(data_dir, bus_url=url), limit_s))
     )
     return finding
 
@@ -307,16 +308,14 @@ async def test_the_doctor_sends_an_event_there_and_back(
     tmp_path: Path, redis_server: RedisServer, redis_cluster: RedisCluster
 ) -> None:
     for url in (redis_server.url, redis_cluster.url):
-        assert await bus_finding(tmp_path, url) == ok("bus", "Redis takes events and brings them")
+        assert await bus_finding(tmp_path, url) == ok("bus", "Redis carries events")
     assert list(bus.check(make_config(tmp_path))) == []
 
 
 async def test_the_doctor_names_what_is_wrong_with_the_bus(
-    tmp_path: Path, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, redis_server: RedisServer
 ) -> None:
     """Nobody there, nobody who answers, somebody who may not listen."""
-    monkeypatch.setattr(bus, "LIMIT_S", 1)
-    monkeypatch.setattr(redis_nodes, "CONNECT_LIMIT_S", 0.5)
     redis_server.command("ACL", "SETUSER", "deaf", "on", ">hunter2", "~*", "+@all", "resetchannels")
     deaf = redis_server.url.replace("redis://", "redis://deaf:hunter2@")
     found = await bus_finding(tmp_path, deaf)
@@ -324,4 +323,4 @@ async def test_the_doctor_names_what_is_wrong_with_the_bus(
     nobody = await bus_finding(tmp_path, f"redis://127.0.0.1:{reserve_port()}")
     assert nobody.level == "FAIL" and "Connect call failed" in nobody.found
     with redis_server.frozen():
-        assert (await bus_finding(tmp_path, redis_server.url)).level == "FAIL"
+        assert (await bus_finding(tmp_path, redis_server.url, limit_s=1)).level == "FAIL"

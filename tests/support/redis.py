@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import redis
-from redis.crc import key_slot
 
 from tests.support.ports import reserve_port
 from tests.support.programs import path_of
@@ -119,15 +118,6 @@ class RedisCluster:
         for node in self.nodes:
             node.cut()
 
-    def move(self, channel: str) -> None:
-        """Gives the channel's slot to another node."""
-        slot = key_slot(channel.encode())
-        holder = next(n for n, node in enumerate(self.nodes) if _holds(node, slot))
-        taker = self.nodes[(holder + 1) % len(self.nodes)]
-        taker_id = taker.command("CLUSTER", "MYID").decode()
-        for node in (taker, self.nodes[holder]):
-            node.command("CLUSTER", "SETSLOT", slot, "NODE", taker_id)
-
 
 def slots(node: RedisServer) -> Sequence[Any]:
     """The ranges of slots as a node knows them."""
@@ -137,9 +127,3 @@ def slots(node: RedisServer) -> Sequence[Any]:
 
 def _info(node: RedisServer) -> str:
     return str(node.command("CLUSTER", "INFO"))
-
-
-def _holds(node: RedisServer, slot: int) -> bool:
-    return any(
-        first <= slot <= last and master[1] == node.port for first, last, master, *_ in slots(node)
-    )
