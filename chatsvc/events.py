@@ -13,6 +13,9 @@ STAFF_TOPIC = "staff"
 ACCESS_TOPIC = "access"
 _CHAT_PREFIX = "chat:"
 
+# JSON allows them in a string, and some clients split lines at them
+_LINE_BREAKS = tuple((chr(n).encode(), b"\\u%04x" % n) for n in (0x85, 0x2028, 0x2029))
+
 _encoder = msgspec.json.Encoder()
 
 
@@ -27,11 +30,14 @@ def chat_id_of(topic: str) -> str | None:
 
 
 def encode_frame(data: msgspec.Struct, *, seq: int | None = None, name: str | None = None) -> bytes:
-    """Encode one Server-Sent Event. JSON has no raw line breaks, so `data:` is always one line."""
+    """Encode one Server-Sent Event. `data:` is one line, even for clients that know more breaks."""
     head = b"" if seq is None else b"id: %d\n" % seq
     if name is not None:
         head += b"event: %s\n" % name.encode()
-    return b"%sdata: %s\n\n" % (head, _encoder.encode(data))
+    encoded = _encoder.encode(data)
+    for character, escaped in _LINE_BREAKS:
+        encoded = encoded.replace(character, escaped)
+    return b"%sdata: %s\n\n" % (head, encoded)
 
 
 class Event(msgspec.Struct, frozen=True):

@@ -110,7 +110,7 @@ class StreamHandler(BaseHandler):
         ]
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
         retry_ms = random.randint(*RETRY_MS)  # noqa: S311 -- jitter, no secret
-        return f"HTTP/1.1 200 OK\r\n{lines}\r\n: {comment}\nretry: {retry_ms}\n\n".encode("latin-1")
+        return f"HTTP/1.1 200 OK\r\n{lines}\r\n: {comment}\nretry: {retry_ms}\n".encode("latin-1")
 
 
 class UserStreamHandler(UserHandler, StreamHandler):

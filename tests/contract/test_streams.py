@@ -67,11 +67,23 @@ async def test_the_first_bytes_come_before_the_database_has_answered(
     streams._sources = streams._sources._replace(chat_state=no_answer, staff_state=no_answer)
     for token, path in all_paths(cast):
         stream = await service.stream(token, path)
-        first = await asyncio.wait_for(stream.reader.readuntil(b"\n\n"), 5)
-        comment, retry, *rest = first.decode().split("\n")
-        assert comment.startswith(":") and rest == ["", ""]
+        comment, retry = [
+            (await asyncio.wait_for(stream.reader.readline(), 5)).decode() for _ in range(2)
+        ]
+        assert comment.startswith(":")
         field, _, value = retry.partition(": ")
         assert field == "retry" and 1000 <= int(value) <= 3000
+        stream.close()
+
+
+async def test_retry_is_in_the_block_of_the_first_event(service: Service, cast: Cast) -> None:
+    """A block of its own is an empty event for httpx-sse and @microsoft/fetch-event-source."""
+    for token, path in all_paths(cast):
+        stream = await service.stream(token, path)
+        block = (await asyncio.wait_for(stream.reader.readuntil(b"\n\n"), 5)).decode()
+        comment, retry, data = block.removesuffix("\n\n").split("\n")
+        assert comment.startswith(": ") and retry.startswith("retry: ")
+        assert json.loads(data.removeprefix("data: "))["type"] == "state"
         stream.close()
 
 
@@ -336,6 +348,7 @@ async def test_data_is_one_line_of_json_whatever_the_text(service: Service, cast
             first, second, *rest = frame.decode().split("\n")
             assert first.startswith("id: ") and second.startswith("data: ") and rest == ["", ""]
             assert b"\r" not in frame
+            assert len(frame.decode().splitlines()) == 3, "httpx-sse splits lines at U+2028 too"
             message = json.loads(second.removeprefix("data: "))["message"]
             check_message(message)
             assert message["content"] == text
