@@ -51,7 +51,8 @@ from chatsvc.ops.readiness import Readiness
 from chatsvc.ops.summary import Summary
 from chatsvc.pages.assets import Assets
 from chatsvc.pages.templates import load_templates
-from chatsvc.security.rate_limits import Limits
+from chatsvc.security.passwords import Passwords
+from chatsvc.security.rate_limits import DEFAULT_RATES, Limits, LoginLimits, Rates
 from chatsvc.security.tokens import demo_secret, purpose_key
 from chatsvc.services.account import AccountService
 from chatsvc.services.chats import ChatService
@@ -110,8 +111,17 @@ class WebApplication(Application):
 class App:
     """A running chatsvc on a database that is there and migrated. `start` listens when it returns; `stop` undoes it in the other order."""
 
-    def __init__(self, config: Config, database_url: str, secret_key: bytes) -> None:
+    def __init__(
+        self,
+        config: Config,
+        database_url: str,
+        secret_key: bytes,
+        *,
+        rates: Rates = DEFAULT_RATES,
+        passwords: Passwords | None = None,
+    ) -> None:
         self.config = config
+        self._rates = rates
         self.metrics = Metrics()
         self.languages = Translations()
         self.bus: Bus = make_bus(config, secret_key)
@@ -132,6 +142,8 @@ class App:
             identity_secrets=config.identity_secrets
             or ((demo_secret(secret_key),) if config.demo else ()),
             visitors=config.visitors,
+            passwords=passwords,
+            login_limits=LoginLimits.from_rates(rates),
         )
         self.streams = Streams(
             Sources(self.chats.state, self.chats.messages_after, self.chats.staff_state),
@@ -276,7 +288,7 @@ class App:
             assets=self._assets,
             templates=self._templates,
             languages=self.languages,
-            limits=Limits.from_config(config),
+            limits=Limits.from_config(config, self._rates),
             metrics=self.metrics,
             readiness=self.readiness,
             trusted_proxies=parse_networks(config.trusted_proxies),

@@ -19,6 +19,7 @@ from tests.support.redis import RedisCluster, RedisServer
 from tests.support.service import Service, make_config
 
 ASYNC_TEST_LIMIT_S = 30
+SEAMS = ("rates", "passwords")  # of App; all else that a service is made with is an option
 
 # how long an example takes says how busy the machine is
 settings.register_profile("chatsvc", deadline=None)
@@ -86,9 +87,9 @@ def make_service(io_loop: IOLoop, database_url: str, tmp_path: Path) -> Iterator
     started: list[Service] = []
 
     def make(**changes: Any) -> Service:
-        service = Service(
-            make_config(tmp_path, **changes), changes.pop("database_url", None) or database_url
-        )
+        seams = {name: changes.pop(name) for name in SEAMS if name in changes}
+        url = changes.pop("database_url", None) or database_url
+        service = Service(make_config(tmp_path, **changes), url, **seams)
         io_loop.run_sync(service.start)
         started.append(service)
         return service

@@ -27,13 +27,14 @@ MAX_WAITING = (
 class Passwords:
     """Hash and check passwords off the loop. A full queue raises TooManyRequests."""
 
-    def __init__(self) -> None:
+    def __init__(self, hasher: PasswordHasher = _HASHER) -> None:
+        self._hasher = hasher
         self._threads = ThreadPoolExecutor(MAX_AT_ONCE, thread_name_prefix="argon2")
         self._pending = 0
 
     async def matches(self, password: str, password_hash: str | None) -> bool:
         """Return whether the password is correct. None, for no account, takes equally long."""
-        return await self._run(_verify, password, password_hash)
+        return await self._run(_verify, self._hasher, password, password_hash)
 
     async def hash(self, password: str) -> str:
         return await self._run(hash_password, password)
@@ -65,21 +66,22 @@ def needs_rehash(password_hash: str) -> bool:
 
 
 @cache
-def _dummy_hash() -> str:
-    return _HASHER.hash("no account has this password")
+def _dummy_hash(hasher: PasswordHasher) -> str:
+    return hasher.hash("no account has this password")
 
 
-def _verify(password: str, password_hash: str | None) -> bool:
+def _verify(hasher: PasswordHasher, password: str, password_hash: str | None) -> bool:
     """Check the password in NFC, and then as typed: older hashes are not normalized."""
     typed = password[:MAX_CHARS]
     return any(
-        _matches(text, password_hash)
+        _matches(hasher, text, password_hash)
         for text in dict.fromkeys((unicodedata.normalize("NFC", typed), typed))
     )
 
 
-def _matches(text: str, password_hash: str | None) -> bool:
+def _matches(hasher: PasswordHasher, text: str, password_hash: str | None) -> bool:
     try:
-        return _HASHER.verify(password_hash or _dummy_hash(), text) and password_hash is not None
+        verified = hasher.verify(password_hash or _dummy_hash(hasher), text)
+        return verified and password_hash is not None
     except (VerificationError, InvalidHashError):
         return False

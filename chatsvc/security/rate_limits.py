@@ -3,7 +3,7 @@
 import hashlib
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 from chatsvc.config.config import Config
@@ -21,6 +21,8 @@ BURST_USER = 10  # messages (docs/api.md section 8)
 BURST_STAFF = 50  # replies pasted one after the other
 BURST_ADDRESS = 100  # a school or an office behind one address
 BURST_VISITORS = 30
+LOGIN_PER_ADDRESS = (5, 20.0)  # tries per seconds (SECURITY.md)
+LOGIN_PER_ACCOUNT = (20, 300.0)
 
 
 class RateLimiter:
@@ -80,6 +82,11 @@ class RateLimiter:
     def __len__(self) -> int:
         return len(self._full_at)
 
+    @property
+    def keys(self) -> Collection[str]:
+        """The keys whose buckets are not known to be full."""
+        return self._full_at.keys()
+
     def _forget(self, now: float) -> None:
         self._full_at = {key: full_at for key, full_at in self._full_at.items() if full_at > now}
         if len(self._full_at) >= self._max_keys:
@@ -121,6 +128,21 @@ def wider_keys(key: str) -> tuple[tuple[str, int], ...]:
     )
 
 
+class Rates(NamedTuple):
+    """The bursts of messages and new visitors, the tries at a login per seconds, and the clock."""
+
+    user: int = BURST_USER
+    staff: int = BURST_STAFF
+    address: int = BURST_ADDRESS
+    visitors: int = BURST_VISITORS
+    login_address: tuple[int, float] = LOGIN_PER_ADDRESS
+    login_account: tuple[int, float] = LOGIN_PER_ACCOUNT
+    now: Callable[[], float] = time.monotonic
+
+
+DEFAULT_RATES = Rates()
+
+
 class Limits(NamedTuple):
     """The rate limiters of messages and new visitors."""
 
@@ -130,10 +152,26 @@ class Limits(NamedTuple):
     visitor_address: RateLimiter
 
     @classmethod
-    def from_config(cls, config: Config) -> "Limits":
+    def from_config(cls, config: Config, rates: Rates = DEFAULT_RATES) -> "Limits":
         return cls(
-            RateLimiter(config.message_rate_user, BURST_USER),
-            RateLimiter(config.message_rate_staff, BURST_STAFF),
-            RateLimiter(config.message_rate_address, BURST_ADDRESS),
-            RateLimiter(config.visitor_rate_address, BURST_VISITORS),
+            RateLimiter(config.message_rate_user, rates.user, now=rates.now),
+            RateLimiter(config.message_rate_staff, rates.staff, now=rates.now),
+            RateLimiter(config.message_rate_address, rates.address, now=rates.now),
+            RateLimiter(config.visitor_rate_address, rates.visitors, now=rates.now),
+        )
+
+
+class LoginLimits(NamedTuple):
+    """The rate limiters of tries to log in."""
+
+    address: RateLimiter
+    account: RateLimiter
+
+    @classmethod
+    def from_rates(cls, rates: Rates = DEFAULT_RATES) -> "LoginLimits":
+        return cls(
+            *(
+                RateLimiter(tries * 60 / seconds, tries, now=rates.now)
+                for tries, seconds in (rates.login_address, rates.login_account)
+            )
         )

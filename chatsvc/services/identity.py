@@ -16,7 +16,7 @@ from chatsvc.errors import Forbidden, TokenExpired, TooManyRequests, Unauthorize
 from chatsvc.events import STAFF_TOPIC, AccessEnded, UserChanged
 from chatsvc.security import tokens
 from chatsvc.security.passwords import Passwords, needs_rehash
-from chatsvc.security.rate_limits import RateLimiter
+from chatsvc.security.rate_limits import LoginLimits
 from chatsvc.store import people
 from chatsvc.store.chats import list_item
 from chatsvc.store.people import Account, EmailChoice, Kind, PasswordRecord, StaffAccess
@@ -33,8 +33,6 @@ log = logging.getLogger(__name__)
 CACHED_MAX = 10_000  # verified credentials with their callers, about 1 KiB each
 STAFF_CACHED_S = 5.0  # a session that another process ended (create-admin) is noticed within this
 USER_CACHED_S = 3600.0  # a user's row is read again after this, whoever changed it
-LOGIN_PER_ADDRESS = (5, 20.0)  # tries per seconds (SECURITY.md)
-LOGIN_PER_ACCOUNT = (20, 300.0)
 VISITORS_OFF = "visitors are disabled; an identity token is required"
 
 
@@ -84,6 +82,8 @@ class IdentityService:
         secret_key: bytes,
         identity_secrets: tuple[bytes, ...],
         visitors: bool,
+        passwords: Passwords | None = None,
+        login_limits: LoginLimits | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._db = db
@@ -91,10 +91,9 @@ class IdentityService:
         self._identity_secrets = identity_secrets
         self._visitors = visitors
         self._now = now
-        self._passwords = Passwords()
+        self._passwords = passwords or Passwords()
         self._cache: dict[bytes, tuple[float, Caller]] = {}  # until when; oldest first
-        self._tries_of_address = _limiter(*LOGIN_PER_ADDRESS)
-        self._tries_at_account = _limiter(*LOGIN_PER_ACCOUNT)
+        self._login_limits = login_limits or LoginLimits.from_rates()
 
     # ---- credentials ----
 
@@ -232,8 +231,8 @@ class IdentityService:
         """
         email = email.replace("\0", "").strip()
         for limiter, key in (
-            (self._tries_of_address, address),
-            (self._tries_at_account, email.lower()),
+            (self._login_limits.address, address),
+            (self._login_limits.account, email.lower()),
         ):
             if wait_s := limiter.take(key):
                 raise TooManyRequests("too many login attempts", retry_after_s=wait_s)
@@ -314,10 +313,6 @@ class IdentityService:
 def _cache_key(scheme: Literal["bearer", "cookie"], secret: str) -> bytes:
     """A digest of a secret and how it was sent: a user's token must not pass for a cookie."""
     return hashlib.sha256(f"{scheme} {secret}".encode(errors="surrogatepass")).digest()
-
-
-def _limiter(tries: int, seconds: float) -> RateLimiter:
-    return RateLimiter(tries * 60 / seconds, tries)
 
 
 # ---- on the writer thread ----

@@ -9,10 +9,10 @@ from chatsvc.pages.presentation import device
 from chatsvc.security import tokens
 from chatsvc.text.translations import Translations
 from tests.handlers.test_dashboard import get, submit
-from tests.security.conftest import stop_clocks
 from tests.support.postgres import execute
 from tests.support.service import PASSWORD, Answer, Service, read_cookies
 
+A_WHILE_S = 3600.0  # after which all tries to log in are earned again
 NEW_PASSWORD = "another horse battery"
 NOTIFICATIONS = "/admin/notifications/stream"
 ACCOUNT = "/dashboard/account"
@@ -28,11 +28,6 @@ def cookies(service: Service, io_loop: Any) -> dict[str, str]:
 
 def ids(page: Answer, kind: str) -> list[str]:
     return re.findall(rf'action="/dashboard/account/{kind}/([0-9a-f-]+)/', page.text)
-
-
-def forget_tries(service: Service) -> None:
-    for limiter in (service.app.identity._tries_of_address, service.app.identity._tries_at_account):
-        limiter._full_at.clear()
 
 
 async def is_in(service: Service, cookies: dict[str, str]) -> bool:
@@ -100,7 +95,7 @@ async def test_a_new_password_ends_all_sessions_but_this_one_which_is_new(
         False,
     ]
     assert len(ids(await get(service, ACCOUNT, renewed), "sessions")) == 1
-    forget_tries(service)
+    service.rates_clock.advance(A_WHILE_S)
     assert "chatsvc" in await service.login(password=NEW_PASSWORD)
 
 
@@ -127,8 +122,7 @@ async def test_the_old_password_cannot_be_guessed_here_either(
     service: Service, cookies: dict[str, str]
 ) -> None:
     """Who finds an open browser has five tries in 20 s, as at the login, and they count there too."""
-    stop_clocks(service)
-    forget_tries(service)
+    service.rates_clock.advance(A_WHILE_S)
     form = {"old_password": "wrong wrong wrong", "new_password": NEW_PASSWORD}
     answers = [await submit(service, f"{ACCOUNT}/password", cookies, **form) for _ in range(6)]
     assert [answer.status for answer in answers] == [422] * 5 + [429]

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 from chatsvc.security import tokens
+from chatsvc.security.rate_limits import Rates
 from chatsvc.store import people
 from tests.support.postgres import execute
 from tests.support.service import IDENTITY_SECRET, Answer, Service
@@ -12,6 +13,7 @@ XSRF = "2|00000000|00000000000000000000000000000000|1700000000"
 SECRET_TEXT = "what alice alone may read"
 EXPIRED_S = -120  # well behind the leeway
 STAFF = "staff@example.com"
+MANY_LOGINS = Rates(login_address=(1000, 1.0), login_account=(1000, 1.0))
 
 
 class Actors(NamedTuple):

@@ -7,7 +7,7 @@ import pytest
 from chatsvc.handlers.page import PageHandler
 from chatsvc.handlers.unsubscribe import UnsubscribeHandler
 from tests.conftest import ServiceFactory
-from tests.security.actors import XSRF, Actors, cookie, gather_actors, open_session
+from tests.security.actors import MANY_LOGINS, XSRF, Actors, cookie, gather_actors, open_session
 from tests.security.conftest import with_options
 from tests.security.test_matrix import TABLE, all_routes
 from tests.support.service import PASSWORD, Service, read_cookies
@@ -52,11 +52,9 @@ OWN: list[dict[str, str]] = [
 
 
 @pytest.fixture
-def actors(make_service: ServiceFactory, monkeypatch: pytest.MonkeyPatch, io_loop: Any) -> Actors:
+def actors(make_service: ServiceFactory, io_loop: Any) -> Actors:
     """Behind https, with a host page whose origin is allowed for the widget."""
-    monkeypatch.setattr("chatsvc.services.identity.LOGIN_PER_ADDRESS", (1000, 1.0))
-    monkeypatch.setattr("chatsvc.services.identity.LOGIN_PER_ACCOUNT", (1000, 1.0))
-    service = make_service(allowed_origins=(HOST_PAGE,), public_url=PUBLIC_URL)
+    service = make_service(allowed_origins=(HOST_PAGE,), public_url=PUBLIC_URL, rates=MANY_LOGINS)
     found: Actors = io_loop.run_sync(lambda: gather_actors(service))
     session = found.headers["session"]
     session["Cookie"] = session["Cookie"].replace("chatsvc=", "__Host-chatsvc=")

@@ -1,19 +1,27 @@
 """Logging in: guessing, finding out who has an account, and being sent elsewhere afterwards."""
 
-import time
-from typing import Any
+import asyncio
+import threading
+from pathlib import Path
+from typing import Literal
 from urllib.parse import quote
 
 import pytest
+from argon2 import PasswordHasher
+from argon2.exceptions import VerifyMismatchError
 
 from chatsvc.pages.presentation import safe_next
-from chatsvc.security import passwords
-from chatsvc.security.passwords import hash_password
+from chatsvc.security.passwords import MAX_AT_ONCE, MAX_CHARS, Passwords, hash_password
 from chatsvc.store import people
-from tests.security.conftest import stop_clocks, with_options
-from tests.support.service import PASSWORD, Answer, Service, read_cookies
+from tests.conftest import ServiceFactory
+from tests.faults.client import running
+from tests.security.conftest import with_options
+from tests.support.service import PASSWORD, Answer, Service, make_config, read_cookies
+from tests.support.waiting import until
 
 STAFF = "staff@example.com"
+A_WHILE_S = 3600.0  # after which all tries to log in are earned again
+HOLD_LIMIT_S = 20.0
 
 
 class Browser:
@@ -24,7 +32,6 @@ class Browser:
 
     @classmethod
     async def open(cls, service: Service) -> "Browser":
-        stop_clocks(service)
         return cls(service, read_cookies(await service.get("/login")))
 
     async def login(
@@ -41,22 +48,41 @@ class Browser:
         )
 
 
+class NotingHasher(PasswordHasher):
+    """Notes against which hashes passwords were to be verified, and takes none of the 80 ms."""
+
+    def __init__(self) -> None:
+        super().__init__(time_cost=1, memory_cost=46 * 1024, parallelism=1)
+        self.verified: list[str] = []
+
+    def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:
+        self.verified.append(str(hash))
+        if password != PASSWORD:
+            raise VerifyMismatchError
+        return True
+
+
 @pytest.fixture
-def verified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The hashes against which passwords were checked, instead of checking them (80 ms each)."""
-    seen: list[str] = []
+def hasher() -> NotingHasher:
+    return NotingHasher()
 
-    real = passwords._HASHER
 
-    class Hasher:
-        hash, check_needs_rehash = real.hash, real.check_needs_rehash
+@pytest.fixture
+def verified(hasher: NotingHasher) -> list[str]:
+    """The hashes against which passwords were checked."""
+    return hasher.verified
 
-        def verify(self, password_hash: str, password: str) -> bool:
-            seen.append(password_hash)
-            return password == PASSWORD
 
-    monkeypatch.setattr(passwords, "_HASHER", Hasher())
-    return seen
+@pytest.fixture
+def service(make_service: ServiceFactory, hasher: NotingHasher) -> Service:
+    return make_service(passwords=Passwords(hasher))
+
+
+@pytest.fixture
+def configured(
+    request: pytest.FixtureRequest, make_service: ServiceFactory, hasher: NotingHasher
+) -> Service:
+    return make_service(**request.param, passwords=Passwords(hasher))
 
 
 # ---- guessing ----
@@ -124,22 +150,23 @@ async def test_one_account_has_20_tries_in_5_minutes_from_the_whole_world(
 
 
 async def test_a_login_under_way_with_the_old_password_ends_when_that_is_changed(
-    service: Service, monkeypatch: pytest.MonkeyPatch
+    database_url: str, tmp_path: Path
 ) -> None:
-    """Checking takes 80 ms: a session that is opened after them would outlive the end of all others."""
-    await service.create_staff()
-    browser, matches = await Browser.open(service), service.app.identity._passwords.matches
+    """Checking takes 80 ms: a session opened after them would outlive the end of all others."""
 
-    async def slow(password: str, password_hash: str | None) -> bool:
-        is_right = await matches(password, password_hash)
-        await service.app.db.write(
-            people.save_staff, "", STAFF, None, hash_password("another horse battery")
-        )
-        return is_right
+    class Slow(Passwords):
+        async def matches(self, password: str, password_hash: str | None) -> bool:
+            is_correct = await super().matches(password, password_hash)
+            await one.app.db.write(
+                people.save_staff, "", STAFF, None, hash_password("another horse battery")
+            )
+            return is_correct
 
-    monkeypatch.setattr(service.app.identity._passwords, "matches", slow)
-    answer = await browser.login(STAFF, PASSWORD)
-    assert answer.status == 401 and "chatsvc" not in read_cookies(answer)
+    one = Service(make_config(tmp_path), database_url, passwords=Slow())
+    async with running(one):
+        await one.create_staff()
+        answer = await (await Browser.open(one)).login(STAFF, PASSWORD)
+        assert answer.status == 401 and "chatsvc" not in read_cookies(answer)
 
 
 async def test_known_and_unknown_accounts_are_treated_alike(
@@ -163,13 +190,17 @@ def _xsrf_of(answer: Answer) -> str:
     return answer.text.partition('name="_xsrf" value="')[2].partition('"')[0]
 
 
-def test_the_hash_for_unknown_accounts_costs_what_the_others_cost() -> None:
-    passwords._dummy_hash.cache_clear()
+async def test_the_hash_for_unknown_accounts_costs_what_the_others_cost(
+    hasher: NotingHasher,
+) -> None:
+    passwords = Passwords(hasher)
+    assert not await passwords.matches("x" * 10, None)
+    passwords.close()
     parameters = [
         password_hash.split("$")[:4]
-        for password_hash in (passwords._dummy_hash(), hash_password("x" * 10))
+        for password_hash in (*hasher.verified, hash_password("x" * 10))
     ]
-    assert parameters[0] == parameters[1] == ["", "argon2id", "v=19", "m=47104,t=1,p=1"]
+    assert parameters == [["", "argon2id", "v=19", "m=47104,t=1,p=1"]] * 2
 
 
 async def test_users_and_visitors_have_no_password(service: Service, verified: list[str]) -> None:
@@ -184,8 +215,7 @@ async def test_users_and_visitors_have_no_password(service: Service, verified: l
         "_" * 17,
         "' OR kind='staff' --",
     ):
-        if email == "' OR kind='staff' --":
-            browser.service.app.identity._tries_of_address._full_at.clear()
+        service.rates_clock.advance(A_WHILE_S)
         assert (await browser.login(email, PASSWORD)).status == 401, email
 
 
@@ -202,14 +232,41 @@ async def test_passwords_are_stored_as_argon2id(service: Service) -> None:
     assert hash_password(PASSWORD) != record.password_hash
 
 
+class HeldHasher(PasswordHasher):
+    """Verifies nothing until it is released."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.released, self._lock = threading.Event(), threading.Lock()
+        self.running = self.most = 0
+
+    def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:
+        with self._lock:
+            self.running += 1
+            self.most = max(self.most, self.running)
+        self.released.wait(HOLD_LIMIT_S)
+        with self._lock:
+            self.running -= 1
+        return True
+
+
 async def test_hashing_is_off_the_loop_and_at_most_two_at_once(service: Service) -> None:
     """Each takes 46 MiB and a core; the loop answers meanwhile."""
-    await service.create_staff()
-    pool = service.app.identity._passwords._threads
-    assert pool._max_workers == passwords.MAX_AT_ONCE == 2
-    started = time.monotonic()
-    assert not await service.app.identity._passwords.matches("x" * 1_000_000, None)
-    assert time.monotonic() - started < 5
+    hasher = HeldHasher()
+    passwords = Passwords(hasher)
+    tries = asyncio.gather(*(passwords.matches("x" * 10, "a hash") for _ in range(5)))
+    await until(lambda: hasher.running == MAX_AT_ONCE == 2)
+    assert (await service.get("/healthz")).status == 200
+    hasher.released.set()
+    assert await tries == [True] * 5 and hasher.most == 2
+    passwords.close()
+
+
+async def test_the_rest_of_an_endless_password_is_not_hashed() -> None:
+    passwords = Passwords()
+    password_hash = hash_password("x" * MAX_CHARS)
+    assert await passwords.matches("x" * 1_000_000, password_hash)
+    passwords.close()
 
 
 # ---- and then? ----
@@ -268,17 +325,13 @@ def test_ways_inside_are_kept(target: str) -> None:
     assert safe_next(target) == target
 
 
-async def test_the_login_leads_nowhere_else(
-    service: Service, verified: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_login_leads_nowhere_else(service: Service, verified: list[str]) -> None:
     await service.create_staff()
-    limiters: Any = service.app.identity
     for target in (
         *(one for one in OUTSIDE if "\0" not in one),
         "/dashboard?archived=true",
     ):  # Tornado makes a NUL a space
-        limiters._tries_of_address._full_at.clear()
-        limiters._tries_at_account._full_at.clear()
+        service.rates_clock.advance(A_WHILE_S)
         page = await service.get(f"/login?next={quote(target)}")
         browser = Browser(service, read_cookies(page))
         answer = await browser.login(STAFF, PASSWORD, next=target)

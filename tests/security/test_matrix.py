@@ -10,7 +10,15 @@ from chatsvc.app import ROUTES
 from chatsvc.handlers.base import METHODS, BaseHandler, CorsMixin
 from chatsvc.handlers.page import PageHandler
 from tests.conftest import ServiceFactory
-from tests.security.actors import SECRET_TEXT, XSRF, Actors, cookie, gather_actors, open_session
+from tests.security.actors import (
+    MANY_LOGINS,
+    SECRET_TEXT,
+    XSRF,
+    Actors,
+    cookie,
+    gather_actors,
+    open_session,
+)
 from tests.support.service import Service
 
 UUID = "0190aaaa-bbbb-7ccc-8ddd-eeeeffff0000"
@@ -164,10 +172,8 @@ def test_rows_lead_to_their_routes() -> None:
 
 
 @pytest.fixture
-def actors(make_service: ServiceFactory, monkeypatch: pytest.MonkeyPatch, io_loop: Any) -> Actors:
-    monkeypatch.setattr("chatsvc.services.identity.LOGIN_PER_ADDRESS", (1000, 1.0))
-    monkeypatch.setattr("chatsvc.services.identity.LOGIN_PER_ACCOUNT", (1000, 1.0))
-    service = make_service()
+def actors(make_service: ServiceFactory, io_loop: Any) -> Actors:
+    service = make_service(rates=MANY_LOGINS)
     found: Actors = io_loop.run_sync(lambda: gather_actors(service))
     return found
 

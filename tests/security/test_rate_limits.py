@@ -7,15 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatsvc.security.rate_limits import KEY_MAX, RateLimiter, address_key
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.time = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.time
-
+from tests.support.clock import Clock
 
 RATES = st.one_of(st.sampled_from([1, 4, 15, 30, 300, 600]), st.floats(0.01, 10_000))
 BURSTS = st.one_of(st.just(1), st.integers(1, 5), st.integers(1, 40))
@@ -123,7 +115,7 @@ def test_long_keys_are_kept_short_and_apart() -> None:
     assert limiter.take(long) == 0.0
     assert limiter.take(long) > 0
     assert limiter.take(long + "y") == 0.0
-    assert max(map(len, limiter._full_at)) <= KEY_MAX
+    assert max(map(len, limiter.keys)) <= KEY_MAX
 
 
 @given(st.lists(KEYS, max_size=50))

@@ -1,23 +1,19 @@
 """Floods: the figures are those of the configuration, each counted for whom it is meant, and nobody gets more by pretending."""
 
+from functools import partial
 from typing import Any
 
-import pytest
-
 from chatsvc.security import rate_limits
-from chatsvc.services import identity
-from tests.security.conftest import with_options
+from chatsvc.security.rate_limits import Rates
+from tests.security.conftest import with_options as with_any_options
 from tests.security.test_bodies import check_problem
 from tests.support.service import Answer, Service
 
 PROXY = ("127.0.0.1",)
 
 
-@pytest.fixture(autouse=True)
-def small_bursts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """3 at once instead of 10 to 100; the figures themselves are asked for below."""
-    for name in ("BURST_USER", "BURST_STAFF", "BURST_ADDRESS", "BURST_VISITORS"):
-        monkeypatch.setattr(rate_limits, name, 3)
+# 3 at once instead of 10 to 100; the figures themselves are asked for below
+with_options = partial(with_any_options, rates=Rates(user=3, staff=3, address=3, visitors=3))
 
 
 async def say(service: Service, token: str, chat: str = "", **options: Any) -> Answer:
@@ -175,8 +171,8 @@ async def test_changes_of_a_profile_count_as_messages(configured: Service) -> No
     check_refused(answers[4], 7)
 
 
-def test_the_figures_of_the_contract(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_figures_of_the_contract() -> None:
     """Bursts are no options; docs/api.md section 8 names them."""
-    monkeypatch.undo()
-    assert (rate_limits.BURST_USER, rate_limits.BURST_VISITORS) == (10, 30)
-    assert (identity.LOGIN_PER_ADDRESS, identity.LOGIN_PER_ACCOUNT) == ((5, 20.0), (20, 300.0))
+    assert (Rates().user, Rates().visitors) == (rate_limits.BURST_USER, rate_limits.BURST_VISITORS)
+    assert (Rates().user, Rates().visitors) == (10, 30)
+    assert (Rates().login_address, Rates().login_account) == ((5, 20.0), (20, 300.0))

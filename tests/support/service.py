@@ -13,8 +13,10 @@ from tornado.httputil import HTTPHeaders
 from chatsvc.app import App
 from chatsvc.config.config import Config, load
 from chatsvc.security import tokens
-from chatsvc.security.passwords import hash_password
+from chatsvc.security.passwords import Passwords, hash_password
+from chatsvc.security.rate_limits import DEFAULT_RATES, Rates
 from chatsvc.store import people
+from tests.support.clock import Clock
 from tests.support.sse import StreamClient
 
 IDENTITY_SECRET = b"an identity secret for the tests that is long enough"
@@ -38,7 +40,7 @@ def make_config(data_dir: Path, **changes: Any) -> Config:
     return msgspec.structs.replace(config, **{**base, **changes})
 
 
-class Answer(NamedTuple):
+class Response(NamedTuple):
     status: int
     headers: HTTPHeaders
     body: bytes
@@ -52,11 +54,28 @@ class Answer(NamedTuple):
         return self.body.decode()
 
 
+Answer = Response
+
+
 class Service:
     """Start it with `await service.start()`; the fixture `service` does, and stops it."""
 
-    def __init__(self, config: Config, database_url: str) -> None:
-        self.app = App(config, database_url, SECRET_KEY)
+    def __init__(
+        self,
+        config: Config,
+        database_url: str,
+        *,
+        rates: Rates = DEFAULT_RATES,
+        passwords: Passwords | None = None,
+    ) -> None:
+        self.rates_clock = Clock()  # however slow the machine is, no time passes for rate limits
+        self.app = App(
+            config,
+            database_url,
+            SECRET_KEY,
+            rates=rates._replace(now=self.rates_clock),
+            passwords=passwords,
+        )
         self.database_url = database_url
         self.url = ""
         self._streams: list[StreamClient] = []
@@ -123,7 +142,7 @@ class Service:
         form: dict[str, str] | None = None,
         cookies: dict[str, str] | None = None,
         headers: dict[str, str] | None = None,
-    ) -> Answer:
+    ) -> Response:
         """One request. `body` is sent as JSON, `raw` as it is, `form` as a form; redirects are not followed."""
         head = dict(headers or {})
         if token is not None:
@@ -147,14 +166,14 @@ class Service:
             request_timeout=30,
         )
         answer = await self._client.fetch(request, raise_error=False)
-        return Answer(answer.code, answer.headers, answer.body or b"")
+        return Response(answer.code, answer.headers, answer.body or b"")
 
-    async def get(self, path: str, token: str | None = None, **options: Any) -> Answer:
+    async def get(self, path: str, token: str | None = None, **options: Any) -> Response:
         return await self.request("GET", path, token=token, **options)
 
     async def post(
         self, path: str, token: str | None = None, body: Any = None, **options: Any
-    ) -> Answer:
+    ) -> Response:
         return await self.request("POST", path, token=token, body=body, **options)
 
     async def send(
@@ -193,7 +212,7 @@ class Service:
         return client
 
 
-def read_cookies(answer: Answer) -> dict[str, str]:
+def read_cookies(answer: Response) -> dict[str, str]:
     """What the answer's Set-Cookie headers set."""
     pairs = (
         header.split(";")[0].partition("=") for header in answer.headers.get_list("Set-Cookie")
