@@ -1,1 +1,1 @@
-"""The PostgreSQL that comes with the Python environment."""
+"""Run the PostgreSQL that is installed with the Python environment."""

@@ -1,7 +1,8 @@
-"""Turns itself into initdb or postgres: gives up root, asks to end with the server, then execs.
+"""Drop root, ask the kernel to end this process with the server, and exec initdb or postgres.
 
-Run by path with `python -I -S`, so it uses the standard library alone. Its one argument is a JSON object:
-argv, env, parent (pid of the server), account ([uid, gid] or null), files ({name: text}, for its folder).
+The server runs this file by path with `python -I -S`, so it imports the standard library only.
+Its one argument is a JSON object: argv, env, parent (pid of the server), account ([uid, gid] or
+null), files ({name: text}, written to the current directory).
 """
 
 import ctypes
@@ -15,21 +16,21 @@ PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 OWNER_ONLY = 0o600
 
 
-def give_up_root(uid: int, gid: int) -> None:
+def drop_root(uid: int, gid: int) -> None:
     os.setgroups([])
     os.setgid(gid)
     os.setuid(uid)
 
 
-def end_with(parent: int) -> None:
-    """Have the kernel send SIGINT (PostgreSQL: fast shutdown) when the thread that started us ends.
+def end_with_parent(parent: int) -> None:
+    """Ask the kernel for SIGINT (a fast shutdown of PostgreSQL) when the parent's thread ends.
 
-    After give_up_root only: a change of credentials clears it.
+    Call this after `drop_root`: a change of credentials clears the setting.
     """
     if sys.platform == "linux" and ctypes.CDLL(None, use_errno=True).prctl(
         PR_SET_PDEATHSIG, signal.SIGINT
     ):
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) was refused")
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
     if os.getppid() != parent:
         raise OSError("the server ended while PostgreSQL was being started")
 
@@ -43,11 +44,11 @@ def write(name: str, text: str) -> None:
 def main(order: dict[str, Any]) -> None:
     try:
         if order["account"] is not None:
-            give_up_root(*order["account"])
-        end_with(order["parent"])
+            drop_root(*order["account"])
+        end_with_parent(order["parent"])
         for name, text in order["files"].items():
             write(name, text)
-        os.execve(order["argv"][0], order["argv"], order["env"])  # noqa: S606 - no shell is wanted
+        os.execve(order["argv"][0], order["argv"], order["env"])  # noqa: S606 - needs no shell
     except OSError as error:
         sys.exit(f"FATAL:  {order['argv'][0]} cannot be started: {error}")
 

@@ -1,4 +1,4 @@
-"""The running cluster: created once, started, kept running, stopped."""
+"""Create, start, restart and stop the embedded cluster."""
 
 import contextlib
 import errno
@@ -20,26 +20,26 @@ from chatsvc.postgres.locks import open_private, polls, try_lock
 log = logging.getLogger(__name__)
 
 NAME = "chatsvc"  # of the database and of the role that owns it
-PORT = 5432  # part of the socket's name only
-READY_WAIT_S = 60  # recovery replays up to max_wal_size (1 GB): some ten seconds on a slow disk
+PORT = 5432  # only part of the socket's name
+READY_WAIT_S = 60  # recovery replays up to max_wal_size (1 GB): about ten seconds on a slow disk
 STOP_STEPS_S = (
-    (signal.SIGINT, 20),
-    (signal.SIGQUIT, 6),
-    (signal.SIGKILL, 2),
-)  # fast, immediate, frozen
-STEADY_S = 10  # what ran this long and then ends was not broken at its start
-RESTART_PAUSE_S = 0.1  # doubled after each run that was not steady
+    (signal.SIGINT, 20),  # fast shutdown
+    (signal.SIGQUIT, 6),  # immediate shutdown
+    (signal.SIGKILL, 2),  # for a frozen process
+)
+STEADY_S = 10  # after a run of this length the pause before a restart is short again
+RESTART_PAUSE_S = 0.1  # doubled after each shorter run
 RESTART_PAUSE_MAX_S = 30
-NEW_CLUSTER_BYTES = (
-    100 << 20
-)  # 40 MB and WAL; without room for its log either, initdb could not say why
-LOG_MAX_BYTES = 1 << 20  # then one older file is kept
+# A new cluster takes 40 MB and WAL. On a full disk initdb could not even log its error.
+NEW_CLUSTER_BYTES = 100 << 20
+LOG_MAX_BYTES = 1 << 20  # a longer log becomes log.1 at the next start
 LOG_TAIL_BYTES = 4096
 
 SETTINGS = {
     "listen_addresses": "",
     "port": str(PORT),
-    "unix_socket_directories": ".",  # relative to the data directory: no limit of length, nothing in /tmp
+    # relative to the data directory: its path may have any length, and /tmp is not used
+    "unix_socket_directories": ".",
     "unix_socket_permissions": "0700",
     "max_connections": "50",
     "shared_buffers": "128MB",
@@ -48,7 +48,7 @@ SETTINGS = {
     "log_timezone": "UTC",
     "log_checkpoints": "off",
     "log_min_messages": "error",
-    "log_min_error_statement": "panic",  # statements and details hold what people wrote
+    "log_min_error_statement": "panic",  # statements and details contain what people wrote
     "log_error_verbosity": "terse",
     "cluster_name": NAME,
 }
@@ -56,11 +56,11 @@ UNSAFE_BUT_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_write
 
 
 class Cluster:
-    """The PostgreSQL of one folder. For the one process that holds owner.lock beside it.
+    """The PostgreSQL in one folder. Only the process that holds owner.lock may use this class.
 
-    `cluster.lock` beside the folder is an flock that every process of the cluster inherits. It is free only
-    when the last of them has gone, whatever became of the server: a postmaster.pid beside a free lock is
-    stale for certain, even if its pid is in use again.
+    Every process of the cluster inherits the flock on `cluster.lock`, which lies beside the folder.
+    The lock is free only after the last of them has ended, even if the server was killed. While it
+    is free, a postmaster.pid is stale, even if another process has the same pid now.
     """
 
     def __init__(self, folder: Path, account: Account | None, *, fsync: bool) -> None:
@@ -69,7 +69,7 @@ class Cluster:
         self._settings = SETTINGS | ({} if fsync else UNSAFE_BUT_FAST)
         self._binaries = launch.usable_binaries(account)
         self._log = folder.with_name("log")
-        self._log_start = 0  # where the output of the latest program begins
+        self._log_start = 0  # offset at which the latest program's output begins
         self._spawning = threading.Lock()
         self._stopping = threading.Event()
         self._ready = threading.Event()
@@ -78,18 +78,19 @@ class Cluster:
         self._keeper = threading.Thread(target=self._keep, name="embedded-postgres", daemon=True)
 
     def start(self) -> None:
-        """Create the cluster if there is none and start PostgreSQL; it does not answer yet."""
+        """Create the cluster if it is missing, and start PostgreSQL without waiting for it."""
         if self._log.exists() and self._log.stat().st_size > LOG_MAX_BYTES:
             self._log.replace(self._log.with_name("log.1"))
         if not self._folder.exists():
             self._initdb()
         self._keeper.start()
 
-    def wait_until_ready(self, answers: Callable[[], bool]) -> None:
+    def wait_until_ready(self, responds: Callable[[], bool]) -> None:
+        """Wait until PostgreSQL is ready and `responds()`. Raise EmbeddedError if it fails."""
         for _ in polls(
             READY_WAIT_S, f"PostgreSQL in {self._folder} (recovery after a crash takes a while)"
         ):
-            if self._pid_line(-1) == "ready" and answers():
+            if self._pid_line(-1) == "ready" and responds():
                 return self._ready.set()
             if not self._keeper.is_alive():
                 raise self._failure or EmbeddedError(
@@ -100,7 +101,7 @@ class Cluster:
         )
 
     def stop(self) -> None:
-        """Fast shutdown, then ever harder ones; returns when PostgreSQL has gone."""
+        """Shut PostgreSQL down, with a stronger signal after each limit, and wait for its end."""
         self._stopping.set()
         with self._spawning:
             process = self._process
@@ -110,7 +111,8 @@ class Cluster:
             process.send_signal(number)
             self._keeper.join(limit)
 
-    # The keeper: PostgreSQL is told to end when the thread that started it ends, so this one lives as long
+    # The keeper thread: the kernel ends PostgreSQL when the thread that started it ends, so that
+    # thread lives as long as PostgreSQL.
 
     def _keep(self) -> None:
         try:
@@ -118,7 +120,7 @@ class Cluster:
             while (lived := self._run_once()) is not None:
                 pause = RESTART_PAUSE_S if lived > STEADY_S else min(pause * 2, RESTART_PAUSE_MAX_S)
                 log.error(
-                    "PostgreSQL ended by itself, starting it again in %.1f s: %s",
+                    "PostgreSQL ended by itself; restarting it in %.1f s: %s",
                     pause,
                     self._last_line(),
                 )
@@ -126,15 +128,13 @@ class Cluster:
         except (OSError, EmbeddedError) as error:
             self._failure = error
             if self._ready.is_set():
-                log.error("PostgreSQL is not started again: %s", error)
+                log.error("PostgreSQL cannot be restarted: %s", error)
 
     def _run_once(self) -> float | None:
-        """Seconds that PostgreSQL ran until it ended by itself; None if stopped or never ready."""
+        """Return the seconds until PostgreSQL ended by itself; None if stopped or never ready."""
         with self._alone() as lock:
-            for stale in (
-                "postmaster.pid",
-                f".s.PGSQL.{PORT}.lock",
-            ):  # after kill -9; their pid may be in use again
+            # A killed PostgreSQL leaves these, and another process may have its pid now.
+            for stale in ("postmaster.pid", f".s.PGSQL.{PORT}.lock"):
                 self._folder.joinpath(stale).unlink(missing_ok=True)
             with self._spawning:
                 if self._stopping.is_set():
@@ -156,7 +156,7 @@ class Cluster:
         return self._spawn(argv, self._folder, lock, access)
 
     def _initdb(self) -> None:
-        """Under another name first: an initdb that was cut off leaves nothing that looks like a cluster."""
+        """Create the cluster under another name first, as initdb may be interrupted."""
         new = self._folder.with_name("cluster.new")
         argv = [
             str(self._binaries / "initdb"),
@@ -187,12 +187,13 @@ class Cluster:
             if self._spawn(argv, new, lock).wait() != 0:
                 shutil.rmtree(new, ignore_errors=True)
                 raise EmbeddedError(
-                    f"no database could be created in {self._folder}: {self._last_line()}; see {self._log}"
+                    f"cannot create a database in {self._folder}: {self._last_line()}; "
+                    f"see {self._log}"
                 )
             new.rename(self._folder)
 
     def _inherited(self, folder: Path) -> str:
-        """What the program is to call its data directory: another account may not be able to walk there."""
+        """Return the data directory's name for a program that may lack access to its parents."""
         return str(folder) if self._account is None else launch.INHERITED_CWD
 
     def _spawn(
@@ -206,7 +207,7 @@ class Cluster:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[int]:
-        """The locked descriptor of cluster.lock, for the program to inherit; waits for a predecessor."""
+        """Wait for an older PostgreSQL to end, and yield the locked descriptor to inherit."""
         lock = open_private(self._folder.with_name("cluster.lock"))
         try:
             self._wait_for(lock)
@@ -217,7 +218,7 @@ class Cluster:
     def _wait_for(self, lock: int) -> None:
         if try_lock(lock):
             return
-        self._tell_predecessor()
+        self._stop_predecessor()
         for _ in polls(READY_WAIT_S, f"an older PostgreSQL in {self._folder} to end"):
             if try_lock(lock):
                 return
@@ -229,13 +230,13 @@ class Cluster:
             f"an older PostgreSQL in {self._folder} does not end: end process {self._pid_line(0)}"
         )
 
-    def _tell_predecessor(self) -> None:
-        """Where the kernel has not done it when its server ended (it does on Linux)."""
+    def _stop_predecessor(self) -> None:
+        """Ask it to shut down. On Linux the kernel did that when its server ended."""
         with contextlib.suppress(ValueError, ProcessLookupError, PermissionError):
             os.kill(int(self._pid_line(0)), signal.SIGINT)
 
     def _pid_line(self, number: int) -> str:
-        """A line of postmaster.pid: 0 the pid, -1 the state."""
+        """Return a line of postmaster.pid: 0 is the pid, -1 the state."""
         with contextlib.suppress(OSError, IndexError):
             return (
                 self._folder.joinpath("postmaster.pid")
@@ -246,7 +247,7 @@ class Cluster:
         return ""
 
     def _last_line(self) -> str:
-        """What PostgreSQL said last, preferably why it failed."""
+        """Return the last line that PostgreSQL logged, an error if there is one."""
         try:
             text = self._log.read_bytes()[self._log_start :][-LOG_TAIL_BYTES:].decode(
                 errors="replace"
@@ -257,10 +258,10 @@ class Cluster:
         for sign in ("No space left on device", "FATAL:", "PANIC:", "error:"):
             if found := [line for line in lines if sign in line]:
                 return found[-1].strip()
-        return lines[-1].strip() if lines else f"it said nothing in {self._log}"
+        return lines[-1].strip() if lines else f"{self._log} has no output of it"
 
 
 def _clients() -> str:
-    """pg_ident.conf: the accounts that may connect as our role; root can read the files anyway."""
+    """Return pg_ident.conf with the accounts that may connect; root can read the files anyway."""
     accounts = {"root", pwd.getpwuid(os.geteuid()).pw_name}
     return "".join(f'{NAME} "{account}" {NAME}\n' for account in sorted(accounts))

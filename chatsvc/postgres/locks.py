@@ -1,4 +1,4 @@
-"""Locks between processes and waiting for them."""
+"""Locks between processes, and polling for them."""
 
 import fcntl
 import logging
@@ -11,13 +11,14 @@ log = logging.getLogger(__name__)
 
 OWNER_ONLY = 0o600
 POLL_S = 0.005  # PostgreSQL starts in 0.1 s
-PROGRESS_S = 5  # between two lines that say what is waited for
+PROGRESS_S = 5  # between two log lines about the same wait
 
 
 def open_private(path: Path, flags: int = os.O_RDWR) -> int:
-    """A descriptor of `path`, made with mode 0600 if there is none.
+    """Open `path` and return the descriptor; create the file with mode 0600 if it is missing.
 
-    What root makes belongs to the owner of the folder, so that a server under that account can use it later.
+    A file that root creates belongs to the folder's owner, so that a later server under that
+    account can use it.
     """
     flags |= os.O_NOFOLLOW
     try:
@@ -39,18 +40,18 @@ def try_lock(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:
 
 
 def unlock(descriptor: int) -> None:
-    """Release and close; the release counts even if a forked child still has a copy of the descriptor."""
+    """Release the lock, even if a forked child still has the descriptor, and close it."""
     fcntl.flock(descriptor, fcntl.LOCK_UN)
     os.close(descriptor)
 
 
 def polls(limit_s: float, what: str) -> Iterator[None]:
-    """Come back every few milliseconds until the limit; say now and then what is waited for."""
+    """Yield every few milliseconds until the limit, and log now and then what is awaited."""
     start = time.monotonic()
-    said = 0.0
+    logged = 0.0
     while (elapsed := time.monotonic() - start) < limit_s:
         yield
-        if elapsed - said >= PROGRESS_S:
-            said = elapsed
+        if elapsed - logged >= PROGRESS_S:
+            logged = elapsed
             log.info("waiting for %s, %.0f s so far", what, elapsed)
         time.sleep(POLL_S)

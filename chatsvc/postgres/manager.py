@@ -1,12 +1,13 @@
-"""Who starts and stops the PostgreSQL that comes with the Python environment, when no DATABASE_URL is given.
+"""Share the embedded PostgreSQL between the server and the commands if DATABASE_URL is not set.
 
-DATA_DIR/postgres holds
-    owner.lock    flock of the process that starts and stops the cluster; who else comes uses what it started
-    users.lock    shared flock of every command that uses it: one that owns it stops it after the last
+DATA_DIR/postgres contains
+    owner.lock    flock of the process that starts and stops the cluster; other processes use it
+    users.lock    shared flock of every command that uses it; an owning command waits for them
     cluster.lock  flock that PostgreSQL's own processes inherit (cluster.py)
-    log           what PostgreSQL has to say
+    log           PostgreSQL's log
     cluster       PostgreSQL's data directory, mode 0700, with the socket inside
-Only the server's account and root can connect: peer authentication on that socket, no TCP, no password.
+Only the server's account and root can connect: the socket uses peer authentication, and PostgreSQL
+listens on no TCP port.
 """
 
 import contextlib
@@ -26,16 +27,17 @@ from chatsvc.postgres.locks import open_private, polls, try_lock, unlock
 
 __all__ = ["EmbeddedError", "EmbeddedPostgres"]
 
-SOCKET_PATH_MAX = 103  # bytes: sun_path takes 108 on Linux, 104 on macOS, with the closing NUL
-OWNER_WAIT_S = 10  # a command that owns the cluster lives a second or two
-USERS_WAIT_S = 10  # the same, seen from a command that would stop the cluster
+SOCKET_PATH_MAX = 103  # bytes: sun_path takes 108 on Linux and 104 on macOS, including the NUL
+OWNER_WAIT_S = 10  # a command that owns the cluster runs for a second or two
+USERS_WAIT_S = 10  # the same for a command that is about to stop the cluster
 OWNER_ONLY = 0o700
 
 
 class EmbeddedPostgres:
-    """The cluster below `data_dir`. Its methods block: not for the loop's thread while the loop runs.
+    """The cluster in `data_dir`. Its methods block, so do not call them on a running event loop.
 
-    fsync=False is for tests: a crash of PostgreSQL loses its latest commits, one of the machine everything.
+    fsync=False is for tests: a crash of PostgreSQL loses its latest commits, and a crash of the
+    machine can destroy the cluster.
     """
 
     def __init__(self, data_dir: Path, *, fsync: bool = True) -> None:
@@ -47,10 +49,11 @@ class EmbeddedPostgres:
         self._undo = contextlib.ExitStack()
 
     def start(self, *, exclusive: bool = False) -> str:
-        """The postgresql:// URL of a database that answers; starts the cluster unless another process has.
+        """Start the cluster unless another process has, and return the database's URL.
 
-        exclusive=True is for the server: it must own the cluster, or another's stop() would take it away.
-        The URL may hold a path that is valid only while this object is started. Raises EmbeddedError.
+        exclusive=True is for the server, which must own the cluster: otherwise another process's
+        stop() would end it. The URL may contain a path that is valid until this object stops.
+        Raise EmbeddedError.
         """
         self._exclusive = exclusive
         try:
@@ -59,14 +62,15 @@ class EmbeddedPostgres:
             self.stop()
             raise EmbeddedError(
                 f"embedded PostgreSQL: {error.filename or self._base}: {error.strerror or error}; "
-                "CHATSVC_DATA_DIR must name a folder that this account can write to, with space left"
+                "CHATSVC_DATA_DIR must be a folder that this account can write to, "
+                "on a disk with free space"
             ) from error
         except BaseException:
             self.stop()
             raise
 
     def stop(self) -> None:
-        """Stop the cluster if this object started it, never another process's. May be repeated."""
+        """Stop the cluster if this object started it. Further calls do nothing."""
         cluster, self._cluster = self._cluster, None
         try:
             if cluster is not None:
@@ -81,7 +85,8 @@ class EmbeddedPostgres:
         folder = self._base / "cluster"
         account = launch.account_for(folder, self._data_dir)
         self._make_base()
-        url = f"postgresql://{NAME}@/{NAME}?host={quote(str(self._socket_folder(folder)), safe='')}&port={PORT}"
+        host = quote(str(self._socket_folder(folder)), safe="")
+        url = f"postgresql://{NAME}@/{NAME}?host={host}&port={PORT}"
         if self._join(folder, url):
             self._cluster = Cluster(folder, account, fsync=self._fsync)
             self._cluster.start()
@@ -91,7 +96,7 @@ class EmbeddedPostgres:
     # Folders and names
 
     def _make_base(self) -> None:
-        """Root makes it for the owner of DATA_DIR, who must be able to run the server himself later."""
+        """Create the folder. Root gives it to DATA_DIR's owner, who may run the server later."""
         with contextlib.suppress(FileExistsError):
             self._base.mkdir(mode=OWNER_ONLY)
             if os.geteuid() == 0:
@@ -99,12 +104,11 @@ class EmbeddedPostgres:
                 os.chown(self._base, owner.st_uid, owner.st_gid)
 
     def _socket_folder(self, folder: Path) -> Path:
-        """A name of the cluster's folder, short enough for a socket's path, good while we are started."""
+        """Return a path of the folder that is short enough for a socket; valid until stop()."""
         if len(os.fsencode(folder / f".s.PGSQL.{PORT}")) <= SOCKET_PATH_MAX:
             return folder
-        if (
-            sys.platform == "linux"
-        ):  # no file in /tmp that a cleaner or a private /tmp could take away
+        # A descriptor, unlike a link in /tmp, survives a cleaner and works with a private /tmp.
+        if sys.platform == "linux":
             descriptor = os.open(self._base, os.O_PATH | os.O_DIRECTORY)
             self._undo.callback(os.close, descriptor)
             return Path(f"/proc/{os.getpid()}/fd/{descriptor}") / folder.name
@@ -115,12 +119,12 @@ class EmbeddedPostgres:
     # Owner or user of the cluster
 
     def _join(self, folder: Path, url: str) -> bool:
-        """True when this process became the owner; False when another owner's cluster answers."""
+        """Return True if this process became the owner, False if another owner runs the cluster."""
         owner, self._users = (self._lock_file("owner.lock"), self._lock_file("users.lock"))
         for _ in polls(
             OWNER_WAIT_S if self._exclusive else READY_WAIT_S, f"the chatsvc that owns {folder}"
         ):
-            # a server does not count as a user: the command whose end it waits for would wait for it
+            # A server is no user: it waits for the owning command, which waits for all users.
             using = not self._exclusive and try_lock(self._users, fcntl.LOCK_SH)
             if try_lock(owner):
                 return True
@@ -128,7 +132,7 @@ class EmbeddedPostgres:
                 return False
         raise EmbeddedError(
             f"another chatsvc runs on the data directory {self._data_dir}: "
-            "stop it, or give this one a CHATSVC_DATA_DIR of its own"
+            "stop it, or set another CHATSVC_DATA_DIR for this one"
         )
 
     def _lock_file(self, name: str) -> int:
@@ -143,7 +147,7 @@ class EmbeddedPostgres:
 
 
 def has_database(url: str, *, create: bool = False) -> bool:
-    """Whether the server at `url` answers and holds our database (made now if `create`)."""
+    """Return whether the server at `url` responds and has our database; `create` creates it."""
     try:
         connection = psycopg2.connect(url, dbname="postgres", connect_timeout=2)
     except psycopg2.OperationalError:
