@@ -59,7 +59,7 @@ from chatsvc.services.chats import ChatService
 from chatsvc.services.identity import IdentityService
 from chatsvc.services.notices import NoticeService
 from chatsvc.services.search import SearchService
-from chatsvc.streams.registry import Streams
+from chatsvc.streams.registry import DEFAULT_RHYTHM, Rhythm, Streams
 from chatsvc.streams.resync import CatchUp
 from chatsvc.streams.subscriber import Sources, Subscriber
 from chatsvc.text.translations import Translations
@@ -119,6 +119,7 @@ class App:
         *,
         rates: Rates = DEFAULT_RATES,
         passwords: Passwords | None = None,
+        rhythm: Rhythm = DEFAULT_RHYTHM,
     ) -> None:
         self.config = config
         self._rates = rates
@@ -152,6 +153,7 @@ class App:
             per_address=config.streams_per_address,
             total=_raise_descriptor_limit() - DESCRIPTORS_RESERVED,
             valid_access_ids=self.identity.valid_access_ids,
+            rhythm=rhythm,
             on_close=self._stream_closed,
             subscribe=self.bus.subscribe,
             unsubscribe=self.bus.unsubscribe,

@@ -19,7 +19,11 @@ from tests.support.redis import RedisCluster, RedisServer
 from tests.support.service import Service, make_config
 
 ASYNC_TEST_LIMIT_S = 30
-SEAMS = ("rates", "passwords")  # of App; all else that a service is made with is an option
+SEAMS = (
+    "rates",
+    "passwords",
+    "rhythm",
+)  # of App; all else that a service is made with is an option
 
 # how long an example takes says how busy the machine is
 settings.register_profile("chatsvc", deadline=None)

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import NamedTuple
 
 from chatsvc.database.admission import AdmissionQueue
 from chatsvc.errors import TooManyRequests, Unavailable
@@ -30,6 +31,17 @@ RETRY_MS = (500, 5000)  # how long a client waits after a shutdown, chosen at ra
 OPENINGS_AT_ONCE = 64  # a storm of reconnects waits in line, not in the database's queue, where it would be refused
 STANDSTILL_S = 5.0  # as long as the loop waits for the database
 REVALIDATE_S = 15.0  # how soon a session that was ended by another process ends its streams
+
+
+class Rhythm(NamedTuple):
+    """How often streams are pinged and their sessions checked. A ping takes `ping_ticks` ticks."""
+
+    tick_s: float = TICK_S
+    ping_ticks: int = PING_INTERVAL_S
+    revalidate_s: float = REVALIDATE_S
+
+
+DEFAULT_RHYTHM = Rhythm()
 
 
 class Topic:
@@ -107,11 +119,13 @@ class Streams:
         per_address: int,
         total: int,
         valid_access_ids: Callable[[list[str]], Awaitable[set[str]]],
+        rhythm: Rhythm = DEFAULT_RHYTHM,
         on_close: Callable[[Subscriber, float], None] = lambda subscriber, age_s: None,
         subscribe: Callable[[str], asyncio.Future[None] | None] = lambda topic: None,
         unsubscribe: Callable[[str], None] = lambda topic: None,
     ) -> None:
         self._sources = sources
+        self._rhythm = rhythm
         self._per_user, self._per_staff, self._per_address, self._total = (
             per_user,
             per_staff,
@@ -129,7 +143,7 @@ class Streams:
         self._of_owner: dict[str, list[Subscriber]] = {}  # oldest first
         self._of_address: dict[str, int] = {}
         self._open: dict[Subscriber, int] = {}  # each with its slot of the wheel
-        self._wheel: list[set[Subscriber]] = [set() for _ in range(PING_INTERVAL_S)]
+        self._wheel: list[set[Subscriber]] = [set() for _ in range(rhythm.ping_ticks)]
         self._tick = 0
         self._draining = False
         self._doubted = asyncio.Event()  # whether all that staff opened is still theirs
@@ -177,7 +191,7 @@ class Streams:
         """Registers a connection whose head is written. From here on only its Subscriber writes to it."""
         subscriber = Subscriber(subscription, connection, self._sources, self._gate)
         subscriber.last_tick = self._tick
-        slot = self._tick % PING_INTERVAL_S
+        slot = self._tick % self._rhythm.ping_ticks
         self._open[subscriber] = slot
         self._wheel[slot].add(subscriber)
         for topic in subscription.topics:
@@ -268,12 +282,12 @@ class Streams:
     async def _heartbeats(self) -> None:
         """Each second one slot of the wheel: who was silent for PING_INTERVAL_S gets a ping, who was not moves to its next turn."""
         while True:
-            await asyncio.sleep(TICK_S)
+            await asyncio.sleep(self._rhythm.tick_s)
             await self._turn()
 
     async def _turn(self) -> None:
         self._tick += 1
-        slot = self._tick % PING_INTERVAL_S
+        slot = self._tick % self._rhythm.ping_ticks
         now = time.time()
         for n, subscriber in enumerate(tuple(self._wheel[slot]), 1):
             self._visit(subscriber, slot, now)
@@ -286,12 +300,12 @@ class Streams:
         subscription = subscriber.subscription
         if subscription.expires_at is not None and subscription.expires_at <= now:
             subscriber.close("expired")
-        elif self._tick - subscriber.last_tick >= PING_INTERVAL_S:
+        elif self._tick - subscriber.last_tick >= self._rhythm.ping_ticks:
             newest = max((self._topics[name].newest for name in subscription.topics), default=0)
             subscriber.last_tick = self._tick
             subscriber.ping(newest)
         else:
-            following = subscriber.last_tick % PING_INTERVAL_S
+            following = subscriber.last_tick % self._rhythm.ping_ticks
             self._wheel[slot].discard(subscriber)
             self._wheel[following].add(subscriber)
             self._open[subscriber] = following
@@ -299,7 +313,7 @@ class Streams:
     async def _revalidations(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._doubted.wait(), REVALIDATE_S)
+                await asyncio.wait_for(self._doubted.wait(), self._rhythm.revalidate_s)
             self._doubted.clear()
             access_ids = {one.subscription.access_id for one in self._open} - {None}
             if access_ids:

@@ -13,6 +13,8 @@ from chatsvc.doctor.finding import Finding
 from chatsvc.doctor.report import findings
 from chatsvc.security import tokens
 from chatsvc.streams import registry
+from chatsvc.streams.registry import Rhythm
+from tests.conftest import ServiceFactory
 from tests.support.front import ELSEWHERE, NAME, Habit, front
 from tests.support.ports import reserve_port
 from tests.support.postgres import execute
@@ -25,9 +27,14 @@ Through = Callable[[Habit], Awaitable[dict[str, Finding]]]
 
 @pytest.fixture(autouse=True)
 def quick_pings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of the service, which is made after this, and of the doctor who waits for one."""
+    """Of the doctor, who waits for one."""
     monkeypatch.setattr(registry, "PING_INTERVAL_S", PING_S)
     monkeypatch.setattr(stream, "HEARTBEAT_GRACE_S", 1.5)
+
+
+@pytest.fixture
+def service(make_service: ServiceFactory) -> Service:
+    return make_service(rhythm=Rhythm(ping_ticks=PING_S))
 
 
 def found(config: Config) -> dict[str, Finding]:

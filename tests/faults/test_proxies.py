@@ -84,9 +84,9 @@ def trusting(
     make_service: Callable[..., Service], monkeypatch: pytest.MonkeyPatch, certificate: Certificate
 ) -> Service:
     """A service behind a proxy on this machine, whose certificate is known; the doctor need not wait 15 s for a ping."""
-    monkeypatch.setattr(registry, "PING_INTERVAL_S", 1)
+    monkeypatch.setattr(registry, "PING_INTERVAL_S", 1)  # of the doctor
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate.file))
-    return make_service(trusted_proxies=("127.0.0.1",))
+    return make_service(trusted_proxies=("127.0.0.1",), rhythm=registry.Rhythm(ping_ticks=1))
 
 
 @pytest.mark.parametrize("front", FRONTS)

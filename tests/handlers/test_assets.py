@@ -16,8 +16,8 @@ async def test_the_loader_is_short_lived_and_leads_to_modules_that_live_for_ever
     assert loader.headers["Content-Type"] == "text/javascript; charset=utf-8"
     assert loader.headers["Cache-Control"] == "public, max-age=300"
     version = Assets().version
-    assert f"static/v/{version}/widget/" in loader.text
-    module = await service.get(f"/static/v/{version}/widget/element.js")
+    assert f"static/v/{version}/dist/" in loader.text
+    module = await service.get(f"/static/v/{version}/dist/panel.js")
     assert module.headers["Cache-Control"] == "public, max-age=31536000, immutable"
     for answer in (loader, module):
         assert answer.headers["Access-Control-Allow-Origin"] == "*"

@@ -12,7 +12,7 @@ from chatsvc.security import tokens
 from chatsvc.security.passwords import hash_password
 from chatsvc.services.identity import STAFF_CACHED_S
 from chatsvc.store import people
-from chatsvc.streams import registry
+from chatsvc.streams.registry import Rhythm
 from tests.security.actors import open_session
 from tests.security.conftest import with_options
 from tests.support.process import ServerProcess
@@ -129,19 +129,16 @@ async def test_logging_out_ends_the_session_and_its_streams_at_once(service: Ser
     other.close()
 
 
-async def test_a_new_password_ends_all_sessions_and_their_streams(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@with_options(rhythm=Rhythm(revalidate_s=0.1))
+async def test_a_new_password_ends_all_sessions_and_their_streams(configured: Service) -> None:
     """As create-admin does it, in another process: noticed within seconds."""
-    monkeypatch.setattr(registry, "REVALIDATE_S", 0.1)
+    service = configured
     await service.create_staff()
     await service.create_staff("other@example.com")
     cookies, other = (
         {"chatsvc": await open_session(service)},
         {"chatsvc": await open_session(service, email="other@example.com")},
     )
-    await service.app.streams.stop()  # and start, so that it takes the shorter rhythm
-    await service.app.streams.start()
     stream = await service.stream(None, NOTIFICATIONS, Cookie=f"chatsvc={cookies['chatsvc']}")
     await stream.next()
     assert await is_in(service, cookies)
@@ -155,7 +152,7 @@ async def test_a_new_password_ends_all_sessions_and_their_streams(
 
 
 def test_ended_elsewhere_means_noticed_within_seconds() -> None:
-    assert STAFF_CACHED_S <= 5 and registry.REVALIDATE_S <= 15
+    assert STAFF_CACHED_S <= 5 and Rhythm().revalidate_s <= 15
 
 
 @pytest.mark.parametrize(
@@ -203,13 +200,10 @@ async def test_an_expired_session_is_removed_at_the_next_login(service: Service)
     assert rows == [(1,)]
 
 
-async def test_a_stream_ends_with_the_token_that_opened_it(
-    service: Service, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(registry, "PING_INTERVAL_S", 1)
-    service.app.streams._wheel = [set()]
-    token = service.user_token(ttl_s=2)
-    stream = await service.stream(token)
+@with_options(rhythm=Rhythm(ping_ticks=1))
+async def test_a_stream_ends_with_the_token_that_opened_it(configured: Service) -> None:
+    token = configured.user_token(ttl_s=2)
+    stream = await configured.stream(token)
     assert (await stream.next("close", timeout=10)).data == {"reason": "expired", "reconnect": True}
     await stream.closed()
 

@@ -13,8 +13,7 @@ from tornado.ioloop import IOLoop
 from chatsvc.events import Event, chat_topic
 from chatsvc.store import people
 from chatsvc.streams import connection, resync, subscriber
-from chatsvc.streams import registry as registry_module
-from chatsvc.streams.registry import PING_INTERVAL_S, YIELD_EVERY, Streams
+from chatsvc.streams.registry import PING_INTERVAL_S, YIELD_EVERY, Rhythm, Streams
 from chatsvc.streams.subscriber import Sources, Subscription
 from chatsvc.wire import ChatStateEvent, ChatUpdatedEvent, MessagePage, StaffStateEvent
 from tests.conftest import ServiceFactory
@@ -28,9 +27,9 @@ USER_STREAM, STAFF_STREAM = "/support_chat/stream", "/admin/notifications/stream
 
 
 @pytest.fixture
-def quick_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The heartbeat wheel turns fifty times as fast."""
-    monkeypatch.setattr(registry_module, "TICK_S", 0.02)
+def quick_service(make_service: ServiceFactory) -> Service:
+    """Its heartbeat wheel turns fifty times as fast."""
+    return make_service(rhythm=Rhythm(tick_s=0.02))
 
 
 async def open_stream(
@@ -112,7 +111,7 @@ async def settle() -> None:
 
 
 async def test_a_ping_comes_after_fifteen_seconds_of_silence_and_not_before() -> None:
-    assert (PING_INTERVAL_S, registry_module.TICK_S) == (15, 1.0)
+    assert (Rhythm().ping_ticks, Rhythm().tick_s) == (15, 1.0)
     registry, silent, busy = make_streams(), FakeConnection(), FakeConnection()
     registry.open(Subscription("u1", "a", chat_id="silent"), silent)
     registry.open(Subscription("u2", "a", chat_id="busy"), busy)
@@ -127,22 +126,22 @@ async def test_a_ping_comes_after_fifteen_seconds_of_silence_and_not_before() ->
 
 
 async def test_a_ping_says_the_newest_seq_so_that_a_client_that_is_behind_can_tell(
-    quick_wheel: None, service: Service
+    quick_service: Service,
 ) -> None:
-    alice = service.user_token()
-    await service.send(alice, "one")
-    await service.send(alice, "two")
-    stream = await open_stream(service, alice)
+    alice = quick_service.user_token()
+    await quick_service.send(alice, "one")
+    await quick_service.send(alice, "two")
+    stream = await open_stream(quick_service, alice)
     ping = await stream.next()
     assert (ping.name, ping.id, ping.data) == ("ping", None, {"seq": 2})
-    await service.send(alice, "three")
+    await quick_service.send(alice, "three")
     await stream.next("new_message")
     assert (await stream.next()).data == {"seq": 3}
     stream.close()
 
 
-async def test_a_stream_for_staff_is_pinged_too(quick_wheel: None, service: Service) -> None:
-    stream = await open_stream(service, await service.staff_token(), STAFF_STREAM)
+async def test_a_stream_for_staff_is_pinged_too(quick_service: Service) -> None:
+    stream = await open_stream(quick_service, await quick_service.staff_token(), STAFF_STREAM)
     assert (await stream.next()).data == {"seq": 0}
     stream.close()
 
@@ -209,8 +208,8 @@ async def test_above_what_the_descriptors_allow_it_is_unavailable_for_now(servic
 # ---- why a stream ends ----
 
 
-async def test_it_ends_when_its_token_expires(quick_wheel: None, service: Service) -> None:
-    stream = await open_stream(service, service.user_token(ttl_s=1))
+async def test_it_ends_when_its_token_expires(quick_service: Service) -> None:
+    stream = await open_stream(quick_service, quick_service.user_token(ttl_s=1))
     assert await close_event(stream) == {"reason": "expired", "reconnect": True}
 
 
@@ -230,11 +229,10 @@ async def test_logging_out_ends_the_streams_of_that_session_at_once(service: Ser
 
 
 def test_a_session_or_token_ended_elsewhere_ends_its_streams(
-    io_loop: IOLoop, make_service: ServiceFactory, monkeypatch: pytest.MonkeyPatch
+    io_loop: IOLoop, make_service: ServiceFactory
 ) -> None:
     """create-admin with a new password, in another process; a token revoked there."""
-    monkeypatch.setattr(registry_module, "REVALIDATE_S", 0.05)
-    service = make_service()
+    service = make_service(rhythm=Rhythm(revalidate_s=0.05))
 
     async def play() -> None:
         await service.create_staff()

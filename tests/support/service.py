@@ -16,6 +16,7 @@ from chatsvc.security import tokens
 from chatsvc.security.passwords import Passwords, hash_password
 from chatsvc.security.rate_limits import DEFAULT_RATES, Rates
 from chatsvc.store import people
+from chatsvc.streams.registry import DEFAULT_RHYTHM, Rhythm
 from tests.support.clock import Clock
 from tests.support.sse import StreamClient
 
@@ -67,6 +68,7 @@ class Service:
         *,
         rates: Rates = DEFAULT_RATES,
         passwords: Passwords | None = None,
+        rhythm: Rhythm = DEFAULT_RHYTHM,
     ) -> None:
         self.rates_clock = Clock()  # however slow the machine is, no time passes for rate limits
         self.app = App(
@@ -75,6 +77,7 @@ class Service:
             SECRET_KEY,
             rates=rates._replace(now=self.rates_clock),
             passwords=passwords,
+            rhythm=rhythm,
         )
         self.database_url = database_url
         self.url = ""
