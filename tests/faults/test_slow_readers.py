@@ -96,7 +96,7 @@ async def test_slow_readers_cost_a_bounded_memory_and_nobody_else_anything(
         await until(
             lambda: is_open(server, streams), "the slow streams are forgotten", 3 * LINGER_S
         )
-        assert sending < max(10 * sending_before, 0.2)
+        assert sending < max(10 * sending_before, 1.0)
         assert all(follower.connections == 1 for follower in storm.followers), (
             "others are unaffected"
         )

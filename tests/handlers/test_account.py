@@ -85,7 +85,7 @@ async def test_a_new_password_ends_all_sessions_but_this_one_which_is_new(
         header for header in answer.headers.get_list("Set-Cookie") if header.startswith("chatsvc=")
     )
     assert "; HttpOnly" in header and "; SameSite=Lax" in header
-    assert (await stream.next("close", timeout=1)).data == {"reason": "revoked", "reconnect": False}
+    assert (await stream.next("close")).data == {"reason": "revoked", "reconnect": False}
     renewed = {**cookies, **read_cookies(answer)}
     assert renewed["chatsvc"] != cookies["chatsvc"]
     assert [await is_in(service, one) for one in (renewed, other, cookies, elsewhere)] == [
@@ -154,7 +154,7 @@ async def test_sessions_are_listed_with_this_one_marked_and_ended_one_by_one(
     await stream.next("state")
     for _ in range(2):  # repeating changes nothing
         assert (await submit(service, f"{ACCOUNT}/sessions/{theirs}/end", cookies)).status == 303
-    assert (await stream.next("close", timeout=1)).data["reason"] == "revoked"
+    assert (await stream.next("close")).data["reason"] == "revoked"
     assert await is_in(service, cookies) and not await is_in(service, elsewhere)
     await submit(service, f"{ACCOUNT}/sessions/{mine}/end", cookies)
     assert not await is_in(service, cookies)
@@ -183,7 +183,7 @@ async def test_a_token_is_shown_once_works_and_is_revoked(
     stream = await service.stream(token, NOTIFICATIONS)
     await stream.next("state")
     assert (await submit(service, f"{ACCOUNT}/tokens/{token_id}/revoke", cookies)).status == 303
-    assert (await stream.next("close", timeout=1)).data["reason"] == "revoked"
+    assert (await stream.next("close")).data["reason"] == "revoked"
     assert (await service.get("/admin/chats", token)).status == 401
     assert ids(await get(service, ACCOUNT, cookies), "tokens") == []
     refused = await submit(service, f"{ACCOUNT}/tokens", cookies, token_name="x" * 256)

@@ -319,7 +319,7 @@ def test_copy_is_not_taken_from_a_folder_that_others_may_write_to(tmp_path: Path
     (tmp_path / "link").symlink_to(tmp_path)
     for planted in ("cache", "link"):
         with pytest.raises(PermissionError, match="remove it"):
-            launch._trusted_folder(tmp_path / planted)
+            launch.trusted_folder(tmp_path / planted)
 
 
 def test_root_without_an_unprivileged_account(monkeypatch: pytest.MonkeyPatch) -> None:

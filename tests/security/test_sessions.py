@@ -122,7 +122,7 @@ async def test_logging_out_ends_the_session_and_its_streams_at_once(service: Ser
         "POST", "/logout", cookies=cookies, headers={"X-XSRFToken": cookies["_xsrf"]}
     )
     assert answer.status == 303 and read_cookies(answer)["chatsvc"] == ""
-    assert (await mine.next("close", timeout=1)).data == {"reason": "revoked", "reconnect": False}
+    assert (await mine.next("close")).data == {"reason": "revoked", "reconnect": False}
     assert not await is_in(service, cookies)
     assert await is_in(service, elsewhere)
     assert len(service.app.streams) == 1
