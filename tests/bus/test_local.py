@@ -219,7 +219,7 @@ async def test_publishing_takes_no_time(pair: Pair) -> None:
     began = time.perf_counter()
     for n in range(1, 1001):
         pair.here.publish(event(n))
-    assert time.perf_counter() - began < 0.5
+    assert time.perf_counter() - began < 1.0
     assert pair.here.unavailable_reason is None
 
 

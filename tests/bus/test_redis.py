@@ -168,7 +168,7 @@ async def test_a_redis_that_is_silent_is_away_and_publishing_goes_on_without_it(
         began = time.perf_counter()
         for n in range(1, 1001):
             here.bus.publish(Event("chat:2", b"x" * 1000, n))
-        assert time.perf_counter() - began < 0.5
+        assert time.perf_counter() - began < 1.0
         assert len(here.delivered) == 1000, "in the same process it arrives all the same"
         assert here.bus.queued_bytes < 102_000
         await asyncio.wait_for(waiting, 2)

@@ -8,7 +8,7 @@ from tornado.ioloop import IOLoop
 from tests.support.service import Service
 
 
-class Cast(NamedTuple):
+class People(NamedTuple):
     """Two users of a host application, a visitor, a staff member: their tokens, and the chats of the two users."""
 
     alice: str
@@ -20,13 +20,13 @@ class Cast(NamedTuple):
 
 
 @pytest.fixture
-def cast(io_loop: IOLoop, service: Service) -> Cast:
-    async def meet() -> Cast:
+def people(io_loop: IOLoop, service: Service) -> People:
+    async def meet() -> People:
         alice, bob = service.user_token("alice", name="Alice"), service.user_token("bob")
         visitor, staff = await service.visitor_token(), await service.staff_token()
-        return Cast(
+        return People(
             alice, bob, visitor, staff, await service.chat_id(alice), await service.chat_id(bob)
         )
 
-    cast: Cast = io_loop.run_sync(meet)
-    return cast
+    people: People = io_loop.run_sync(meet)
+    return people

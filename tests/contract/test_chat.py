@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.contract.conftest import Cast
+from tests.contract.conftest import People
 from tests.contract.shapes import check_chat, check_page, check_problem
 from tests.support.postgres import execute
 from tests.support.seed import seed_messages
@@ -79,18 +79,20 @@ async def test_fifty_first_requests_at_once_create_one_chat(service: Service) ->
     ) == [(1,)]
 
 
-async def test_each_user_and_visitor_has_a_chat_of_his_own(service: Service, cast: Cast) -> None:
-    visitors_chat = await service.chat_id(cast.visitor)
-    assert len({cast.chat_id, cast.bobs_chat_id, visitors_chat}) == 3
-    await service.send(cast.alice, "for alice alone")
-    for token in (cast.bob, cast.visitor):
+async def test_each_user_and_visitor_has_a_chat_of_his_own(
+    service: Service, people: People
+) -> None:
+    visitors_chat = await service.chat_id(people.visitor)
+    assert len({people.chat_id, people.bobs_chat_id, visitors_chat}) == 3
+    await service.send(people.alice, "for alice alone")
+    for token in (people.bob, people.visitor):
         assert (await service.get("/support_chat", token)).json["messages"] == []
         assert (await service.get(f"{MESSAGES}?after=0", token)).json["messages"] == []
 
 
 @pytest.mark.parametrize("path", ["/support_chat", MESSAGES])
-async def test_it_is_for_users_alone(service: Service, cast: Cast, path: str) -> None:
-    check_problem(await service.get(path, cast.staff), 403)
+async def test_it_is_for_users_alone(service: Service, people: People, path: str) -> None:
+    check_problem(await service.get(path, people.staff), 403)
     answer = await service.get(path)
     check_problem(answer, 401)
     assert answer.headers["WWW-Authenticate"] == "Bearer"
@@ -100,10 +102,10 @@ async def test_it_is_for_users_alone(service: Service, cast: Cast, path: str) ->
     ("count", "first", "has_more"), [(50, 1, False), (51, 2, True), (120, 71, True)]
 )
 async def test_the_latest_fifty_come_with_the_chat(
-    service: Service, cast: Cast, count: int, first: int, has_more: bool
+    service: Service, people: People, count: int, first: int, has_more: bool
 ) -> None:
-    seed_messages(service.database_url, cast.chat_id, count, sender_type="admin")
-    chat = (await service.get("/support_chat", cast.alice)).json
+    seed_messages(service.database_url, people.chat_id, count, sender_type="admin")
+    chat = (await service.get("/support_chat", people.alice)).json
     check_chat(chat)
     assert seqs(chat) == list(range(first, count + 1))
     assert (
@@ -111,8 +113,10 @@ async def test_the_latest_fifty_come_with_the_chat(
     )
 
 
-async def test_after_gives_strictly_later_ones_oldest_first(service: Service, cast: Cast) -> None:
-    seed_messages(service.database_url, cast.chat_id, 60)
+async def test_after_gives_strictly_later_ones_oldest_first(
+    service: Service, people: People
+) -> None:
+    seed_messages(service.database_url, people.chat_id, 60)
     table = {
         "after=0": (range(1, 51), True),
         "after=10": (range(11, 61), False),
@@ -129,15 +133,17 @@ async def test_after_gives_strictly_later_ones_oldest_first(service: Service, ca
         "": (range(1, 51), True),
     }
     for query, (expected, has_more) in table.items():
-        page = (await service.get(f"{MESSAGES}?{query}", cast.alice)).json
+        page = (await service.get(f"{MESSAGES}?{query}", people.alice)).json
         check_page(page)
         assert (seqs(page), page["has_more"], page["last_seq"]) == (list(expected), has_more, 60), (
             query
         )
 
 
-async def test_before_gives_the_page_of_older_ones_in_order(service: Service, cast: Cast) -> None:
-    seed_messages(service.database_url, cast.chat_id, 60)
+async def test_before_gives_the_page_of_older_ones_in_order(
+    service: Service, people: People
+) -> None:
+    seed_messages(service.database_url, people.chat_id, 60)
     table = {
         "before=0": (range(0), False),
         "before=1": (range(0), False),
@@ -150,16 +156,16 @@ async def test_before_gives_the_page_of_older_ones_in_order(service: Service, ca
         "before=61&limit=200": (range(1, 61), False),
     }
     for query, (expected, has_more) in table.items():
-        page = (await service.get(f"{MESSAGES}?{query}", cast.alice)).json
+        page = (await service.get(f"{MESSAGES}?{query}", people.alice)).json
         check_page(page)
         assert (seqs(page), page["has_more"], page["last_seq"]) == (list(expected), has_more, 60), (
             query
         )
 
 
-async def test_since_gives_strictly_later_ones(service: Service, cast: Cast) -> None:
-    seed_messages(service.database_url, cast.chat_id, 60)
-    messages = (await service.get(f"{MESSAGES}?after=0&limit=200", cast.alice)).json["messages"]
+async def test_since_gives_strictly_later_ones(service: Service, people: People) -> None:
+    seed_messages(service.database_url, people.chat_id, 60)
+    messages = (await service.get(f"{MESSAGES}?after=0&limit=200", people.alice)).json["messages"]
     for moment, expected, has_more in (
         (messages[9]["created_at"], range(11, 61), False),
         (messages[8]["created_at"], range(10, 60), True),
@@ -168,27 +174,27 @@ async def test_since_gives_strictly_later_ones(service: Service, cast: Cast) -> 
         ("2001-01-01T00:00:00.123456+02:00", range(1, 51), True),
         ("9999-01-01T00:00:00Z", range(0), False),
     ):
-        page = (await service.get(f"{MESSAGES}?since={quote(moment)}", cast.alice)).json
+        page = (await service.get(f"{MESSAGES}?since={quote(moment)}", people.alice)).json
         check_page(page)
         assert (seqs(page), page["has_more"]) == (list(expected), has_more), moment
 
 
 async def test_created_at_of_each_message_is_a_cursor_as_good_as_its_seq(
-    service: Service, cast: Cast
+    service: Service, people: People
 ) -> None:
     """Messages sent at the same moment: their times still tell them apart."""
-    await asyncio.gather(*(service.send(cast.alice, f"m{n}") for n in range(30)))
-    messages = (await service.get("/support_chat", cast.alice)).json["messages"]
+    await asyncio.gather(*(service.send(people.alice, f"m{n}") for n in range(30)))
+    messages = (await service.get("/support_chat", people.alice)).json["messages"]
     for message in messages:
-        page = (await service.get(f"{MESSAGES}?since={message['created_at']}", cast.alice)).json
+        page = (await service.get(f"{MESSAGES}?since={message['created_at']}", people.alice)).json
         assert seqs(page) == list(range(message["seq"] + 1, 31))
 
 
-async def test_a_query_of_the_wrong_form_is_a_bad_request(service: Service, cast: Cast) -> None:
+async def test_a_query_of_the_wrong_form_is_a_bad_request(service: Service, people: People) -> None:
     for query in WRONG_QUERIES:
         for path, token in (
-            (MESSAGES, cast.alice),
-            (f"/admin/chats/{cast.chat_id}/messages", cast.staff),
+            (MESSAGES, people.alice),
+            (f"/admin/chats/{people.chat_id}/messages", people.staff),
         ):
             answer = await service.get(f"{path}?{query}", token)
             assert answer.status == 400, (path, query, answer.status)

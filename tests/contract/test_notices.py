@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import ServiceFactory
-from tests.contract.conftest import Cast
+from tests.contract.conftest import People
 from tests.support.postgres import execute
 from tests.support.service import Service
 
@@ -29,99 +29,99 @@ def moment(message: dict[str, Any]) -> datetime:
 
 
 async def answer(
-    service: Service, cast: Cast, content: str = "answer", client_id: str | None = None
+    service: Service, people: People, content: str = "answer", client_id: str | None = None
 ) -> Any:
-    return await service.send(cast.staff, content, client_id, chat_id=cast.chat_id)
+    return await service.send(people.staff, content, client_id, chat_id=people.chat_id)
 
 
-async def mark_read(service: Service, cast: Cast, up_to: int | None = None) -> None:
+async def mark_read(service: Service, people: People, up_to: int | None = None) -> None:
     body = {} if up_to is None else {"up_to": up_to}
-    await service.request("PATCH", "/support_chat/mark_read", token=cast.alice, body=body)
+    await service.request("PATCH", "/support_chat/mark_read", token=people.alice, body=body)
 
 
 async def test_a_staff_message_makes_a_notice_due_after_the_configured_delay(
-    service: Service, cast: Cast
+    service: Service, people: People
 ) -> None:
-    await service.send(cast.alice, "a user's message makes none")
+    await service.send(people.alice, "a user's message makes none")
     assert notices(service) == []
-    message = await answer(service, cast)
+    message = await answer(service, people)
     due_at = moment(message) + timedelta(seconds=DELAY_S)
     assert notices(service) == [
         {"state": "pending", "first_seq": 2, "due_at": due_at, "reason": None}
     ]
 
 
-async def test_further_ones_join_it(service: Service, cast: Cast) -> None:
-    await answer(service, cast, client_id="c")
+async def test_further_ones_join_it(service: Service, people: People) -> None:
+    await answer(service, people, client_id="c")
     first = notices(service)
-    await answer(service, cast, client_id="c")
-    await answer(service, cast, "another")
-    await service.send(cast.alice, "I have not looked yet")
+    await answer(service, people, client_id="c")
+    await answer(service, people, "another")
+    await service.send(people.alice, "I have not looked yet")
     assert notices(service) == first
 
 
-async def test_each_chat_has_its_own(service: Service, cast: Cast) -> None:
-    await answer(service, cast)
-    await service.send(cast.staff, "for bob", chat_id=cast.bobs_chat_id)
-    await mark_read(service, cast)
+async def test_each_chat_has_its_own(service: Service, people: People) -> None:
+    await answer(service, people)
+    await service.send(people.staff, "for bob", chat_id=people.bobs_chat_id)
+    await mark_read(service, people)
     assert [notice["state"] for notice in notices(service)] == ["cancelled", "pending"]
 
 
 async def test_reading_cancels_it_and_the_next_message_makes_another(
-    service: Service, cast: Cast
+    service: Service, people: People
 ) -> None:
-    await answer(service, cast)
-    await mark_read(service, cast)
+    await answer(service, people)
+    await mark_read(service, people)
     assert [(notice["state"], notice["reason"]) for notice in notices(service)] == [
         ("cancelled", "read")
     ]
-    message = await answer(service, cast)
+    message = await answer(service, people)
     last = notices(service)[1]
     assert (last["state"], last["first_seq"]) == ("pending", 2)
     assert last["due_at"] == moment(message) + timedelta(seconds=DELAY_S)
 
 
 async def test_reading_a_part_moves_it_to_what_is_still_unread(
-    service: Service, cast: Cast
+    service: Service, people: People
 ) -> None:
-    await answer(service, cast, "one")
-    await service.send(cast.alice, "two")
-    third = await answer(service, cast, "three")
-    await answer(service, cast, "four")
-    await mark_read(service, cast, 1)
+    await answer(service, people, "one")
+    await service.send(people.alice, "two")
+    third = await answer(service, people, "three")
+    await answer(service, people, "four")
+    await mark_read(service, people, 1)
     due_at = moment(third) + timedelta(seconds=DELAY_S)
     assert notices(service) == [
         {"state": "pending", "first_seq": 3, "due_at": due_at, "reason": None}
     ]
-    await mark_read(service, cast, 1)
+    await mark_read(service, people, 1)
     assert notices(service)[0]["due_at"] == due_at
-    await mark_read(service, cast, 4)
+    await mark_read(service, people, 4)
     assert notices(service)[0]["state"] == "cancelled"
 
 
 async def test_archiving_cancels_it_and_restoring_does_not_bring_it_back(
-    service: Service, cast: Cast
+    service: Service, people: People
 ) -> None:
-    await answer(service, cast)
+    await answer(service, people)
     for action in ("archive", "unarchive"):
-        await service.post(f"/admin/chats/{cast.chat_id}/{action}", cast.staff)
+        await service.post(f"/admin/chats/{people.chat_id}/{action}", people.staff)
         assert [(notice["state"], notice["reason"]) for notice in notices(service)] == [
             ("cancelled", "archived")
         ]
 
 
 async def test_the_next_one_waits_for_the_interval_since_the_last_email(
-    service: Service, cast: Cast
+    service: Service, people: People
 ) -> None:
     """The default interval is an hour. What was sent long ago changes nothing."""
-    await answer(service, cast)
+    await answer(service, people)
     for age_s in (600, 7200):
         execute(
             service.database_url,
             "UPDATE support_notices SET state = 'sent', sent_at = now() - %s * interval '1 second'",
             age_s,
         )
-        message = await answer(service, cast)
+        message = await answer(service, people)
         [(sent_at, due_at)] = execute(
             service.database_url,
             "SELECT s.sent_at, p.due_at FROM support_notices s, support_notices p"
@@ -133,11 +133,11 @@ async def test_the_next_one_waits_for_the_interval_since_the_last_email(
 
 
 async def test_the_clock_is_told_in_how_many_seconds_a_notice_is_due(
-    service: Service, cast: Cast, monkeypatch: pytest.MonkeyPatch
+    service: Service, people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that joins a pending notice arms nothing: its clock runs already."""
     armed: list[float] = []
     monkeypatch.setattr(service.app.notices, "arm", armed.append)
     for content in ("one", "two"):
-        await answer(service, cast, content)
+        await answer(service, people, content)
     assert armed == [DELAY_S]

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from tests.contract.conftest import Cast
+from tests.contract.conftest import People
 from tests.contract.shapes import check_message, check_messages, check_problem
 from tests.support.postgres import execute
 from tests.support.service import Service
@@ -16,27 +16,27 @@ from tests.support.writer import HeldWriter
 PATH = "/support_chat/messages"
 
 
-def paths(cast: Cast) -> list[tuple[str, str, str]]:
+def paths(people: People) -> list[tuple[str, str, str]]:
     """Where a user and where staff send to alice's chat: path, token, sender_type."""
     return [
-        (PATH, cast.alice, "user"),
-        (f"/admin/chats/{cast.chat_id}/messages", cast.staff, "admin"),
+        (PATH, people.alice, "user"),
+        (f"/admin/chats/{people.chat_id}/messages", people.staff, "admin"),
     ]
 
 
-async def test_a_message_is_answered_as_it_is_stored(service: Service, cast: Cast) -> None:
-    for n, (path, token, sender_type) in enumerate(paths(cast), 1):
+async def test_a_message_is_answered_as_it_is_stored(service: Service, people: People) -> None:
+    for n, (path, token, sender_type) in enumerate(paths(people), 1):
         answer = await service.post(path, token, {"content": "  hello \n", "client_id": f"c{n}"})
         assert answer.status == 201
         message = answer.json
         check_message(message)
         expected = {"content": "  hello \n", "sender_type": sender_type, "read_at": None}
         assert message == {**message, **expected, "seq": n, "client_id": f"c{n}"}
-        assert (await service.get("/support_chat", cast.alice)).json["messages"][-1] == message
+        assert (await service.get("/support_chat", people.alice)).json["messages"][-1] == message
 
 
-async def test_a_client_id_is_not_needed(service: Service, cast: Cast) -> None:
-    for path, token, _ in paths(cast):
+async def test_a_client_id_is_not_needed(service: Service, people: People) -> None:
+    for path, token, _ in paths(people):
         first = await service.post(path, token, {"content": "twice"})
         second = await service.post(path, token, {"content": "twice", "client_id": None})
         assert (first.status, second.status) == (201, 201)
@@ -44,63 +44,69 @@ async def test_a_client_id_is_not_needed(service: Service, cast: Cast) -> None:
 
 
 async def test_sending_again_gives_the_stored_one_and_other_content_is_a_conflict(
-    service: Service, cast: Cast
+    service: Service, people: People
 ) -> None:
-    for path, token, sender_type in paths(cast):
+    for path, token, sender_type in paths(people):
         body = {"content": "once", "client_id": sender_type}
         first, again = await service.post(path, token, body), await service.post(path, token, body)
         assert (first.status, again.status) == (201, 200) and first.json == again.json
         check_problem(await service.post(path, token, {**body, "content": "once "}), 409)
-    assert (await service.get("/support_chat", cast.alice)).json["last_seq"] == 2
+    assert (await service.get("/support_chat", people.alice)).json["last_seq"] == 2
 
 
-async def test_the_stored_one_comes_with_what_happened_since(service: Service, cast: Cast) -> None:
+async def test_the_stored_one_comes_with_what_happened_since(
+    service: Service, people: People
+) -> None:
     """A retry that comes after the user has read the message tells that it was read."""
-    path = f"/admin/chats/{cast.chat_id}/messages"
-    await service.post(path, cast.staff, {"content": "read?", "client_id": "c"})
-    await service.request("PATCH", "/support_chat/mark_read", token=cast.alice)
-    again = await service.post(path, cast.staff, {"content": "read?", "client_id": "c"})
+    path = f"/admin/chats/{people.chat_id}/messages"
+    await service.post(path, people.staff, {"content": "read?", "client_id": "c"})
+    await service.request("PATCH", "/support_chat/mark_read", token=people.alice)
+    again = await service.post(path, people.staff, {"content": "read?", "client_id": "c"})
     assert again.status == 200 and again.json["read_at"] is not None
-    assert again.json == (await service.get("/support_chat", cast.alice)).json["messages"][0]
+    assert again.json == (await service.get("/support_chat", people.alice)).json["messages"][0]
 
 
-async def test_a_client_id_counts_within_its_chat(service: Service, cast: Cast) -> None:
-    for token in (cast.alice, cast.bob, cast.visitor):
+async def test_a_client_id_counts_within_its_chat(service: Service, people: People) -> None:
+    for token in (people.alice, people.bob, people.visitor):
         assert (
             await service.post(PATH, token, {"content": token, "client_id": "same"})
         ).status == 201
 
 
 async def test_users_and_staff_do_not_get_each_others_message_for_a_client_id(
-    service: Service, cast: Cast
+    service: Service, people: People
 ) -> None:
     """The same client_id and content from the other side is not the same message."""
-    for path, token, sender_type in paths(cast):
+    for path, token, sender_type in paths(people):
         answer = await service.post(path, token, {"content": "hi", "client_id": "same"})
         assert answer.status == (201 if sender_type == "user" else 409)
 
 
-async def test_fifty_equal_posts_at_once_are_one_message(service: Service, cast: Cast) -> None:
+async def test_fifty_equal_posts_at_once_are_one_message(service: Service, people: People) -> None:
     """Double after a retry (zulip#31219, chatwoot#9314), here by staff; by users in tests/test_chats.py."""
-    path, body = f"/admin/chats/{cast.chat_id}/messages", {"content": "once", "client_id": "same"}
-    answers = await asyncio.gather(*(service.post(path, cast.staff, body) for _ in range(50)))
+    path, body = f"/admin/chats/{people.chat_id}/messages", {"content": "once", "client_id": "same"}
+    answers = await asyncio.gather(*(service.post(path, people.staff, body) for _ in range(50)))
     assert Counter(answer.status for answer in answers) == {201: 1, 200: 49}
     assert len({answer.body for answer in answers}) == 1
     assert execute(service.database_url, "SELECT count(*) FROM support_messages") == [(1,)]
 
 
-async def test_of_fifty_contents_with_one_client_id_one_wins(service: Service, cast: Cast) -> None:
+async def test_of_fifty_contents_with_one_client_id_one_wins(
+    service: Service, people: People
+) -> None:
     answers = await asyncio.gather(
         *(
-            service.post(PATH, cast.alice, {"content": f"m{n}", "client_id": "same"})
+            service.post(PATH, people.alice, {"content": f"m{n}", "client_id": "same"})
             for n in range(50)
         )
     )
     assert Counter(answer.status for answer in answers) == {201: 1, 409: 49}
 
 
-async def test_both_sides_at_once_are_numbered_without_holes(service: Service, cast: Cast) -> None:
-    sends = [service.post(path, token, {"content": "x"}) for path, token, _ in paths(cast) * 40]
+async def test_both_sides_at_once_are_numbered_without_holes(
+    service: Service, people: People
+) -> None:
+    sends = [service.post(path, token, {"content": "x"}) for path, token, _ in paths(people) * 40]
     answers = await asyncio.gather(*sends)
     assert sorted(answer.json["seq"] for answer in answers) == list(range(1, 81))
     by_seq = sorted((answer.json["seq"], answer.json["created_at"]) for answer in answers)
@@ -110,10 +116,10 @@ async def test_both_sides_at_once_are_numbered_without_holes(service: Service, c
 
 
 async def test_times_rise_with_the_numbers_though_the_databases_clock_was_set_back(
-    service: Service, cast: Cast
+    service: Service, people: People
 ) -> None:
     """By an hour: the newest message is later than now, and so is what comes after it, one by one and many in one commit."""
-    for path, token, _ in paths(cast):
+    for path, token, _ in paths(people):
         await service.post(path, token, {"content": "before"})
     for table, columns in (
         ("support_messages", ("created_at",)),
@@ -121,24 +127,24 @@ async def test_times_rise_with_the_numbers_though_the_databases_clock_was_set_ba
     ):
         changes = ", ".join(f"{column} = {column} + interval '1 hour'" for column in columns)
         execute(service.database_url, f"UPDATE {table} SET {changes}")  # noqa: S608 -- constants
-    for path, token, _ in paths(cast):
+    for path, token, _ in paths(people):
         await service.post(path, token, {"content": "one by one"})
     held = await HeldWriter(service.app.db).begin()
     sends = [
         asyncio.ensure_future(service.post(path, token, {"content": "x"}))
-        for path, token, _ in paths(cast) * 5
+        for path, token, _ in paths(people) * 5
     ]
     await until(lambda: service.app.db.in_flight == len(sends) + 1)
     await held.release()
     await asyncio.gather(*sends)
-    chat = (await service.get("/support_chat", cast.alice)).json
+    chat = (await service.get("/support_chat", people.alice)).json
     assert chat["last_seq"] == 14
     check_messages(chat["messages"])
-    (item, *_) = (await service.get("/admin/chats", cast.staff)).json
+    (item, *_) = (await service.get("/admin/chats", people.staff)).json
     assert item["last_message_at"] == chat["messages"][-1]["created_at"] and item["unread"] is True
 
 
-async def test_any_text_comes_back_as_it_was_sent(service: Service, cast: Cast) -> None:
+async def test_any_text_comes_back_as_it_was_sent(service: Service, people: People) -> None:
     texts = [
         "<script>alert(1)</script>",
         "\"\\'",
@@ -155,9 +161,9 @@ async def test_any_text_comes_back_as_it_was_sent(service: Service, cast: Cast) 
     for n, text in enumerate(texts, 1):
         raw = json.dumps({"content": text}, ensure_ascii=False).encode()
         head = {"Content-Type": "application/json"}
-        answer = await service.request("POST", PATH, token=cast.alice, raw=raw, headers=head)
+        answer = await service.request("POST", PATH, token=people.alice, raw=raw, headers=head)
         assert answer.status == 201 and answer.json["content"] == text, text[:50]
-        page = (await service.get(f"{PATH}?after={n - 1}", cast.alice)).json
+        page = (await service.get(f"{PATH}?after={n - 1}", people.alice)).json
         assert page["messages"][0]["content"] == text
 
 
@@ -191,9 +197,9 @@ REFUSED: list[tuple[bytes, int]] = [
 
 
 async def test_a_body_that_is_not_acceptable_is_refused_and_nothing_is_stored(
-    service: Service, cast: Cast
+    service: Service, people: People
 ) -> None:
-    for path, token, _ in paths(cast):
+    for path, token, _ in paths(people):
         for body, status in REFUSED:
             answer = await service.request(
                 "POST", path, token=token, raw=body, headers={"Content-Type": "application/json"}
@@ -206,20 +212,20 @@ async def test_a_body_that_is_not_acceptable_is_refused_and_nothing_is_stored(
                 ]
         answer = await service.request("POST", path, token=token, raw=b'{"content": "a"}')
         check_problem(answer, 415)
-    assert (await service.get("/support_chat", cast.alice)).json["last_seq"] == 0
+    assert (await service.get("/support_chat", people.alice)).json["last_seq"] == 0
 
 
-async def test_a_client_id_of_64_characters_is_fine(service: Service, cast: Cast) -> None:
-    assert (await service.send(cast.alice, "x", "é" * 64))["client_id"] == "é" * 64
+async def test_a_client_id_of_64_characters_is_fine(service: Service, people: People) -> None:
+    assert (await service.send(people.alice, "x", "é" * 64))["client_id"] == "é" * 64
 
 
-async def test_strangers_send_nothing(service: Service, cast: Cast) -> None:
+async def test_strangers_send_nothing(service: Service, people: People) -> None:
     body = {"content": "let me in"}
     check_problem(await service.post(PATH, None, body), 401)
-    check_problem(await service.post(PATH, cast.staff, body), 403)
-    path = f"/admin/chats/{cast.chat_id}/messages"
+    check_problem(await service.post(PATH, people.staff, body), 403)
+    path = f"/admin/chats/{people.chat_id}/messages"
     check_problem(await service.post(path, None, body), 401)
-    for token in (cast.alice, cast.bob, cast.visitor):
+    for token in (people.alice, people.bob, people.visitor):
         check_problem(await service.post(path, token, body), 403)
     assert execute(service.database_url, "SELECT count(*) FROM support_messages") == [(0,)]
 
@@ -234,8 +240,8 @@ async def test_strangers_send_nothing(service: Service, cast: Cast) -> None:
     ],
 )
 async def test_a_chat_that_does_not_exist_is_not_found(
-    service: Service, cast: Cast, chat_id: str
+    service: Service, people: People, chat_id: str
 ) -> None:
     check_problem(
-        await service.post(f"/admin/chats/{chat_id}/messages", cast.staff, {"content": "x"}), 404
+        await service.post(f"/admin/chats/{chat_id}/messages", people.staff, {"content": "x"}), 404
     )

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from tests.contract.conftest import Cast
+from tests.contract.conftest import People
 from tests.contract.shapes import check_list_item, check_problem
 from tests.support.postgres import execute
 from tests.support.service import Answer, Service
@@ -37,16 +37,16 @@ async def pages(service: Service, staff: str, query: str) -> list[list[str]]:
     return found
 
 
-async def people(service: Service, count: int) -> dict[str, str]:
+async def users_with_chats(service: Service, count: int) -> dict[str, str]:
     """So many users with a chat each: their tokens by chat id."""
     tokens = [service.user_token(f"user{n}") for n in range(count)]
     return {await service.chat_id(token): token for token in tokens}
 
 
-async def test_an_item_says_what_the_list_shows(service: Service, cast: Cast) -> None:
-    sent = await service.send(cast.alice, "x" * 99 + "äöü" * 50)
-    item: dict[str, Any] = (await get(service, cast.staff)).json[0]
-    assert item["id"] == cast.chat_id and (item["user_email"], item["user_name"]) == (
+async def test_an_item_says_what_the_list_shows(service: Service, people: People) -> None:
+    sent = await service.send(people.alice, "x" * 99 + "äöü" * 50)
+    item: dict[str, Any] = (await get(service, people.staff)).json[0]
+    assert item["id"] == people.chat_id and (item["user_email"], item["user_name"]) == (
         "alice@example.com",
         "Alice",
     )
@@ -56,90 +56,92 @@ async def test_an_item_says_what_the_list_shows(service: Service, cast: Cast) ->
     )
     assert item["last_message_sender"] == "user" and item["message_count"] == 1
     assert item["unread"] is True and item["archived"] is False
-    reply = await service.send(cast.staff, "yes", chat_id=cast.chat_id)
-    item = (await get(service, cast.staff)).json[0]
+    reply = await service.send(people.staff, "yes", chat_id=people.chat_id)
+    item = (await get(service, people.staff)).json[0]
     assert item["last_message_sender"] == "admin" and item["message_count"] == 2
     assert item["last_message_at"] == reply["created_at"] and item["last_message_preview"] == "yes"
 
 
-async def test_a_visitor_has_neither_name_nor_email(service: Service, cast: Cast) -> None:
-    await service.send(cast.visitor, "hi")
-    item = (await get(service, cast.staff)).json[0]
+async def test_a_visitor_has_neither_name_nor_email(service: Service, people: People) -> None:
+    await service.send(people.visitor, "hi")
+    item = (await get(service, people.staff)).json[0]
     assert item["user_email"] is None and item["user_name"] is None
 
 
-async def test_latest_first_and_chats_without_messages_last(service: Service, cast: Cast) -> None:
-    tokens = await people(service, 4)
+async def test_latest_first_and_chats_without_messages_last(
+    service: Service, people: People
+) -> None:
+    tokens = await users_with_chats(service, 4)
     ids = list(tokens)
     for chat_id in (ids[2], ids[0], ids[3]):
         await service.send(tokens[chat_id], "hi")
-    await service.send(cast.staff, "an answer moves it up as well", chat_id=ids[2])
-    listed = [item["id"] for item in (await get(service, cast.staff)).json]
+    await service.send(people.staff, "an answer moves it up as well", chat_id=ids[2])
+    listed = [item["id"] for item in (await get(service, people.staff)).json]
     assert listed[:3] == [ids[2], ids[3], ids[0]]
-    assert set(listed[3:]) == {ids[1], cast.chat_id, cast.bobs_chat_id}
+    assert set(listed[3:]) == {ids[1], people.chat_id, people.bobs_chat_id}
 
 
 async def test_pages_hold_each_chat_once_in_the_order_of_the_list(
-    service: Service, cast: Cast
+    service: Service, people: People
 ) -> None:
     """Half of the chats have no message: the pages go on where the messages end."""
-    tokens = await people(service, 9)
+    tokens = await users_with_chats(service, 9)
     for chat_id in list(tokens)[:5]:
         await service.send(tokens[chat_id], "hi")
-    whole = [item["id"] for item in (await get(service, cast.staff)).json]
+    whole = [item["id"] for item in (await get(service, people.staff)).json]
     assert len(whole) == 11
     for limit in (1, 2, 3, 5, 10, 11, 200):
-        found = await pages(service, cast.staff, f"?limit={limit}")
+        found = await pages(service, people.staff, f"?limit={limit}")
         assert [chat_id for page in found for chat_id in page] == whole
         assert all(len(page) == limit for page in found[:-1]) and 1 <= len(found[-1]) <= limit
 
 
-async def test_chats_with_the_same_time_are_told_apart(service: Service, cast: Cast) -> None:
-    for chat_id, token in (await people(service, 5)).items():
+async def test_chats_with_the_same_time_are_told_apart(service: Service, people: People) -> None:
+    for chat_id, token in (await users_with_chats(service, 5)).items():
         await service.send(token, chat_id)
     execute(
         service.database_url,
         "UPDATE support_chats SET last_message_at = '2026-01-29T10:30:00.123456Z' WHERE last_seq > 0",
     )
-    found = await pages(service, cast.staff, "?limit=2")
+    found = await pages(service, people.staff, "?limit=2")
     assert len({chat_id for page in found for chat_id in page}) == 7 == sum(map(len, found))
 
 
-async def test_pages_stay_right_while_chats_move(service: Service, cast: Cast) -> None:
+async def test_pages_stay_right_while_chats_move(service: Service, people: People) -> None:
     """With OFFSET a chat that moves up pushes another one onto the next page: seen twice, and one never."""
-    tokens = await people(service, 9)
+    tokens = await users_with_chats(service, 9)
     for chat_id in tokens:
         await service.send(tokens[chat_id], "hi")
-    whole = [item["id"] for item in (await get(service, cast.staff, "?limit=9")).json]
+    whole = [item["id"] for item in (await get(service, people.staff, "?limit=9")).json]
     seen, query = [], "?limit=3"
     while query:
-        answer = await get(service, cast.staff, query)
+        answer = await get(service, people.staff, query)
         seen += [item["id"] for item in answer.json]
         query = next_query(answer) or ""
         await service.send(tokens[whole[0]], "again")
         await service.send(tokens[whole[1]], "again")
-    assert seen[:9] == whole and set(seen[9:]) == {cast.chat_id, cast.bobs_chat_id}
+    assert seen[:9] == whole and set(seen[9:]) == {people.chat_id, people.bobs_chat_id}
 
 
-async def test_archived_chats_are_a_list_of_their_own(service: Service, cast: Cast) -> None:
-    tokens = await people(service, 4)
+async def test_archived_chats_are_a_list_of_their_own(service: Service, people: People) -> None:
+    tokens = await users_with_chats(service, 4)
     for chat_id in tokens:
         await service.send(tokens[chat_id], "hi")
-        await service.post(f"/admin/chats/{chat_id}/archive", cast.staff)
-    archived = [item["id"] for item in (await get(service, cast.staff, "?archived=true")).json]
+        await service.post(f"/admin/chats/{chat_id}/archive", people.staff)
+    archived = [item["id"] for item in (await get(service, people.staff, "?archived=true")).json]
     assert archived == list(tokens)[::-1]
     assert {
-        item["archived"] for item in (await get(service, cast.staff, "?archived=true")).json
+        item["archived"] for item in (await get(service, people.staff, "?archived=true")).json
     } == {True}
-    assert await pages(service, cast.staff, "?archived=true&limit=3") == [
+    assert await pages(service, people.staff, "?archived=true&limit=3") == [
         archived[:3],
         archived[3:],
     ]
-    active = [item["id"] for item in (await get(service, cast.staff, "?archived=false")).json]
-    assert set(active) == {cast.chat_id, cast.bobs_chat_id}
+    active = [item["id"] for item in (await get(service, people.staff, "?archived=false")).json]
+    assert set(active) == {people.chat_id, people.bobs_chat_id}
 
 
-async def test_a_query_of_the_wrong_form_is_a_bad_request(service: Service, cast: Cast) -> None:
+async def test_a_query_of_the_wrong_form_is_a_bad_request(service: Service, people: People) -> None:
     for query in (
         "archived=yes",
         "archived=",
@@ -156,6 +158,6 @@ async def test_a_query_of_the_wrong_form_is_a_bad_request(service: Service, cast
         "cursor=MjAyNnww",  # 2026|0
         "cursor=bm9ufDAxYTIwMzZmLTk5NDktNzE1My05ZjQ0LTBkOTJkMmRhMzllNg",  # non|<uuid>
     ):
-        answer = await service.get(f"/admin/chats?{query}", cast.staff)
+        answer = await service.get(f"/admin/chats?{query}", people.staff)
         assert answer.status == 400, query
         check_problem(answer, 400)

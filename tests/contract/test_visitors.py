@@ -7,7 +7,7 @@ import jwt
 from tornado.ioloop import IOLoop
 
 from tests.conftest import ServiceFactory
-from tests.contract.conftest import Cast
+from tests.contract.conftest import People
 from tests.contract.shapes import check_problem, is_id
 from tests.support.service import Answer, Service
 
@@ -38,15 +38,15 @@ async def test_a_visitor_gets_a_token_that_is_good_for_400_days(service: Service
         assert (await service.get("/support_chat", answer.json["token"])).status == 200
 
 
-async def test_name_and_email_are_seen_by_staff(service: Service, cast: Cast) -> None:
+async def test_name_and_email_are_seen_by_staff(service: Service, people: People) -> None:
     token = await service.visitor_token(name="Vera", email="vera@example.com")
     await service.send(token, "hello")
-    item = (await service.get("/admin/chats", cast.staff)).json[0]
+    item = (await service.get("/admin/chats", people.staff)).json[0]
     assert (item["user_name"], item["user_email"]) == ("Vera", "vera@example.com")
 
 
 async def test_a_name_that_turns_the_text_around_it_or_shows_nothing_is_none(
-    service: Service, cast: Cast
+    service: Service, people: People
 ) -> None:
     """It stood in the page's title and in notifications, and a chat without a visible name could not be told from an error."""
     for name, shown in (
@@ -55,13 +55,13 @@ async def test_a_name_that_turns_the_text_around_it_or_shows_nothing_is_none(
         ("\u0645\u06cc\u200c\u0646", "\u0645\u06cc\u200c\u0646"),
     ):
         await service.send(await service.visitor_token(name=name), "hello")
-        assert (await service.get("/admin/chats", cast.staff)).json[0]["user_name"] == shown
+        assert (await service.get("/admin/chats", people.staff)).json[0]["user_name"] == shown
         await service.send(service.user_token(f"u{name}", name=name), "hello")
-        assert (await service.get("/admin/chats", cast.staff)).json[0]["user_name"] == shown
+        assert (await service.get("/admin/chats", people.staff)).json[0]["user_name"] == shown
 
 
 async def test_a_visitor_changes_what_is_given_and_keeps_the_rest(
-    service: Service, cast: Cast
+    service: Service, people: People
 ) -> None:
     created = (await service.post("/visitors", None, {"name": "Vera"})).json
     token, profile = (
@@ -79,26 +79,28 @@ async def test_a_visitor_changes_what_is_given_and_keeps_the_rest(
         assert answer.status == 200 and answer.json == {**profile, **now}
 
 
-async def test_the_staff_list_learns_of_a_change(service: Service, cast: Cast) -> None:
-    await service.send(cast.visitor, "hello")
-    stream = await service.stream(cast.staff, "/admin/notifications/stream")
+async def test_the_staff_list_learns_of_a_change(service: Service, people: People) -> None:
+    await service.send(people.visitor, "hello")
+    stream = await service.stream(people.staff, "/admin/notifications/stream")
     await stream.next("state")
-    await change(service, cast.visitor, {"name": "Vera"})
+    await change(service, people.visitor, {"name": "Vera"})
     event = await stream.next("chat_updated")
     assert event.data["chat"]["user_name"] == "Vera"
-    assert event.data["chat"] == (await service.get("/admin/chats", cast.staff)).json[0]
+    assert event.data["chat"] == (await service.get("/admin/chats", people.staff)).json[0]
     stream.close()
 
 
-async def test_users_of_a_host_application_and_staff_cannot(service: Service, cast: Cast) -> None:
-    check_problem(await change(service, cast.alice, {"name": "Mallory"}), 403)
-    check_problem(await change(service, cast.staff, {"name": "Mallory"}), 403)
+async def test_users_of_a_host_application_and_staff_cannot(
+    service: Service, people: People
+) -> None:
+    check_problem(await change(service, people.alice, {"name": "Mallory"}), 403)
+    check_problem(await change(service, people.staff, {"name": "Mallory"}), 403)
     check_problem(await change(service, None, {"name": "Mallory"}), 401)
-    names = {item["user_name"] for item in (await service.get("/admin/chats", cast.staff)).json}
+    names = {item["user_name"] for item in (await service.get("/admin/chats", people.staff)).json}
     assert "Mallory" not in names
 
 
-async def test_what_is_no_email_is_refused(service: Service, cast: Cast) -> None:
+async def test_what_is_no_email_is_refused(service: Service, people: People) -> None:
     refused: list[dict[str, Any]] = [
         {"email": "nobody"},
         {"email": "a@x.org, b@y.org"},
@@ -115,7 +117,7 @@ async def test_what_is_no_email_is_refused(service: Service, cast: Cast) -> None
     for body in refused:
         for answer in (
             await service.post("/visitors", None, body),
-            await change(service, cast.visitor, body),
+            await change(service, people.visitor, body),
         ):
             assert check_problem(answer, 422)["errors"], body
 
