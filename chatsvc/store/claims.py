@@ -45,11 +45,12 @@ _OPEN = Statement(
     FROM support_notices n WHERE n.chat_id = $1 AND n.state IN ('pending', 'claimed') ORDER BY n.state
     """,
 )
+# Visitors typed their names themselves: a stranger could make an advertisement of one.
 _READER = Statement(
     "notice_reader",
     ("uuid",),
     f"""
-    SELECT u.id, u.email, u.name, u.language, u.email_opted_out_at IS NOT NULL, u.email = u.email_refused,
+    SELECT u.id, u.email, CASE WHEN u.kind = 'host' THEN u.name END, u.language, u.email_opted_out_at IS NOT NULL, u.email = u.email_refused,
            c.archived_at IS NOT NULL, c.last_seq, {TOLD}, statement_timestamp()
     FROM support_chats c JOIN users u ON u.id = c.user_id WHERE c.id = $1
     """,

@@ -220,6 +220,21 @@ async def test_a_visitor_who_leaves_an_address_in_time_gets_it(
     assert [mail["To"] for mail in server.mails] == ["v@example.com"]
 
 
+async def test_a_visitors_name_is_not_in_the_e_mail(service: Service, server: MailServer) -> None:
+    """A visitor typed another person's address, and an advertisement as their name.
+
+    The company's mail server delivered it.
+    """
+    desk = await Desk(service).set_up()
+    desk.user = await service.visitor_token(email="v@example.com", name="Win a prize today")
+    desk.chat_id = await service.chat_id(desk.user)
+    await desk.answer("m1")
+    desk.passes(DELAY_S)
+    await desk.ends("sent")
+    [mail] = server.mails
+    assert mail["To"] == "v@example.com" and "prize" not in mail.as_string()
+
+
 async def test_a_burst_goes_over_one_connection(service: Service, server: MailServer) -> None:
     desks = [await Desk(service, f"user{n}").set_up() for n in range(5)]
     for desk in desks:
