@@ -225,7 +225,8 @@ class NoticeService:
 
     async def _fail(self, claim: Claim, error: Exception, *, bad_address: bool) -> None:
         log.warning("notice %s failed for good: %s", claim.notice_id, error)
-        await self._record(claims.record_failed, claim, _reason(error), bad_address)
+        unknown = claim.outcome_unknown or _is_outcome_unknown(error)
+        await self._record(claims.record_failed, claim, _reason(error), unknown, bad_address)
 
     async def _retry(
         self, claim: Claim, error: Exception, pause_s: float, *, outcome_unknown: bool, counts: bool
@@ -278,8 +279,10 @@ class NoticeService:
 
 
 def _is_outcome_unknown(error: Exception) -> bool:
-    """An error of our own may have come after the mail server accepted the e-mail."""
-    return not isinstance(error, TemporaryFailure) or error.outcome_unknown
+    """Whether the mail server may have the e-mail; after an internal error nobody knows."""
+    if isinstance(error, TemporaryFailure):
+        return error.outcome_unknown
+    return not isinstance(error, DeliveryError | UnusableAddress)
 
 
 def _reason(error: Exception) -> str:

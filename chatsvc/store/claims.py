@@ -82,9 +82,10 @@ _POSTPONE = Statement(
 )
 _END = Statement(
     "notice_end",
-    ("uuid", "text", "text", "int"),
+    ("uuid", "text", "text", "int", "bool"),
     """
-    UPDATE support_notices SET state = $2, reason = $3, up_to_seq = coalesce(up_to_seq, $4), claimed_until = NULL, next_try_at = NULL
+    UPDATE support_notices SET state = $2, reason = $3,
+        sent_at = CASE WHEN $5 THEN statement_timestamp() END, up_to_seq = coalesce(up_to_seq, $4), claimed_until = NULL, next_try_at = NULL
     WHERE id = $1 AND state IN ('pending', 'claimed')
     """,
 )
@@ -153,7 +154,10 @@ class Claim(NamedTuple):
 
 
 class NoticeOutcome(NamedTuple):
-    """What became of a notice: `claim` is to be sent; `ended` is the state in which it ended."""
+    """What became of a notice: `claim` is to be sent; `ended` is the state in which it ended.
+
+    `chat` is what staff now see of the chat, if that has changed.
+    """
 
     claim: Claim | None = None
     ended: str | None = None
@@ -186,9 +190,9 @@ def due_in_s(connection: Connection) -> float | None:
 
 
 def claim_next(tx: Transaction, policy: ClaimPolicy) -> NoticeOutcome | None:
-    """Decides about the notice that is due first: cancels it, or claims it and says what is to be sent.
+    """Claim the notice that is due first, or cancel it.
 
-    Returns None if none is due, or if others are at work on all that are.
+    Returns None if none is due, or if other processes hold all that are.
     """
     locked = tx.execute(_LOCK_DUE)
     if not locked:
@@ -212,12 +216,17 @@ def _decide(tx: Transaction, chat_id: str, notice: _Open, policy: ClaimPolicy) -
         (told, last_seq) if notice.up_to_seq is None else (notice.first_seq - 1, notice.up_to_seq)
     )
     unread = tx.execute(_UNREAD, chat_id, after, up_to, CONTENT_MAX_CHARS, MESSAGES_MAX)
+    outcome_unknown = notice.up_to_seq is not None
     said = notice.reason if notice.state == "claimed" else None
     why_not = said or _why_not(unread, is_archived, to, opted_out, is_refused)
     if why_not is not None:
-        return _end(tx, chat_id, notice.id, "cancelled", why_not, last_seq)
+        return _end(
+            tx, chat_id, notice.id, "cancelled", why_not, last_seq, outcome_unknown=outcome_unknown
+        )
     if notice.attempts >= policy.tries_max:
-        return _end(tx, chat_id, notice.id, "failed", GAVE_UP, last_seq)
+        return _end(
+            tx, chat_id, notice.id, "failed", GAVE_UP, last_seq, outcome_unknown=outcome_unknown
+        )
     first_seq = min(notice.first_seq, unread[0][0])
     won = tx.execute(
         _CLAIM, notice.id, policy.lease_s, policy.message_id(notice.id), first_seq, up_to
@@ -227,7 +236,6 @@ def _decide(tx: Transaction, chat_id: str, notice: _Open, policy: ClaimPolicy) -
     until, attempts, message_id = won[0]
     messages = [UnreadMessage(*row) for row in unread]
     email = ReplyNotice(to, user_id, name, language, message_id, now, messages)
-    outcome_unknown = notice.up_to_seq is not None
     return NoticeOutcome(Claim(notice.id, chat_id, until, attempts, outcome_unknown, email))
 
 
@@ -238,8 +246,11 @@ def _end(
     state: str,
     reason: str,
     last_seq: int | None = None,
+    *,
+    outcome_unknown: bool,
 ) -> NoticeOutcome:
-    tx.execute(_END, notice_id, state, reason, last_seq)
+    """End a notice. If the mail server may have its e-mail, its messages count as told."""
+    tx.execute(_END, notice_id, state, reason, last_seq, outcome_unknown)
     tx.execute(FREE, chat_id)
     return NoticeOutcome(ended=state, chat=list_item(tx, chat_id))
 
@@ -263,7 +274,7 @@ def _why_not(
 
 
 def record_sent(tx: Transaction, claim: Claim, min_interval_s: float) -> NoticeOutcome:
-    """The mail server has it: whatever happened to the row meanwhile, that is the truth now."""
+    """The mail server has accepted the e-mail, whatever happened to the row meanwhile."""
     lock_chat(tx, claim.chat_id)
     if recorded := tx.execute(_SENT, claim.notice_id):
         tx.execute(_FOLLOW_SENT, claim.chat_id, recorded[0][0], min_interval_s)
@@ -271,15 +282,17 @@ def record_sent(tx: Transaction, claim: Claim, min_interval_s: float) -> NoticeO
 
 
 def record_failed(
-    tx: Transaction, claim: Claim, reason: str, refused_address: bool
+    tx: Transaction, claim: Claim, reason: str, outcome_unknown: bool, bad_address: bool
 ) -> NoticeOutcome:
-    """It will not be tried again; with `refused_address` nor will this address, as long as it is the user's."""
+    """The e-mail is not retried. With `bad_address` the user gets none until they have another."""
     lock_chat(tx, claim.chat_id)
     if not tx.execute(_MINE, claim.notice_id, claim.until):
         return NoticeOutcome()
-    if refused_address:
+    if bad_address:
         tx.execute(_REFUSE_ADDRESS, claim.email.user_id, claim.email.to)
-    return _end(tx, claim.chat_id, claim.notice_id, "failed", reason)
+    return _end(
+        tx, claim.chat_id, claim.notice_id, "failed", reason, outcome_unknown=outcome_unknown
+    )
 
 
 def record_retry(
@@ -291,17 +304,25 @@ def record_retry(
     counts: bool,
     email_delay_s: float,
 ) -> NoticeOutcome:
-    """It is to be tried again after a pause, because of `reason`; `counts`: this try was one.
+    """The e-mail is retried after a pause. `counts`: this attempt counts towards the maximum.
 
-    If the mail server certainly has nothing of it, it is pending as before and takes the messages in that came meanwhile. If it may
-    have it, it stays as it is, so that another try repeats the same e-mail.
+    If the mail server certainly does not have the e-mail, the notice is pending again and takes in
+    newer messages. If it may have it, the notice stays as it is, so that the next attempt repeats
+    the same e-mail.
     """
     lock_chat(tx, claim.chat_id)
     mine = tx.execute(_MINE, claim.notice_id, claim.until)
     if not mine:
         return NoticeOutcome()
     if mine[0][0] is not None:
-        return _end(tx, claim.chat_id, claim.notice_id, "cancelled", mine[0][0])
+        return _end(
+            tx,
+            claim.chat_id,
+            claim.notice_id,
+            "cancelled",
+            mine[0][0],
+            outcome_unknown=outcome_unknown,
+        )
     uncounted = 0 if counts else 1
     if outcome_unknown:
         tx.execute(_KEEP, claim.notice_id, pause_s, uncounted)

@@ -10,6 +10,9 @@ A row's life. The chat's row is locked first, whoever changes a notice:
     sent        the messages up to `up_to_seq` were told; later e-mails leave them out.
     cancelled   `reason` is one of REASONS.
     failed      `reason` is what the mail server said.
+
+A cancelled or failed notice with a `sent_at` may have reached the mail server. Its messages count as
+told, unless staff ask for them again.
 """
 
 from typing import Literal, get_args
@@ -30,7 +33,8 @@ SHOWN_MAX = 100  # notices of one chat, the newest; a page of it shows 50 messag
 # What was told, or is being told, or is not to be told: an e-mail is about messages after these.
 TOLD = """
     coalesce((SELECT max(t.up_to_seq) FROM support_notices t WHERE t.chat_id = $1
-              AND (t.state IN ('sent', 'claimed') OR t.state = 'cancelled' AND t.reason = 'staff')), 0)
+              AND (t.state IN ('sent', 'claimed') OR t.sent_at IS NOT NULL
+                   OR t.state = 'cancelled' AND t.reason = 'staff')), 0)
 """
 FIRST_UNREAD = """
     SELECT m.seq, m.created_at FROM support_messages m
@@ -69,6 +73,7 @@ _CANCEL = Statement(
     """
     UPDATE support_notices n SET
         state = CASE WHEN n.state = 'claimed' AND n.next_try_at IS NULL THEN 'claimed' ELSE 'cancelled' END,
+        sent_at = CASE WHEN n.state = 'claimed' AND n.next_try_at IS NOT NULL THEN statement_timestamp() END,
         reason = CASE WHEN n.state = 'claimed' THEN coalesce(n.reason, $2) ELSE $2 END, up_to_seq = coalesce(n.up_to_seq, c.last_seq)
     FROM support_chats c WHERE c.id = $1 AND n.chat_id = $1 AND n.state IN ('pending', 'claimed')
     RETURNING n.id
@@ -94,6 +99,15 @@ _FORGET_DECLINED = Statement(
     """
     DELETE FROM support_notices n USING support_chats c
     WHERE c.id = $1 AND n.chat_id = $1 AND n.state = 'cancelled' AND n.reason = 'staff' AND n.up_to_seq > c.read_up_to
+    """,
+)
+# Staff want another e-mail about messages of one that may or may not have arrived.
+_FORGET_UNKNOWN = Statement(
+    "notice_forget_unknown",
+    ("uuid",),
+    """
+    UPDATE support_notices n SET sent_at = NULL FROM support_chats c
+    WHERE c.id = $1 AND n.chat_id = $1 AND n.state IN ('cancelled', 'failed') AND n.up_to_seq > c.read_up_to
     """,
 )
 _CREATE_DUE = Statement(
@@ -156,6 +170,7 @@ def send_now(tx: Transaction, chat_id: str, notice_id: str) -> bool:
     if tx.execute(_BRING_FORWARD, chat_id):
         return True
     tx.execute(_FORGET_DECLINED, chat_id)
+    tx.execute(_FORGET_UNKNOWN, chat_id)
     return bool(tx.execute(_CREATE_DUE, chat_id, notice_id))
 
 

@@ -123,7 +123,7 @@ def test_while_there_is_no_mail_server_the_queue_keeps_its_tries(
     io_loop.run_sync(outage)
 
 
-async def test_one_that_may_be_out_is_repeated_as_it_was(
+async def test_an_e_mail_with_an_unknown_outcome_is_repeated_unchanged(
     service: Service, server: MailServer
 ) -> None:
     """Under the same Message-ID nothing may be told that was not told the first time: who knows the first drops the second."""
@@ -141,6 +141,30 @@ async def test_one_that_may_be_out_is_repeated_as_it_was(
     desk.passes(INTERVAL_S)
     await desk.ends("sent", "sent")
     assert len(server.mails) == 3 and server.mails[2]["Message-ID"] != first["Message-ID"]
+
+
+@pytest.mark.parametrize("end", ["refused", "archived"])
+async def test_an_e_mail_with_an_unknown_outcome_counts_as_told_however_it_ends(
+    service: Service, server: MailServer, expected_log: list[str], end: str
+) -> None:
+    """The next e-mail repeated its messages, under another Message-ID."""
+    expected_log.append("failed for good")
+    server.hangs_up = True
+    desk = await answered(service)
+    await until(lambda: row(desk)[2] is not None)
+    server.hangs_up = False
+    if end == "refused":
+        server.answers["DATA"] = "554 5.6.0 not this content"
+        desk.passes(70)
+        await desk.ends("failed")
+        server.answers.clear()
+    else:
+        await desk.staff_do("archive")
+        await desk.staff_do("unarchive")
+    await desk.answer("m2")
+    desk.passes(INTERVAL_S)
+    await until(lambda: desk.states()[-1] == "sent")
+    assert [told(server, number) for number in range(2)] == [["m1"], ["m2"]]
 
 
 @pytest.mark.parametrize("how", ["read", "archive", "decline"])

@@ -77,7 +77,7 @@ async def test_send_now_brings_it_forward_and_does_not_repeat_what_was_told(
     assert execute(service.database_url, due) == [(True,)]
 
 
-@pytest.mark.parametrize("how", ["staff", "failed", "archived"])
+@pytest.mark.parametrize("how", ["staff", "failed", "outcome unknown", "archived"])
 async def test_send_now_works_after_a_no_and_after_a_failure(service: Service, how: str) -> None:
     desk = await Desk(service).set_up()
     await desk.answer()
@@ -86,7 +86,8 @@ async def test_send_now_works_after_a_no_and_after_a_failure(service: Service, h
     elif how == "archived":
         await desk.staff_do("archive")
     else:
-        desk.set("state = 'failed', up_to_seq = 1, reason = '451 later'")
+        sent_at = "now()" if how == "outcome unknown" else "NULL"
+        desk.set(f"state = 'failed', up_to_seq = 1, reason = '451 later', sent_at = {sent_at}")
     assert await desk.notices.send_now(desk.chat_id) is True
     assert (await desk.seen())[-1] == ("pending", 1, None, None)
     await desk.notices.do_not_send(desk.chat_id)
@@ -121,7 +122,7 @@ async def test_while_one_is_under_way_it_is_neither_sent_again_nor_called_back(
 @pytest.mark.parametrize(
     ("up_to", "left"), [(1, ("claimed", 1, 2, None)), (2, ("cancelled", 1, 2, "read"))]
 )
-async def test_one_that_may_be_out_and_waits_for_another_try_is_cancelled_by_reading_all_of_it(
+async def test_a_retry_after_an_unknown_outcome_is_cancelled_by_reading_all_of_it(
     service: Service, up_to: int, left: tuple[str, int, int, str | None]
 ) -> None:
     desk = await Desk(service).set_up()
