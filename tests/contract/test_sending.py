@@ -174,7 +174,6 @@ REFUSED: list[tuple[bytes, int]] = [
     (b"null", 400),
     (b"", 400),
     (b'{"content": NaN}', 400),
-    (b'{"content": "a", "content": "b"}', 400),
     (b'{"content": "\xff"}', 400),
     (b"[" * 60_000, 400),
     (b"{}", 422),
