@@ -59,6 +59,7 @@ from chatsvc.services.chats import ChatService
 from chatsvc.services.identity import IdentityService
 from chatsvc.services.notices import NoticeService
 from chatsvc.services.search import SearchService
+from chatsvc.services.staff_pages import StaffPages
 from chatsvc.streams.registry import DEFAULT_RHYTHM, Rhythm, Streams
 from chatsvc.streams.resync import CatchUp
 from chatsvc.streams.subscriber import Sources, Subscriber
@@ -282,6 +283,7 @@ class App:
         return Services(
             config=config,
             chats=self.chats,
+            staff_pages=StaffPages(self.db),
             search=SearchService(self.db),
             identity=self.identity,
             notices=self.notices,

@@ -16,10 +16,11 @@ class AccountPage(DashboardHandler):
 
     async def show(self, *, problems: dict[str, str] | None = None, token: str = "") -> None:
         """Show the page with `problems` by field, or with a new `token`, which is shown once."""
+        page = await self.services.account.page(self.caller)
         self.dashboard_page(
             "dashboard/account.html",
-            await self.counts(),
-            account=await self.services.account.account(self.caller),
+            page.counts,
+            account=page.account,
             this_session=self.caller.access_id,
             languages=self.services.languages.labels,
             problems=problems or {},

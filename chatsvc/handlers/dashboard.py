@@ -6,19 +6,17 @@ from uuid import uuid4
 from chatsvc.errors import DomainError, TooManyRequests, Unauthorized, Unprocessable
 from chatsvc.handlers.page import PageHandler
 from chatsvc.pages import presentation
-from chatsvc.pages.notice_status import Chip, Reader, chips
+from chatsvc.pages.notice_status import Reader, chips
 from chatsvc.security.rate_limits import address_key
 from chatsvc.services.chats import Sender
+from chatsvc.services.staff_pages import Shown
 from chatsvc.wire import (
     AdminSupportChat,
-    MessagePage,
     SupportChatListItem,
-    SupportMessage,
     format_time,
 )
 
 CARDS = 50  # on one page of the list
-MESSAGES = 50  # on one page of a chat, as docs/api.md has it for clients
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 
 
@@ -74,40 +72,36 @@ class DashboardHandler(PageHandler):
 
     audience = "staff"
 
-    async def counts(self) -> presentation.TabCounts:
-        counts = await self.services.chats.counts()
-        return presentation.TabCounts(*(presentation.capped(count) for count in counts))
-
     def person(self, chat: AdminSupportChat | SupportChatListItem) -> str:
         return presentation.person(chat.user_id, chat.user_email, chat.user_name, self.texts)
 
     def dashboard_page(
-        self, template: str, counts: presentation.TabCounts, **context: object
+        self, template: str, counts: tuple[int, int, int], **context: object
     ) -> None:
-        title = presentation.unread_title(counts.unread)
+        """Show a page with the counts of active, archived and unread chats."""
+        tabs = presentation.TabCounts.of(counts)
         paused = self.services.notices.unavailable_reason
         self.page(
             template,
             staff=self.caller.email,
-            counts=counts,
-            unread_title=title,
+            counts=tabs,
+            unread_title=presentation.unread_title(tabs.unread),
             paused=paused,
             **context,
         )
 
-    async def colleagues(self, chat_id: str, messages: list[SupportMessage]) -> dict[int, str]:
-        return await self.services.chats.colleagues(chat_id, messages, self.caller.user_id)
-
-    async def chips(
-        self, chat: AdminSupportChat | SupportChatListItem, messages: list[SupportMessage]
-    ) -> dict[int, Chip]:
-        """What stands below the staff's messages, by seq."""
-        first = next((message.seq for message in messages if message.sender_type == "admin"), None)
-        if first is None:
-            return {}
-        notices = await self.services.notices.notices_of(chat.id, first)
+    def shown(
+        self, chat: AdminSupportChat | SupportChatListItem, shown: Shown
+    ) -> dict[str, object]:
+        """Return what partials/messages.html needs."""
         reader = Reader(self.texts, chat.user_email is not None, format_time(datetime.now(UTC)))
-        return chips(messages, notices, reader)
+        return {
+            "person": self.person(chat),
+            "messages": shown.messages,
+            "has_more": shown.has_more,
+            "chips": chips(shown.messages, shown.notices, reader),
+            "colleagues": shown.colleagues,
+        }
 
 
 class ListHandler(DashboardHandler):
@@ -119,12 +113,14 @@ class ListHandler(DashboardHandler):
     async def get(self) -> None:
         archived = self.get_query_argument("archived", "") == "true"
         cursor = self.get_query_argument("cursor", None)
-        found = await self.services.chats.list_chats(archived=archived, limit=CARDS, cursor=cursor)
+        found = await self.services.staff_pages.list_page(
+            archived=archived, limit=CARDS, cursor=cursor
+        )
         texts = self.texts
         cards = [presentation.card(item, texts) for item in found.items]
         self.dashboard_page(
             self.template,
-            await self.counts(),
+            found.counts,
             cards=cards,
             archived=archived,
             cursor=cursor,
@@ -135,7 +131,8 @@ class ListHandler(DashboardHandler):
 
 class TabsHandler(DashboardHandler):
     async def get(self) -> None:
-        self.dashboard_page("partials/tabs.html", await self.counts(), archived=False)
+        counts = await self.services.staff_pages.counts()
+        self.dashboard_page("partials/tabs.html", counts, archived=False)
 
 
 class ChatHandler(DashboardHandler):
@@ -159,26 +156,21 @@ class ChatHandler(DashboardHandler):
     async def show(
         self, chat_id: str, *, draft: str = "", problem: DomainError | None = None
     ) -> None:
-        """Shows a page of messages, and marks viewed what it shows and nothing that comes meanwhile."""
-        chats = self.services.chats
-        chat = await chats.admin_chat(chat_id)
-        before = self.seq_argument("before") or _around(self.seq_argument("message"), chat.last_seq)
-        shown = chat if before is None else await chats.messages_before(chat_id, before, MESSAGES)
-        cursor = shown.messages[-1].seq if shown.messages else 0
-        await chats.mark_viewed(chat_id, cursor)
+        """Show a page of messages, with what was refused of a reply."""
+        before = self.seq_argument("before")
+        around = None if before else self.seq_argument("message")
+        page = await self.services.staff_pages.page_for_staff(
+            chat_id, self.caller.user_id, before=before, around=around
+        )
         self.dashboard_page(
             "dashboard/chat.html",
-            await self.counts(),
-            chat=chat,
-            person=self.person(chat),
-            messages=shown.messages,
-            chips=await self.chips(chat, shown.messages),
-            colleagues=await self.colleagues(chat_id, shown.messages),
-            has_more=shown.has_more,
-            cursor=cursor,
-            at_end=cursor >= chat.last_seq,
+            page.counts,
+            chat=page.chat,
+            **self.shown(page.chat, page.shown),
+            cursor=page.cursor,
+            at_end=page.cursor >= page.chat.last_seq,
             client_id=str(uuid4()),
-            is_visitors=await chats.is_visitor_chat(chat_id),
+            is_visitors=page.is_visitors,
             draft=draft,
             problem=self.explain(problem) if problem else "",
         )
@@ -188,22 +180,11 @@ class MessagesHandler(DashboardHandler):
     """A page of messages after or before a seq, as a fragment."""
 
     async def get(self, chat_id: str) -> None:
-        chats = self.services.chats
         after, before = self.seq_argument("after"), self.seq_argument("before")
-        chat = await chats.list_item(chat_id)
-        page: MessagePage
-        if before is not None:
-            page = await chats.messages_before(chat_id, before, MESSAGES)
-        else:
-            page = await chats.messages_after(chat_id, after or 0, MESSAGES)
-        self.page(
-            "partials/messages.html",
-            messages=page.messages,
-            chips=await self.chips(chat, page.messages),
-            colleagues=await self.colleagues(chat_id, page.messages),
-            has_more=page.has_more,
-            person=self.person(chat),
+        fragment = await self.services.staff_pages.fragment(
+            chat_id, self.caller.user_id, after=after, before=before
         )
+        self.page("partials/messages.html", **self.shown(fragment.chat, fragment.shown))
 
 
 class ArchiveHandler(DashboardHandler):
@@ -222,11 +203,6 @@ class NoticeHandler(DashboardHandler):
         notices = self.services.notices
         await (notices.send_now(chat_id) if action == "send" else notices.do_not_send(chat_id))
         self.redirect(f"/dashboard/chats/{chat_id}", status=303)
-
-
-def _around(seq: int | None, last_seq: int) -> int | None:
-    """Return the end of the page around the message `seq`, or None for the latest page."""
-    return None if seq is None or seq + MESSAGES // 2 > last_seq else seq + MESSAGES // 2
 
 
 ROUTES = [

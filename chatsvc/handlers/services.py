@@ -14,6 +14,7 @@ from chatsvc.services.chats import ChatService
 from chatsvc.services.identity import IdentityService
 from chatsvc.services.notices import NoticeService
 from chatsvc.services.search import SearchService
+from chatsvc.services.staff_pages import StaffPages
 from chatsvc.streams.registry import Streams
 from chatsvc.text.translations import Translations
 from chatsvc.web.client_address import Networks
@@ -24,6 +25,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
 
     config: Config
     chats: ChatService
+    staff_pages: StaffPages
     search: SearchService
     identity: IdentityService
     notices: NoticeService

@@ -52,6 +52,10 @@ class TabCounts(Struct, frozen=True):
     archived: str
     unread: str
 
+    @classmethod
+    def of(cls, counts: tuple[int, int, int]) -> "TabCounts":
+        return cls(*(capped(count) for count in counts))
+
 
 def card(item: SupportChatListItem, texts: Translator) -> Card:
     name = person(item.user_id, item.user_email, item.user_name, texts)

@@ -1,10 +1,11 @@
 """AccountService: what staff see and change of their own account."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from uuid_utils import uuid7
 
-from chatsvc.database.connection import Transaction
+from chatsvc.database.connection import Connection, Transaction
 from chatsvc.database.threads import Database
 from chatsvc.errors import Unauthorized, Unprocessable
 from chatsvc.events import AccessEnded, UserChanged
@@ -12,8 +13,14 @@ from chatsvc.security import tokens
 from chatsvc.security.passwords import MAX_CHARS, MIN_CHARS
 from chatsvc.services.identity import Caller, IdentityService
 from chatsvc.store import staff_account
+from chatsvc.store.chats import ChatCounts, count_chats
 from chatsvc.store.staff_account import NewSession, StaffAccount
 from chatsvc.text.names import NAME_MAX_CHARS, clean_name
+
+
+class AccountView(NamedTuple):
+    account: StaffAccount
+    counts: ChatCounts
 
 
 class AccountService:
@@ -24,8 +31,8 @@ class AccountService:
         self._identity = identity
         self._languages = languages
 
-    async def account(self, caller: Caller) -> StaffAccount:
-        return await self._db.read(staff_account.staff_account, caller.user_id)
+    async def page(self, caller: Caller) -> AccountView:
+        return await self._db.read(_page, caller.user_id)
 
     async def set_name(self, caller: Caller, name: str) -> None:
         await self._db.write(_set_name, caller.user_id, _short_name("name", name))
@@ -93,6 +100,13 @@ def _short_name(field: str, name: str) -> str | None:
         return clean_name(name)
     except Unprocessable as error:
         raise Unprocessable.field(field, error.errors[0].detail, error.errors[0].reason) from None
+
+
+# ---- on a reader thread ----
+
+
+def _page(connection: Connection, user_id: str) -> AccountView:
+    return AccountView(staff_account.staff_account(connection, user_id), count_chats(connection))
 
 
 # ---- on the writer thread ----

@@ -136,12 +136,8 @@ class ChatService:
         items, following = await self._db.read(rows.list_chats, archived, limit, start)
         return ChatPage(items, None if following is None else encode_list_cursor(following))
 
-    async def counts(self) -> rows.ChatCounts:
-        """Return the counts on the tabs, each exact up to 999."""
-        return await self._db.read(rows.count_chats)
-
     async def staff_state(self) -> StaffStateEvent:
-        return StaffStateEvent(unread_chats=(await self.counts()).unread)
+        return StaffStateEvent(unread_chats=(await self._db.read(rows.count_chats)).unread)
 
     async def list_item(self, chat_id: str) -> SupportChatListItem:
         return await self._db.read(rows.list_item, chat_id)
@@ -150,23 +146,10 @@ class ChatService:
         """Return the chat with its latest messages, as staff see it. Does not mark them viewed."""
         return await self._db.read(rows.admin_chat, chat_id, LATEST)
 
-    async def colleagues(
-        self, chat_id: str, shown: Sequence[SupportMessage], staff_id: str
-    ) -> dict[int, str]:
-        """Return by seq who wrote the staff's messages in a run, except those by `staff_id`."""
-        if not any(message.sender_type == "admin" for message in shown):
-            return {}
-        seqs = (shown[0].seq, shown[-1].seq)
-        return await self._db.read(messages.colleagues, chat_id, seqs, staff_id)
-
-    async def is_visitor_chat(self, chat_id: str) -> bool:
-        """Whether a visitor typed the name and e-mail address of this chat."""
-        return await self._db.read(rows.is_visitor_chat, chat_id)
-
     async def mark_viewed(self, chat_id: str, up_to: int | None) -> SupportChatListItem:
         """Mark the messages up to seq `up_to` (None: all) as viewed by staff."""
         limit = rows.MAX_SEQ if up_to is None else up_to
-        return await self._db.write(_mark_viewed, chat_id, limit)
+        return await self._db.write(mark_viewed, chat_id, limit)
 
     async def archive(self, chat_id: str) -> SupportChatListItem:
         """Archive the chat, unless its user sends a message before that is stored."""
@@ -244,7 +227,7 @@ def _mark_read(tx: Transaction, chat_id: str, up_to: int, email_delay_s: float) 
     return ReadMark(state.unread_count, state.read_up_to)
 
 
-def _mark_viewed(tx: Transaction, chat_id: str, up_to: int) -> SupportChatListItem:
+def mark_viewed(tx: Transaction, chat_id: str, up_to: int) -> SupportChatListItem:
     viewed_up_to = rows.mark_viewed(tx, chat_id, up_to)
     chat = rows.list_item(tx, chat_id)
     if viewed_up_to is not None:

@@ -3,13 +3,18 @@
 from typing import NamedTuple
 
 from chatsvc.database.admission import AdmissionQueue
+from chatsvc.database.connection import Connection
 from chatsvc.database.threads import Database
 from chatsvc.errors import BadRequest
 from chatsvc.services.cursors import is_canonical_uuid
 from chatsvc.store import search as rows
+from chatsvc.store.chats import ChatCounts, count_chats
 from chatsvc.text.search_terms import tsquery
 from chatsvc.wire import MessageHit, SupportChatListItem
 
+PEOPLE = 5  # on the first page, above the messages
+MORE_PEOPLE = 20  # on the following pages
+MESSAGES = 20
 SEARCHES_AT_ONCE = 1  # a search may keep a reader and a processor busy for half a second
 STANDSTILL_S = 6.0  # a statement may take 5 s
 
@@ -24,25 +29,36 @@ class Messages(NamedTuple):
     following: str | None
 
 
+class Results(NamedTuple):
+    """What a search page shows, with the counts on the tabs."""
+
+    people: People
+    messages: Messages
+    counts: ChatCounts
+
+
 class SearchService:
-    """Each method takes the words (at least one), the cursor of the page and its size."""
+    """Searches for people and messages."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
         self._admission = AdmissionQueue(SEARCHES_AT_ONCE, STANDSTILL_S)
 
-    async def people(self, words: list[str], cursor: str | None, limit: int) -> People:
-        """Raises BadRequest for an invalid cursor."""
-        position = _position(cursor)
-        async with self._admission:
-            return People(*await self._db.read(rows.find_people, tsquery(words), position, limit))
+    async def results(
+        self, words: list[str], people_after: str | None, messages_after: str | None
+    ) -> Results:
+        """Return the first people and messages, or the next page of the one whose cursor is given.
 
-    async def messages(self, words: list[str], cursor: str | None, limit: int) -> Messages:
-        """Raises BadRequest for an invalid cursor."""
-        position = _position(cursor)
+        Nothing is found without words. Raises BadRequest for an invalid cursor.
+        """
+        if not words:
+            return await self._db.read(_no_results)
+        people_from = None if messages_after else _position(people_after)
+        messages_from = None if people_after else _position(messages_after)
+        people_limit = MORE_PEOPLE if people_after else PEOPLE
         async with self._admission:
-            return Messages(
-                *await self._db.read(rows.find_messages, tsquery(words), position, limit)
+            return await self._db.read(
+                _results, tsquery(words), people_from, messages_from, people_limit
             )
 
 
@@ -50,3 +66,26 @@ def _position(cursor: str | None) -> str:
     if cursor is not None and not is_canonical_uuid(cursor):
         raise BadRequest("Invalid cursor. Search again to get the first page.")
     return cursor or rows.NEWEST
+
+
+# ---- on a reader thread ----
+
+
+def _no_results(connection: Connection) -> Results:
+    return Results(People([], None), Messages([], None), count_chats(connection))
+
+
+def _results(
+    connection: Connection,
+    query: str,
+    people_from: str | None,
+    messages_from: str | None,
+    people_limit: int,
+) -> Results:
+    """Search people and messages from these positions. None: do not search that kind."""
+    people, messages = People([], None), Messages([], None)
+    if people_from is not None:
+        people = People(*rows.find_people(connection, query, people_from, people_limit))
+    if messages_from is not None:
+        messages = Messages(*rows.find_messages(connection, query, messages_from, MESSAGES))
+    return Results(people, messages, count_chats(connection))
