@@ -61,7 +61,7 @@ from chatsvc.services.notices import NoticeService
 from chatsvc.services.search import SearchService
 from chatsvc.services.staff_pages import StaffPages
 from chatsvc.streams.registry import DEFAULT_RHYTHM, Rhythm, Streams
-from chatsvc.streams.resync import CatchUp
+from chatsvc.streams.resync import Resynchronizer
 from chatsvc.streams.subscriber import Sources, Subscriber
 from chatsvc.text.translations import Translations
 from chatsvc.web.client_address import parse_networks
@@ -159,7 +159,7 @@ class App:
             subscribe=self.bus.subscribe,
             unsubscribe=self.bus.unsubscribe,
         )
-        self.catch_up = CatchUp(
+        self.resynchronizer = Resynchronizer(
             self.streams,
             chat_states=self.chats.states,
             staff_state=self.chats.staff_state,
@@ -202,7 +202,7 @@ class App:
         self.metrics.gauge(
             "chatsvc_catch_ups",
             "Times that streams were compared with the database",
-            lambda: self.catch_up.rounds,
+            lambda: self.resynchronizer.rounds,
         )
         self.web = WebApplication(
             ROUTES,
@@ -228,7 +228,7 @@ class App:
         async with AsyncExitStack() as stack:
             stack.callback(self.identity.close)
             self.bus.subscribe(ACCESS_TOPIC)
-            await self.bus.start(self._deliver, self.catch_up.missed)
+            await self.bus.start(self._deliver, self.resynchronizer.request)
             stack.push_async_callback(
                 self.bus.close
             )  # after the database: what it commits last is published too
@@ -239,7 +239,7 @@ class App:
             stack.push_async_callback(self.streams.stop)
             for rhythm in (
                 self.metrics.watch_loop(),
-                self.catch_up.run(),
+                self.resynchronizer.run(),
                 Summary(self.metrics).run(),
             ):
                 stack.callback(asyncio.create_task(rhythm).cancel)

@@ -101,7 +101,7 @@ async def test_a_message_between_opening_a_stream_and_redis_confirming_it_is_not
         async with running(here), running(there):
             alice, staff = here.user_token(), await here.staff_token()
             chat_id = await here.chat_id(alice)
-            await until(lambda: not there.app.catch_up._wanted.is_set())
+            await until(lambda: not there.app.resynchronizer._wanted.is_set())
             proxy.stall()
             stream = await there.stream(alice, cursor=0)
             await until(lambda: len(there.app.streams) == 1)
@@ -222,8 +222,8 @@ async def test_while_redis_is_away_streams_are_brought_up_to_date_from_the_datab
         await here.post(f"/admin/chats/{chat_ids[2]}/archive", staff, {})
         while not (await streams[2].next("state", timeout=SOON_S)).data["archived"]:
             pass
-        rounds = there.app.catch_up.rounds
-        await until(lambda: there.app.catch_up.rounds > rounds + 3)
+        rounds = there.app.resynchronizer.rounds
+        await until(lambda: there.app.resynchronizer.rounds > rounds + 3)
         assert set(asked) - {1} == {5}, (
             "all chats in one query (one alone is what requests ask for)"
         )
@@ -236,7 +236,7 @@ async def test_while_redis_is_away_streams_are_brought_up_to_date_from_the_datab
     assert (await streams[4].next("new_message", timeout=SOON_S)).id == "1"
     states = [sum(event.type == "state" for event in stream.events) for stream in streams]
     assert states[4] <= 3, (
-        f"a state that is known is not told every time: {states} in {there.app.catch_up.rounds} rounds"
+        f"a state that is known is not told every time: {states} in {there.app.resynchronizer.rounds} rounds"
     )
     lines = [record for record in caplog.records if AWAY in record.getMessage()]
     assert len(lines) == 2, "one of each server"
@@ -250,8 +250,8 @@ async def test_an_event_that_comes_while_the_database_is_asked_is_not_undone_by_
     alice, staff = there.user_token(), await there.staff_token()
     chat_id = await there.chat_id(alice)
     stream = await opened(await there.stream(alice))
-    await until(lambda: not there.app.catch_up._wanted.is_set())
-    read, answer, asked = there.app.catch_up._chat_states, asyncio.Event(), asyncio.Event()
+    await until(lambda: not there.app.resynchronizer._wanted.is_set())
+    read, answer, asked = there.app.resynchronizer._chat_states, asyncio.Event(), asyncio.Event()
 
     async def slow(chat_ids: Any) -> Any:
         states = await read(chat_ids)
@@ -259,8 +259,8 @@ async def test_an_event_that_comes_while_the_database_is_asked_is_not_undone_by_
         await answer.wait()
         return states
 
-    monkeypatch.setattr(there.app.catch_up, "_chat_states", slow)
-    there.app.catch_up.missed()
+    monkeypatch.setattr(there.app.resynchronizer, "_chat_states", slow)
+    there.app.resynchronizer.request()
     await asked.wait()
     await there.post(f"/admin/chats/{chat_id}/archive", staff, {})
     assert (await stream.next("chat_updated")).data["archived"] is True
@@ -300,7 +300,7 @@ async def test_after_the_database_was_away_too_nothing_is_forgotten(
     await here.chat_id(alice)
     stream = await opened(await there.stream(alice))
     read, failures = (
-        there.app.catch_up._chat_states,
+        there.app.resynchronizer._chat_states,
         [Unavailable("the database does not answer")] * 3,
     )
 
@@ -309,10 +309,10 @@ async def test_after_the_database_was_away_too_nothing_is_forgotten(
             raise failures.pop()
         return await read(chat_ids)
 
-    monkeypatch.setattr(there.app.catch_up, "_chat_states", failing)
+    monkeypatch.setattr(there.app.resynchronizer, "_chat_states", failing)
     monkeypatch.setattr(RedisBus, "_send", lambda self, *what: None)  # lost on the way
     await here.send(alice, "hello")
-    there.app.catch_up.missed()
+    there.app.resynchronizer.request()
     assert (await stream.next("new_message")).id == "1"
     assert not failures
 

@@ -10,16 +10,19 @@ WITHOUT_BUS = "without the bus: what happens at other servers is seen here up to
 
 
 class Readiness:
-    """Answers /readyz. `bus_trouble` says that the bus is away, `mail_trouble` why no e-mail is sent, or None."""
+    """Answers /readyz. `bus_unavailable_reason` says that the bus is away, `mail_unavailable_reason` why no e-mail is sent, or None."""
 
     def __init__(
         self,
         db: Database,
-        bus_trouble: Callable[[], str | None] = lambda: None,
-        mail_trouble: Callable[[], str | None] = lambda: None,
+        bus_unavailable_reason: Callable[[], str | None] = lambda: None,
+        mail_unavailable_reason: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._db = db
-        self._bus_trouble, self._mail_trouble = bus_trouble, mail_trouble
+        self._bus_unavailable_reason, self._mail_unavailable_reason = (
+            bus_unavailable_reason,
+            mail_unavailable_reason,
+        )
         self._is_current = current_check()
         self.draining = False
 
@@ -29,7 +32,7 @@ class Readiness:
 
         Without e-mail too: what is due waits.
         """
-        bus, mail = self._bus_trouble(), self._mail_trouble()
+        bus, mail = self._bus_unavailable_reason(), self._mail_unavailable_reason()
         without = [WITHOUT_BUS] if bus else []  # the log says why: that names machines
         without += [f"without e-mail: {mail}"] if mail else []
         return ", ".join(["ready", *without])

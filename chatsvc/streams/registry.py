@@ -2,11 +2,9 @@
 
 import asyncio
 import contextlib
-import itertools
 import logging
 import random
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import NamedTuple
@@ -15,8 +13,9 @@ from chatsvc.database.admission import AdmissionQueue
 from chatsvc.errors import TooManyRequests, Unavailable
 from chatsvc.events import STAFF_TOPIC, Event, chat_id_of, chat_topic
 from chatsvc.streams.connection import Connection
-from chatsvc.streams.selector import Poller
+from chatsvc.streams.selector import SocketSelector
 from chatsvc.streams.subscriber import REPLAYS_AT_ONCE, Sources, Subscriber, Subscription
+from chatsvc.streams.topic import YIELD_EVERY, Topic
 from chatsvc.tasks import cancel
 from chatsvc.wire import ChatStateEvent
 
@@ -24,7 +23,6 @@ log = logging.getLogger(__name__)
 
 TICK_S = 1.0  # of the heartbeat wheel, which has one slot per second of PING_INTERVAL_S
 PING_INTERVAL_S = 15  # proxies cut silence at 30 to 60 s
-YIELD_EVERY = 200  # writes; at 15 µs each the loop is held for 3 ms
 DRAIN_S = 5.0  # closes are spread over this time, so that clients do not come back in one wave
 DRAIN_PER_S = 200  # and no slower than this: a few streams need no five seconds
 RETRY_MS = (500, 5000)  # how long a client waits after a shutdown, chosen at random
@@ -44,63 +42,6 @@ class Rhythm(NamedTuple):
 DEFAULT_RHYTHM = Rhythm()
 
 
-class Topic:
-    """The subscribers of one topic. Events reach them in the order of publishing."""
-
-    __slots__ = ("_backlog", "_task", "_told", "newest", "subscribers", "version")
-    _versions = (
-        itertools.count()
-    )  # of all topics: one that is made again has none that it had before
-
-    def __init__(self) -> None:
-        self.subscribers: dict[Subscriber, None] = {}
-        self.newest = 0  # the newest seq seen
-        self.version = next(self._versions)  # another after each event without a seq
-        self._told: tuple[int, int] | None = (
-            None  # the state that was told last, as its hash, and the version after it
-        )
-        self._backlog: deque[Event] | None = None  # only for a topic that has very many
-        self._task: asyncio.Task[None] | None = None
-
-    def deliver(self, event: Event, tick: int) -> None:
-        """To few at once; to very many in a task that yields to the loop, and then all later events after it."""
-        if event.seq is None:
-            self.version = next(self._versions)
-        elif event.seq > self.newest:
-            self.newest = event.seq
-        if self._task is None and len(self.subscribers) <= YIELD_EVERY:
-            for subscriber in tuple(self.subscribers):
-                subscriber.last_tick = tick
-                subscriber.offer(event)
-            return
-        if self._backlog is None:
-            self._backlog = deque()
-        self._backlog.append(event)
-        if self._task is None:
-            self._task = asyncio.create_task(self._broadcast(self._backlog, tick))
-
-    def tell(self, state: Event, newest: int, tick: int) -> None:
-        """Delivers a state that was read from the database, if it is another than the last one, and sends back to the log who is behind."""
-        self.newest = max(self.newest, newest)
-        if self._told != (self.version, hash(state.frame)):
-            self.deliver(state, tick)
-            self._told = self.version, hash(state.frame)
-        for subscriber in tuple(self.subscribers):
-            subscriber.hint(newest)
-
-    async def _broadcast(self, backlog: deque[Event], tick: int) -> None:
-        try:
-            while backlog:
-                event = backlog.popleft()
-                for n, subscriber in enumerate(tuple(self.subscribers), 1):
-                    subscriber.last_tick = tick
-                    subscriber.offer(event)
-                    if n % YIELD_EVERY == 0:
-                        await asyncio.sleep(0)
-        finally:
-            self._task = None
-
-
 class Streams:
     """All open streams of this process.
 
@@ -108,7 +49,7 @@ class Streams:
     the subscriber (its `reason` is set) and its age in seconds. `subscribe` and `unsubscribe` are the bus's.
     """
 
-    poller: Poller  # of the streams' sockets, from `start` to `stop`
+    poller: SocketSelector  # of the streams' sockets, from `start` to `stop`
 
     def __init__(
         self,
@@ -153,7 +94,7 @@ class Streams:
         return len(self._open)
 
     async def start(self) -> None:
-        self.poller = Poller()
+        self.poller = SocketSelector()
         self._tasks = [
             asyncio.create_task(self._heartbeats()),
             asyncio.create_task(self._revalidations()),
@@ -200,7 +141,7 @@ class Streams:
         self._of_address[subscription.address] = self._of_address.get(subscription.address, 0) + 1
         connection.on_close(partial(self._forget, subscriber))
         subscriber.start(
-            [heard for name in subscription.topics if (heard := self._subscribe(name)) is not None]
+            [done for name in subscription.topics if (done := self._subscribe(name)) is not None]
         )
         return subscriber
 
@@ -268,13 +209,13 @@ class Streams:
     def has_staff(self) -> bool:
         return STAFF_TOPIC in self._topics
 
-    def tell_chat(self, chat_id: str, state: ChatStateEvent, version: int) -> bool:
+    def resync_chat(self, chat_id: str, state: ChatStateEvent, version: int) -> bool:
         """Brings a chat's streams up to a state that was read when it was at `version`. False if an event came meanwhile: it may be older."""
         topic = self._topics.get(chat_topic(chat_id))
         if topic is not None and topic.version != version:
             return False
         if topic is not None:
-            topic.tell(Event.of(chat_topic(chat_id), state), state.last_seq, self._tick)
+            topic.resync(Event.of(chat_topic(chat_id), state), state.last_seq, self._tick)
         return True
 
     # ---- rhythms ----

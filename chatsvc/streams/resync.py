@@ -1,4 +1,4 @@
-"""CatchUp: brings open streams up to date from the database when events may have been lost, and all the time while the bus is away.
+"""Resynchronizer: brings open streams up to date from the database when events may have been lost, and all the time while the bus is away.
 
 Events are lost by the bus, and by a COMMIT whose answer does not come: what it stored nobody published.
 """
@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from chatsvc.errors import DomainError
 from chatsvc.events import STAFF_TOPIC, Event
-from chatsvc.streams.registry import YIELD_EVERY, Streams
+from chatsvc.streams.registry import Streams
+from chatsvc.streams.topic import YIELD_EVERY
 from chatsvc.wire import ChatStateEvent, StaffStateEvent
 
 log = logging.getLogger(__name__)
@@ -21,7 +22,7 @@ PAUSE_S = (
 )
 
 
-class CatchUp:
+class Resynchronizer:
     """A round reads the state of all chats that somebody listens to, in one query, and tells it to those streams that know another.
 
     Who lacks messages reads them from the log. Staff get their `state`, at which a dashboard fetches its list again.
@@ -44,7 +45,7 @@ class CatchUp:
         )
         self._wanted = asyncio.Event()
 
-    def missed(self) -> None:
+    def request(self) -> None:
         """Events may have been lost: wants a round."""
         self._wanted.set()
 
@@ -81,7 +82,7 @@ class CatchUp:
         overtaken: set[str] = set()
         states = await self._chat_states(list(versions)) if versions else {}
         for n, (chat_id, state) in enumerate(states.items(), 1):
-            if not self._streams.tell_chat(chat_id, state, versions[chat_id]):
+            if not self._streams.resync_chat(chat_id, state, versions[chat_id]):
                 overtaken.add(chat_id)
             if n % YIELD_EVERY == 0:
                 await asyncio.sleep(0)

@@ -69,12 +69,12 @@ class Subscriber:
 
     __slots__ = (
         "__weakref__",
+        "_before_state",
         "_connection",
         "_cursor",
-        "_early",
         "_gate",
         "_live",
-        "_noted",
+        "_more_in_log",
         "_sources",
         "_task",
         "last_tick",
@@ -99,8 +99,8 @@ class Subscriber:
         self._gate = gate
         self._cursor = 0
         self._live = False
-        self._noted = False
-        self._early: (
+        self._more_in_log = False
+        self._before_state: (
             list[bytes] | None
         ) = []  # what arrived before `state` was written, which comes first
         self._task: asyncio.Task[None] | None = None
@@ -114,31 +114,33 @@ class Subscriber:
     def is_live(self) -> bool:
         return self._live
 
-    def start(self, heard: Sequence[asyncio.Future[None]] = ()) -> None:
-        """Tells the state, then what was missed, then is live. Reads when `heard` have ended: what is published before may not be offered."""
-        self._run(self._begin(heard))
+    def start(self, subscribed: Sequence[asyncio.Future[None]] = ()) -> None:
+        """Tells the state, then what was missed, then is live. Reads when `subscribed` have ended: what is published before may not be offered."""
+        self._run(self._begin(subscribed))
 
     def offer(self, event: Event) -> None:
         """Takes a published event: writes it, drops it, or goes back to the log."""
         seq = event.seq
         if seq is None:
-            if self._early is None:
+            if self._before_state is None:
                 self.write(event.frame)
             else:
-                self._early.append(event.frame)
+                self._before_state.append(event.frame)
         elif self._live and seq == self._cursor + 1:
             self._cursor = seq
             self.write(event.frame)
         else:
-            self.hint(seq)
+            self.advance_to(seq)
 
-    def hint(self, newest: int) -> None:
+    def advance_to(self, newest: int) -> None:
         """Is told that the log goes up to `newest`: reads it if that was not written yet."""
         if not self._live:
-            self._noted = self._noted or self._early is not None or newest > self._cursor
+            self._more_in_log = (
+                self._more_in_log or self._before_state is not None or newest > self._cursor
+            )
         elif newest > self._cursor:
             self._live = False
-            self._run(self._catch_up())
+            self._run(self._replay())
 
     def ping(self, newest: int) -> None:
         """Proof of life, and the newest seq known, so that a client that is behind can tell."""
@@ -187,9 +189,9 @@ class Subscriber:
             log.error("a stream failed", exc_info=task.exception())
             self._connection.close()
 
-    async def _begin(self, heard: Sequence[asyncio.Future[None]]) -> None:
-        if heard:
-            await asyncio.wait(heard, timeout=SUBSCRIBE_LIMIT_S)
+    async def _begin(self, subscribed: Sequence[asyncio.Future[None]]) -> None:
+        if subscribed:
+            await asyncio.wait(subscribed, timeout=SUBSCRIBE_LIMIT_S)
         subscription = self.subscription
         states: list[msgspec.Struct] = []
         if subscription.staff:
@@ -199,11 +201,13 @@ class Subscriber:
             states.append(state)
             if not self._accept_cursor(state.last_seq):
                 states.append(ResetEvent())
-        for frame in [*map(encode_frame, states), *(self._early or [])]:
+        for frame in [*map(encode_frame, states), *(self._before_state or [])]:
             self.write(frame)
-        self._early = None
-        if subscription.chat_id is not None and (self._noted or self._cursor < state.last_seq):
-            await self._catch_up()
+        self._before_state = None
+        if subscription.chat_id is not None and (
+            self._more_in_log or self._cursor < state.last_seq
+        ):
+            await self._replay()
         self._live = True
 
     def _accept_cursor(self, last_seq: int) -> bool:
@@ -213,15 +217,15 @@ class Subscriber:
         self._cursor = wanted if usable and wanted is not None else last_seq
         return usable
 
-    async def _catch_up(self) -> None:
+    async def _replay(self) -> None:
         """Reads the log until nothing in it is newer than the cursor and nothing was noted meanwhile.
 
         What the reader does not take at once is not kept, but read again when there is room: many slow ones would hold a page each.
         """
         limit, has_more = REPLAY_PAGE, True
-        while (has_more or self._noted) and self.reason is None:
-            self._noted = False
-            written, has_more, unsent = await self._replay(limit)
+        while (has_more or self._more_in_log) and self.reason is None:
+            self._more_in_log = False
+            written, has_more, unsent = await self._write_page(limit)
             limit = min(REPLAY_PAGE, 2 * written + 1)
             if (
                 unsent is not None
@@ -230,7 +234,7 @@ class Subscriber:
                 self.close("slow")
         self._live = True
 
-    async def _replay(self, limit: int) -> tuple[int, bool, asyncio.Future[None] | None]:
+    async def _write_page(self, limit: int) -> tuple[int, bool, asyncio.Future[None] | None]:
         """Writes what follows the cursor, up to `limit` messages, until the kernel takes no more.
 
         Returns how many were written, whether there are more, and the future of the one that waits for the reader.

@@ -21,5 +21,5 @@ def pass_over(self: Subscriber, newest: int) -> None:
 
 if __name__ == "__main__":
     Subscriber.offer = offer_what_is_newer  # type: ignore[method-assign]
-    Subscriber.hint = pass_over  # type: ignore[method-assign]
+    Subscriber.advance_to = pass_over  # type: ignore[method-assign]
     sys.exit(main())

@@ -13,8 +13,9 @@ from tornado.ioloop import IOLoop
 from chatsvc.events import Event, chat_topic
 from chatsvc.store import people
 from chatsvc.streams import connection, resync, subscriber
-from chatsvc.streams.registry import PING_INTERVAL_S, YIELD_EVERY, Rhythm, Streams
+from chatsvc.streams.registry import PING_INTERVAL_S, Rhythm, Streams
 from chatsvc.streams.subscriber import Sources, Subscription
+from chatsvc.streams.topic import YIELD_EVERY
 from chatsvc.wire import ChatStateEvent, ChatUpdatedEvent, MessagePage, StaffStateEvent
 from tests.conftest import ServiceFactory
 from tests.support.postgres import execute
@@ -258,22 +259,22 @@ async def test_an_error_that_nobody_foresaw_ends_no_watch_over_streams(
         expected_log.append(line)
     monkeypatch.setattr(resync, "ROUND_S", 0.0)
     monkeypatch.setattr(resync, "PAUSE_S", 0.0)
-    catch_up, registry = service.app.catch_up, service.app.streams
+    resynchronizer, registry = service.app.resynchronizer, service.app.streams
     await service.create_staff()
     stream = await open_stream(
         service, None, STAFF_STREAM, Cookie=cookie_header(await service.login())
     )
-    read, check = catch_up._staff_state, registry._valid_access_ids
+    read, check = resynchronizer._staff_state, registry._valid_access_ids
     asked: list[str] = []
 
     async def failing(*_: Any) -> Any:
         asked.append("failed")
-        monkeypatch.setattr(catch_up, "_staff_state", read)
+        monkeypatch.setattr(resynchronizer, "_staff_state", read)
         monkeypatch.setattr(registry, "_valid_access_ids", check)
         raise RuntimeError("nobody foresaw this")
 
-    monkeypatch.setattr(catch_up, "_staff_state", failing)
-    catch_up.missed()
+    monkeypatch.setattr(resynchronizer, "_staff_state", failing)
+    resynchronizer.request()
     assert (await stream.next("state")).data["unread_chats"] == 0
     monkeypatch.setattr(registry, "_valid_access_ids", failing)
     registry.end_access(None)
@@ -288,10 +289,10 @@ async def test_only_a_chat_that_was_overtaken_is_asked_for_again(
 ) -> None:
     """Where much happens there is always one; asking for all again because of it would never end."""
     monkeypatch.setattr(resync, "PAUSE_S", 0.0)
-    catch_up, staff = service.app.catch_up, await service.staff_token()
+    resynchronizer, staff = service.app.resynchronizer, await service.staff_token()
     busy, quiet = [service.user_token(sub) for sub in ("busy", "quiet")]
     opened = [await open_stream(service, token, USER_STREAM) for token in (busy, quiet)]
-    read, asked = catch_up._chat_states, list[list[str]]()
+    read, asked = resynchronizer._chat_states, list[list[str]]()
 
     async def slow(chat_ids: Any) -> Any:
         asked.append(list(chat_ids))
@@ -300,8 +301,8 @@ async def test_only_a_chat_that_was_overtaken_is_asked_for_again(
             await service.post(f"/admin/chats/{await service.chat_id(busy)}/archive", staff, {})
         return states
 
-    monkeypatch.setattr(catch_up, "_chat_states", slow)
-    catch_up.missed()
+    monkeypatch.setattr(resynchronizer, "_chat_states", slow)
+    resynchronizer.request()
     assert (await opened[0].next("chat_updated")).data["archived"] is True
     assert (await opened[0].next("state")).data["archived"] is True
     assert len(asked[0]) == 2 and asked[1:] == [[await service.chat_id(busy)]]
@@ -317,7 +318,7 @@ async def test_a_state_read_before_a_chats_last_stream_closed_is_not_told_to_its
     registry.open(Subscription("u1", "a", chat_id="c"), later)
     await settle()
     told = len(later.frames)
-    assert not registry.tell_chat("c", await _state("c"), read_at)
+    assert not registry.resync_chat("c", await _state("c"), read_at)
     assert len(later.frames) == told
 
 

@@ -6,7 +6,7 @@ from contextlib import ExitStack, closing
 
 import pytest
 
-from chatsvc.streams.selector import Poller
+from chatsvc.streams.selector import SocketSelector
 from tests.support.waiting import until
 
 Pair = tuple[socket.socket, socket.socket]
@@ -16,12 +16,12 @@ class Reader:
     """Reads what comes; a broken one raises instead, each time."""
 
     def __init__(self, sock: socket.socket, *, broken: bool = False) -> None:
-        self.socket, self.broken, self.heard = sock, broken, b""
+        self.socket, self.broken, self.received = sock, broken, b""
 
     def readable(self) -> None:
         if self.broken:
             raise RuntimeError("broken")
-        self.heard += self.socket.recv(100)
+        self.received += self.socket.recv(100)
 
     def writable(self) -> None:
         raise AssertionError("nobody asked for this")
@@ -45,9 +45,9 @@ async def test_one_that_raises_keeps_nothing_from_the_others(
     """Those that the kernel named after it were never told again."""
     expected_log.append("a stream's socket could not be served")
     readers = [Reader(ours, broken=n == 2) for n, (ours, _) in enumerate(pairs)]
-    with closing(Poller()) as poller:
+    with closing(SocketSelector()) as selector:
         for reader in readers:
-            poller.add(reader.socket, reader)
+            selector.add(reader.socket, reader)
         for _, theirs in pairs:
             theirs.send(b"x")
-        await until(lambda: all(reader.heard or reader.broken for reader in readers))
+        await until(lambda: all(reader.received or reader.broken for reader in readers))
