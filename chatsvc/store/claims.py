@@ -1,6 +1,7 @@
-"""Claims: a notice's way from being due to its end, for whoever sends (store/notices.py has the states).
+"""Claims: how a due notice is sent and recorded. store/notices.py describes the states.
 
-All times are the database's. Whoever changes a notice holds its chat's row; two processes never send the same one.
+All times are those of the database. Each change locks the chat's row, so two processes never send
+the same notice at the same time.
 """
 
 from collections.abc import Callable
@@ -13,11 +14,11 @@ from chatsvc.store.chats import list_item, lock_chat
 from chatsvc.store.notices import FREE, TOLD, Reason, follow_reading
 from chatsvc.wire import SupportChatListItem
 
-MESSAGES_MAX = 200  # in one e-mail, the first ones; it shows a few and says how many more there are
-GAVE_UP = "tried too often without an answer"
-CONTENT_MAX_CHARS = 2_000  # of each; it shows the first 200 that can be seen
+MESSAGES_MAX = 200  # read for one e-mail, oldest first; it shows five and counts the others
+GAVE_UP = "tried too often without a response"
+CONTENT_MAX_CHARS = 2_000  # of each message; an e-mail shows the first 200 visible ones
 
-# When a notice is to be looked at: the expression of the index support_notices_wake.
+# When a notice needs attention: the expression of the index support_notices_wake.
 _WAKE = "(CASE WHEN n.state = 'claimed' THEN n.claimed_until ELSE coalesce(n.next_try_at, n.due_at) END)"
 
 _DUE_IN = Statement(
@@ -45,7 +46,7 @@ _OPEN = Statement(
     FROM support_notices n WHERE n.chat_id = $1 AND n.state IN ('pending', 'claimed') ORDER BY n.state
     """,
 )
-# Visitors typed their names themselves: a stranger could make an advertisement of one.
+# Names of visitors are left out: anybody could enter an advertisement and a stranger's address.
 _READER = Statement(
     "notice_reader",
     ("uuid",),
@@ -97,7 +98,7 @@ _SENT = Statement(
     WHERE id = $1 AND state <> 'sent' RETURNING sent_at
     """,
 )
-# What was to follow the e-mail that has gone out: not sooner than the interval after it.
+# The next e-mail waits for the interval after the one that was sent.
 _FOLLOW_SENT = Statement(
     "notice_follow_sent",
     ("uuid", "timestamptz", "float8"),
@@ -154,7 +155,7 @@ class Claim(NamedTuple):
 
 
 class NoticeOutcome(NamedTuple):
-    """What became of a notice: `claim` is to be sent; `ended` is the state in which it ended.
+    """The result of a step: a `claim` to send, or the state in which the notice ended.
 
     `chat` is what staff now see of the chat, if that has changed.
     """
@@ -184,7 +185,7 @@ class _Open(NamedTuple):
 
 
 def due_in_s(connection: Connection) -> float | None:
-    """Seconds until the next notice is to be looked at; None if there is none."""
+    """Return the seconds until a notice needs attention, or None if no notice is open."""
     rows = connection.execute(_DUE_IN)
     return float(rows[0][0]) if rows else None
 

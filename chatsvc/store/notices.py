@@ -1,18 +1,21 @@
-"""Notices: the rows that say which e-mail is due. They are created with the message (store/messages.py).
+"""Notices: the rows that say which e-mail is due. store/messages.py inserts them with the message.
 
-A row's life. The chat's row is locked first, whoever changes a notice:
+The states of a row. Every change of a notice locks the chat's row first.
 
-    pending     waits until `due_at`, or until `next_try_at` after a try of which the mail server certainly took nothing (`reason` says why).
-                Staff messages join it. It has no `up_to_seq` yet.
-    claimed     an e-mail about the messages up to `up_to_seq` may be out. Until `claimed_until` somebody is sending it; after that
-                whoever finds it sends it again, under the same `message_id`. `next_try_at`: nobody is sending, it waits for that moment.
-                Staff messages that come meanwhile make the next pending notice. A `reason` means: not again (see `cancel`).
-    sent        the messages up to `up_to_seq` were told; later e-mails leave them out.
+    pending     Waits until `due_at`, or until `next_try_at` after an attempt of which the mail
+                server certainly accepted nothing (`reason` says why). New staff messages join it.
+                It has no `up_to_seq` yet.
+    claimed     An e-mail about the messages up to `up_to_seq` may have been accepted. Until
+                `claimed_until` a process is sending it; after that any process sends it again under
+                the same `message_id`. With `next_try_at` nobody is sending, and it waits for that
+                time. New staff messages create the next pending notice. With a `reason` it is not
+                retried (see `cancel`).
+    sent        The messages up to `up_to_seq` were told; later e-mails leave them out.
     cancelled   `reason` is one of REASONS.
     failed      `reason` is what the mail server said.
 
-A cancelled or failed notice with a `sent_at` may have reached the mail server. Its messages count as
-told, unless staff ask for them again.
+A cancelled or failed notice with a `sent_at` may have reached the mail server. Its messages count
+as told, unless staff ask for them again.
 """
 
 from typing import Literal, get_args
@@ -24,13 +27,14 @@ from chatsvc.store.chats import lock_chat
 from chatsvc.wire import Time, format_optional_time, format_time
 
 State = Literal["pending", "claimed", "sent", "cancelled", "failed"]
-# read: by the user · archived: the chat · no_address: the user has none · opted_out: the user wants none
-# refused: the mail server refused this address before · staff: "do not send"
+# read: by the user · archived: the chat · no_address: the user has none
+# opted_out: the user has unsubscribed · refused: the mail server rejected this address before
+# staff: "do not send"
 Reason = Literal["read", "archived", "no_address", "opted_out", "refused", "staff"]
 REASONS: tuple[Reason, ...] = get_args(Reason)
 SHOWN_MAX = 100  # notices of one chat, the newest; a page of it shows 50 messages
 
-# What was told, or is being told, or is not to be told: an e-mail is about messages after these.
+# The last message that was told, is being told or must not be told. E-mails are about later ones.
 TOLD = """
     coalesce((SELECT max(t.up_to_seq) FROM support_notices t WHERE t.chat_id = $1
               AND (t.state IN ('sent', 'claimed') OR t.sent_at IS NOT NULL
@@ -41,15 +45,16 @@ FIRST_UNREAD = """
     WHERE m.chat_id = $1 AND m.sender_type = 'admin' AND m.read_at IS NULL
 """
 
-# What waited for an e-mail that will not go out waits no longer.
+# That e-mail was cancelled, so the notice queued behind it need not wait.
 FREE = Statement(
     "notice_free",
     ("uuid",),
     "UPDATE support_notices SET next_try_at = NULL WHERE chat_id = $1 AND state = 'pending' AND attempts = 0",
 )
 
-# After a read: a notice follows the first message that is still unread, or there is nothing left to tell. What is unread is always the
-# end of a chat. One that may be out is not cancelled while somebody is sending it: that ends by itself.
+# After a read, a notice moves to the first message that is still unread, or ends if there is none.
+# Unread messages are always the end of a chat. A claimed notice that a process is sending is not
+# cancelled: that process records how it ends.
 _FOLLOW_READING = Statement(
     "notice_follow_reading",
     ("uuid", "float8"),
@@ -131,22 +136,24 @@ _OF_CHAT = Statement(
 
 
 class Notice(Struct, frozen=True):
-    """What staff are shown of a notice. It is about the staff's messages from `first_seq` to `up_to_seq` (None: to the newest)."""
+    """A notice as staff see it: about staff messages from `first_seq` to `up_to_seq`.
+
+    `up_to_seq` is None for a pending notice, which is about all messages up to the newest. `reason`
+    is one of REASONS if it was cancelled, or what the mail server said if it failed or is retried.
+    """
 
     state: State
-    due_at: Time  # of a pending one: when it is sent, or tried again
+    due_at: Time  # of a pending notice: when it is sent or retried
     sent_at: Time | None
     first_seq: int
     up_to_seq: int | None
-    reason: (
-        str | None
-    )  # of a cancelled one one of REASONS, of a failed one and before another try what the mail server said
+    reason: str | None
 
 
 def follow_reading(tx: Transaction, chat_id: str, email_delay_s: float) -> bool:
-    """Call after messages were marked read, in the same transaction: cancels what waits, or moves it to what is still unread.
+    """Cancel waiting notices, or move them to the messages that are still unread.
 
-    Returns whether anything changed.
+    Call it in the transaction that marks messages read. Returns whether anything changed.
     """
     changed = bool(tx.execute(_FOLLOW_READING, chat_id, email_delay_s))
     if changed:
@@ -155,14 +162,18 @@ def follow_reading(tx: Transaction, chat_id: str, email_delay_s: float) -> bool:
 
 
 def cancel(tx: Transaction, chat_id: str, reason: Reason) -> bool:
-    """Cancels what waits. What is under way is not called back, but not tried again. Returns whether there was anything."""
+    """Cancel waiting notices. Returns whether there was an open one.
+
+    An e-mail that is being sent is not stopped, but it is not retried.
+    """
     return bool(tx.execute(_CANCEL, chat_id, reason))
 
 
 def send_now(tx: Transaction, chat_id: str, notice_id: str) -> bool:
-    """Makes what is unread and was not told due at once, whatever was decided before; `notice_id` is for a new one.
+    """Make unread messages that were not told due now, even if staff declined an e-mail before.
 
-    Returns False if there is nothing to tell, or if an e-mail is under way: what follows waits for its end.
+    A new notice gets `notice_id`. Returns False if there is nothing to tell, or if an e-mail is
+    being sent or waits for a retry: the next one has to wait for it.
     """
     lock_chat(tx, chat_id)
     if tx.execute(_CLAIMED, chat_id):
@@ -175,13 +186,13 @@ def send_now(tx: Transaction, chat_id: str, notice_id: str) -> bool:
 
 
 def do_not_send(tx: Transaction, chat_id: str) -> bool:
-    """Staff want no e-mail about what is unread now. Returns False if none was to come."""
+    """Cancel the e-mail about messages unread now, for staff. Returns False if none was planned."""
     lock_chat(tx, chat_id)
     return cancel(tx, chat_id, "staff")
 
 
 def notices_of(connection: Connection, chat_id: str, from_seq: int) -> list[Notice]:
-    """Those about messages from `from_seq` on, oldest first, at most the newest SHOWN_MAX."""
+    """Return notices about messages from `from_seq` on, oldest first, the newest SHOWN_MAX."""
     rows = connection.execute(_OF_CHAT, chat_id, from_seq, SHOWN_MAX)
     return [
         Notice(
