@@ -29,7 +29,7 @@ from chatsvc.pages.templates import load_templates
 from chatsvc.postgres.manager import EmbeddedError
 from chatsvc.security import tokens
 from chatsvc.security.passwords import MAX_CHARS, MIN_CHARS, hash_password
-from chatsvc.serve import StartError, database, first_line, serve, tell_servers
+from chatsvc.serve import StartError, database, first_line, invalidate_sessions, serve
 from chatsvc.store import people
 from chatsvc.text.names import NAME_MAX_CHARS, clean_email, clean_name
 from chatsvc.text.translations import Translations
@@ -170,7 +170,7 @@ def _create_admin(config: Config, arguments: argparse.Namespace) -> None:
     password_hash = hash_password(password)
     with _transaction(config) as tx:
         created = people.save_staff(tx, str(uuid7()), email, name, password_hash)
-    tell_servers(config)
+    invalidate_sessions(config)
     print(f"{'created' if created else 'updated'} the staff account {email}", file=sys.stderr)
     if generated:
         print(password)
@@ -203,7 +203,7 @@ def _staff_token(config: Config, arguments: argparse.Namespace) -> None:
     if arguments.revoke:
         with _transaction(config) as tx:
             revoked = people.revoke_staff_tokens(tx, arguments.email)
-        tell_servers(config)
+        invalidate_sessions(config)
         print(
             f"revoked {revoked} staff token{'' if revoked == 1 else 's'} of {arguments.email}",
             file=sys.stderr,

@@ -1,4 +1,4 @@
-"""Running the service: database first, then the application, until a signal comes."""
+"""Run the service: the database first, then the application, until a signal stops it."""
 
 import argparse
 import asyncio
@@ -33,12 +33,13 @@ from chatsvc.web.sockets import inherited, listen
 
 log = logging.getLogger(__name__)
 
-DATABASE_WAIT_S = 30.0  # at boot PostgreSQL may come up after us
+DATABASE_WAIT_S = 30.0  # at boot PostgreSQL may start after this service
 DATABASE_RETRY_S = 2.0
-# Waiting does not help against these: SQLSTATE classes, and what libpq says when the login itself is refused, which
-# carries no SQLSTATE. A server that says it in another language is asked again until DATABASE_WAIT_S, no more.
-HOPELESS_CLASSES = ("28", "3D", "42")
-HOPELESS_TEXTS = (
+# A retry does not help against these: classes of SQLSTATE, and libpq's texts for a refused login,
+# which has no SQLSTATE. If the server's texts are in another language, retries go on until
+# DATABASE_WAIT_S.
+PERMANENT_CLASSES = ("28", "3D", "42")
+PERMANENT_TEXTS = (
     "authentication failed",
     "does not exist",
     "no pg_hba.conf entry",
@@ -51,18 +52,18 @@ DEMO_STAFF = "staff@example.com"
 
 
 class StartError(Exception):
-    """The service or a command cannot start; the text says why and what to do."""
+    """The service or a command cannot start. The text says why and what to do."""
 
 
 def serve(config: Config, _: argparse.Namespace) -> None:
-    """Runs until SIGTERM or SIGINT; a second one ends at once."""
-    log_format.set_up(config.log_format)
+    """Run the service until SIGTERM or SIGINT. A second signal ends it at once."""
+    log_format.configure(config.log_format)
     with Signals() as signals:
         sockets = inherited(os.environ)
         secret_key = config.secret_key or load_or_create_secret(config.data_dir)
         with database(config, exclusive=True) as url:
             if applied := migrate(url):
-                log.info("the schema was brought up to date: %s", ", ".join(applied))
+                log.info("applied migrations: %s", ", ".join(applied))
             if config.port == 0 and not sockets:
                 sockets = listen(config.host, 0)
             if sockets:
@@ -71,8 +72,11 @@ def serve(config: Config, _: argparse.Namespace) -> None:
                 runner.run(_serve(App(config, url, secret_key), url, sockets, signals))
 
 
-def tell_servers(config: Config) -> None:
-    """Has servers on a bus look at once which sessions and tokens of staff still hold; one without a bus does so every few seconds."""
+def invalidate_sessions(config: Config) -> None:
+    """Make all servers on the bus check the sessions and tokens of staff now.
+
+    A server without a bus checks them every few seconds.
+    """
     if config.bus_url is None:
         return
     secret_key = config.secret_key or load_or_create_secret(config.data_dir)
@@ -87,9 +91,10 @@ async def _publish_once(bus: Bus, event: Event) -> None:
 
 @contextmanager
 def database(config: Config, *, exclusive: bool = False) -> Iterator[str]:
-    """The URL of a database that answers, inside the block. Raises StartError after DATABASE_WAIT_S, EmbeddedError.
+    """Yield the URL of a database that responds. The embedded PostgreSQL stops after the block.
 
-    exclusive=True is for the server: the embedded PostgreSQL must be its own.
+    exclusive=True is for the server, which must own the embedded PostgreSQL.
+    Raise StartError if the database does not respond within DATABASE_WAIT_S, and EmbeddedError.
     """
     if config.database_url is not None:
         _wait_for(config.database_url)
@@ -104,16 +109,16 @@ def database(config: Config, *, exclusive: bool = False) -> Iterator[str]:
 
 def _wait_for(url: str) -> None:
     deadline = time.monotonic() + DATABASE_WAIT_S
-    while (error := refusal(url)) is not None:
+    while (error := connect_error(url)) is not None:
         reason = first_line(error)
-        if is_hopeless(error) or time.monotonic() >= deadline:
+        if is_permanent(error) or time.monotonic() >= deadline:
             raise StartError(f"CHATSVC_DATABASE_URL: {reason}") from error
         print(f"chatsvc: waiting for the database: {reason}", file=sys.stderr, flush=True)
         time.sleep(DATABASE_RETRY_S)
 
 
-def refusal(url: str, *, read_only: bool = False) -> Exception | None:
-    """Why no session can be opened, or None if one can. One try."""
+def connect_error(url: str, *, read_only: bool = False) -> Exception | None:
+    """Try once to connect. Return the error, or None if the connection works."""
     try:
         with closing(
             Connection(url, application_name="chatsvc start", read_only=read_only)
@@ -124,12 +129,12 @@ def refusal(url: str, *, read_only: bool = False) -> Exception | None:
     return None
 
 
-def is_hopeless(error: Exception) -> bool:
-    """Whether the database would refuse the next try too."""
+def is_permanent(error: Exception) -> bool:
+    """Return whether a retry would fail with the same error."""
     if not isinstance(error, psycopg2.Error) and not isinstance(error.__context__, psycopg2.Error):
         return True
-    return sqlstate(error).startswith(HOPELESS_CLASSES) or any(
-        text in str(error) for text in HOPELESS_TEXTS
+    return sqlstate(error).startswith(PERMANENT_CLASSES) or any(
+        text in str(error) for text in PERMANENT_TEXTS
     )
 
 
@@ -138,15 +143,15 @@ def first_line(error: Exception) -> str:
 
 
 def _with_port(config: Config, port: int) -> Config:
-    """The port that was given, or chosen for port 0, and the addresses made from it."""
-    unknown, known = f"http://localhost:{config.port}", f"http://localhost:{port}"
+    """Set the port that systemd or the kernel chose, also in the default addresses."""
+    before, after = f"http://localhost:{config.port}", f"http://localhost:{port}"
     addresses = {name: getattr(config, name) for name in ("public_url", "chat_page_url")}
-    changes = {name: known for name, address in addresses.items() if address == unknown}
+    changes = {name: after for name, address in addresses.items() if address == before}
     return msgspec.structs.replace(config, port=port, **changes)
 
 
 def _create_demo_staff(url: str) -> str | None:
-    """A staff account for trying out, if there is none yet; returns its password, which is shown once."""
+    """Create the demo's staff account if there is no staff, and return its password."""
     password = secrets.token_urlsafe(9)
     with closing(Transaction(url, application_name="chatsvc demo")) as tx:
         if people.any_staff(tx):
@@ -159,17 +164,17 @@ async def _serve(app: App, url: str, sockets: list[socket.socket], signals: Sign
     stop, loop, supervisor = asyncio.Event(), asyncio.get_running_loop(), Supervisor(os.environ)
     signals.stop = lambda: loop.call_soon_threadsafe(stop.set)
     signals.hang_up = lambda: loop.call_soon_threadsafe(
-        log.info, "SIGHUP: nothing is read again; a restart does that"
+        log.info, "SIGHUP: the service reads no files again; restart it to apply changes"
     )
     try:
-        for address in [one.getsockname() for one in await app.start(sockets)]:
+        for address in [listening.getsockname() for listening in await app.start(sockets)]:
             log.info("listening on %s port %d", *address[:2])
         if app.config.demo:
             print(
                 _welcome(app.config.public_url, await asyncio.to_thread(_create_demo_staff, url)),
                 flush=True,
             )
-        gc.freeze()  # what is there now stays: looking through it for garbage held the loop for some 50 ms each time
+        gc.freeze()  # scanning these lasting objects for garbage held the loop for 50 ms each time
         supervisor.ready()
         watch = asyncio.create_task(supervisor.watch())
         await stop.wait()
@@ -183,7 +188,7 @@ async def _serve(app: App, url: str, sockets: list[socket.socket], signals: Sign
 
 
 def _welcome(public_url: str, password: str | None) -> str:
-    """What `make run` shows: where to look and how to log in."""
+    """Return what the demo prints at the start: the addresses and the login."""
     if password is not None:
         staff = [f"Staff:      {DEMO_STAFF}", f"Password:   {password}   (shown this once)"]
     else:

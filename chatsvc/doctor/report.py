@@ -13,7 +13,7 @@ from chatsvc.database.connection import Connection, Transaction
 from chatsvc.doctor import bus, database, environment, mail, notices, secrets, stream
 from chatsvc.doctor.finding import Finding, fail, warn
 from chatsvc.postgres.manager import EmbeddedError, EmbeddedPostgres
-from chatsvc.serve import first_line, is_hopeless, refusal
+from chatsvc.serve import connect_error, first_line, is_permanent
 
 
 def report(found: Iterable[Finding], *, as_json: bool) -> int:
@@ -65,11 +65,11 @@ def _with_embedded(config: Config) -> Iterator[Finding]:
 
 
 def _with_database(config: Config, url: str) -> Iterator[Finding]:
-    error = refusal(url, read_only=True)
+    error = connect_error(url, read_only=True)
     if error is not None:
         wrong = "correct CHATSVC_DATABASE_URL, or the rights that it speaks of"
         missing = "start PostgreSQL, or correct the address in CHATSVC_DATABASE_URL"
-        yield fail("database", first_line(error), wrong if is_hopeless(error) else missing)
+        yield fail("database", first_line(error), wrong if is_permanent(error) else missing)
         yield from _without_database(config)
         return
     with closing(Transaction(url, application_name="chatsvc doctor", read_only=True)) as connection:

@@ -6,7 +6,7 @@ from uuid import uuid4
 from chatsvc.errors import DomainError, TooManyRequests, Unauthorized, Unprocessable
 from chatsvc.handlers.page import PageHandler
 from chatsvc.pages import presentation
-from chatsvc.pages.notice_status import Reader, chips
+from chatsvc.pages.notice_status import Viewer, notice_statuses
 from chatsvc.security.rate_limits import address_key
 from chatsvc.services.chats import Sender
 from chatsvc.services.staff_pages import Shown
@@ -94,12 +94,12 @@ class DashboardHandler(PageHandler):
         self, chat: AdminSupportChat | SupportChatListItem, shown: Shown
     ) -> dict[str, object]:
         """Return what partials/messages.html needs."""
-        reader = Reader(self.texts, chat.user_email is not None, format_time(datetime.now(UTC)))
+        viewer = Viewer(self.texts, chat.user_email is not None, format_time(datetime.now(UTC)))
         return {
             "person": self.person(chat),
             "messages": shown.messages,
             "has_more": shown.has_more,
-            "chips": chips(shown.messages, shown.notices, reader),
+            "chips": notice_statuses(shown.messages, shown.notices, viewer),
             "colleagues": shown.colleagues,
         }
 

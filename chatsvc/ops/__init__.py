@@ -1,1 +1,1 @@
-"""What operators see: metrics, readiness, logs, systemd."""
+"""Metrics, readiness, logs and systemd: the interface for system administrators."""

@@ -1,4 +1,7 @@
-"""Log lines: one per event, as text or JSON, with a priority for the journal. What comes from outside cannot begin a new line."""
+"""Format log lines as text or JSON, one per event, with a priority for the journal.
+
+Control characters are escaped, so text from outside cannot begin a new line.
+"""
 
 import json
 import logging
@@ -19,7 +22,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class TextFormatter(logging.Formatter):
-    """time level logger: message. Control characters are escaped; only a traceback has several lines, each indented."""
+    """`time level logger: message`, in one line; a traceback follows in indented lines."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -33,7 +36,7 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object per line; the time in UTC."""
+    """One JSON object per line. The time is in UTC."""
 
     def format(self, record: logging.LogRecord) -> str:
         entry = {
@@ -48,7 +51,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class JournalFormatter(logging.Formatter):
-    """Each line of another formatter behind its priority, as man sd-daemon has it: `journalctl -p warning` finds it then."""
+    """Prefix each line with its priority, for `journalctl -p` (man sd-daemon)."""
 
     def __init__(self, inner: logging.Formatter) -> None:
         super().__init__()
@@ -59,32 +62,33 @@ class JournalFormatter(logging.Formatter):
         return "\n".join(prefix + line for line in self._inner.format(record).split("\n"))
 
 
-def set_up(log_format: str, level: int = logging.INFO) -> None:
-    """Sends all log lines to standard error."""
+def configure(log_format: str, level: int = logging.INFO) -> None:
+    """Send all log lines to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     formatter = JsonFormatter() if log_format == "json" else TextFormatter()
     handler.setFormatter(JournalFormatter(formatter) if goes_to_journal(os.environ) else formatter)
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    logging.getLogger(
-        "tornado.access"
-    ).disabled = True  # chatsvc.access has its own lines, without queries
-    logging.getLogger("tornado.general").setLevel(
-        logging.WARNING
-    )  # below it holds addresses and what clients sent
+    # chatsvc.access logs requests without their queries instead.
+    logging.getLogger("tornado.access").disabled = True
+    # Its lines below WARNING contain addresses and what clients sent.
+    logging.getLogger("tornado.general").setLevel(logging.WARNING)
     logging.getLogger("peewee").setLevel(logging.WARNING)
 
 
 def goes_to_journal(environ: Mapping[str, str]) -> bool:
-    """Whether systemd has connected standard error, and nobody has sent it elsewhere since: man systemd.exec on `$JOURNAL_STREAM`."""
+    """Return whether standard error is still the one that systemd connected to the journal.
+
+    man systemd.exec describes `$JOURNAL_STREAM`.
+    """
     try:
-        there = os.fstat(sys.stderr.fileno())
+        status = os.fstat(sys.stderr.fileno())
     except (OSError, ValueError):
         return False
-    return environ.get("JOURNAL_STREAM") == f"{there.st_dev}:{there.st_ino}"
+    return environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
 def _trace_lines(error: BaseException | None) -> list[str]:
-    """As Python prints it, but the text of an exception, which may come from outside, stays in one line."""
+    """Return the traceback in lines. An exception's text, maybe hostile, stays in one."""
     lines: list[str] = []
     for part in traceback.format_exception(error):
         frame = part.startswith('  File "')

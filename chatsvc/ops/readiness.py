@@ -1,4 +1,4 @@
-"""Whether this process should get requests: the database answers, the schema is current, it is not about to stop."""
+"""Decide whether a load balancer should send requests to this process."""
 
 from collections.abc import Callable
 
@@ -6,11 +6,14 @@ from chatsvc.database.schema import current_check
 from chatsvc.database.threads import Database
 from chatsvc.errors import DomainError
 
-WITHOUT_BUS = "without the bus: what happens at other servers is seen here up to 5 s later"
+WITHOUT_BUS = "without the bus: events of other servers arrive up to 5 s late"
 
 
 class Readiness:
-    """Answers /readyz. `bus_unavailable_reason` says that the bus is away, `mail_unavailable_reason` why no e-mail is sent, or None."""
+    """The state at /readyz.
+
+    `bus_unavailable_reason` and `mail_unavailable_reason` return None if all is well.
+    """
 
     def __init__(
         self,
@@ -19,26 +22,25 @@ class Readiness:
         mail_unavailable_reason: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._db = db
-        self._bus_unavailable_reason, self._mail_unavailable_reason = (
-            bus_unavailable_reason,
-            mail_unavailable_reason,
-        )
+        self._bus_unavailable_reason = bus_unavailable_reason
+        self._mail_unavailable_reason = mail_unavailable_reason
         self._is_current = current_check()
         self.draining = False
 
     @property
     def detail(self) -> str:
-        """What to say of a process that is ready. Without the bus it is: it serves everything, events of other processes later.
+        """Return the text for a process that is ready.
 
-        Without e-mail too: what is due waits.
+        A process without the bus is ready: it serves all requests, and events of other processes
+        arrive late. A process without e-mail is ready too: e-mails that are due wait.
         """
         bus, mail = self._bus_unavailable_reason(), self._mail_unavailable_reason()
-        without = [WITHOUT_BUS] if bus else []  # the log says why: that names machines
+        without = [WITHOUT_BUS] if bus else []  # only the log has the reason: it names machines
         without += [f"without e-mail: {mail}"] if mail else []
         return ", ".join(["ready", *without])
 
     async def problem(self) -> str | None:
-        """Why not, in one sentence, or None."""
+        """Return why this process is not ready, or None if it is."""
         if self.draining:
             return "the service is stopping"
         try:

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT: the first one stops, the second ends at once. SIGHUP does nothing, and says so."""
+"""Handle SIGTERM and SIGINT: the first stops the service, the second ends it at once."""
 
 import os
 import signal
@@ -9,11 +9,12 @@ from typing import Any, Self
 
 
 class Signals:
-    """Takes both signals while it is entered; for the main thread, which must not sit in a long call of a C library.
+    """Handles the signals inside its block, on the main thread, between calls of C libraries.
 
-    The first signal calls `stop`, which at the start leaves by SystemExit(0): what was begun is undone on the way out.
-    The second ends the process with status 1: PostgreSQL recovers, clients resume.
-    SIGHUP calls `hang_up`; started from a terminal, the process ends with it, as any other.
+    The first SIGTERM or SIGINT calls `stop`. Until the service sets another one, `stop` raises
+    SystemExit(0), which undoes the start. The second signal ends the process with status 1:
+    PostgreSQL recovers and clients resume.
+    SIGHUP calls `hang_up`. A process that was started from a terminal ends on SIGHUP as usual.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""One line a minute about all that happened: a log that is kept for a year tells a busy day from a quiet one."""
+"""Log one line per minute about the traffic, so that old logs tell busy days from quiet ones."""
 
 import asyncio
 import logging
@@ -15,20 +15,20 @@ LINE = (
 
 
 class Summary:
-    """Reads the metrics, and writes down how much they have grown."""
+    """Reads the metrics and logs how much they have grown."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._before = self._read()
 
     async def run(self) -> None:
-        """Until it is cancelled."""
+        """Log a summary every minute, until this task is cancelled."""
         while True:
             await asyncio.sleep(INTERVAL_S)
             log.info(LINE, *self.since_last())
 
     def since_last(self) -> tuple[float, ...]:
-        """What LINE shows, since the call before."""
+        """Return the values for LINE since the previous call."""
         now = self._read()
         grown = {name: now[name] - self._before[name] for name in now}
         self._before = now

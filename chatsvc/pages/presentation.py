@@ -1,4 +1,4 @@
-"""How wire structs are shown to staff: names, previews, times as text. Pure functions."""
+"""Convert wire structs to what staff see: names, previews, times as text. Pure functions."""
 
 from datetime import datetime
 
@@ -11,7 +11,7 @@ from chatsvc.wire import SupportChatListItem
 COUNT_MAX = 999  # counts are exact up to here (store/chats.py)
 TITLE_TAIL_CHARS = 4  # "Visitor 4F2A": enough to tell a day's visitors apart
 
-# By what stands in the User-Agent header. Those that pretend to be others come first.
+# Marks in the User-Agent header. A browser that also claims to be another comes first.
 BROWSERS = (
     ("Edg", "Edge"),
     ("OPR/", "Opera"),
@@ -34,7 +34,7 @@ SYSTEMS = (
 
 
 class Card(Struct, frozen=True):
-    """One chat in the list. `version` changes when anything that is shown changes."""
+    """One chat in the list. `version` changes when a shown value changes."""
 
     id: str
     person: str
@@ -73,12 +73,12 @@ def card(item: SupportChatListItem, texts: Translator) -> Card:
 
 
 def person(user_id: str, email: str | None, name: str | None, texts: Translator) -> str:
-    """E-mail, else name, else "Visitor" and the end of the id (its start is a time)."""
+    """Return the e-mail address, the name, or "Visitor" and the id's end (its start is a time)."""
     return email or name or texts("list.visitor", tail=user_id[-TITLE_TAIL_CHARS:].upper())
 
 
 def device(user_agent: str | None, texts: Translator) -> str:
-    """Browser and system, as far as they say what they are."""
+    """Return the browser and the operating system, as far as the User-Agent header names them."""
     found = [
         next((name for mark, name in table if mark in (user_agent or "")), None)
         for table in (BROWSERS, SYSTEMS)
@@ -91,12 +91,12 @@ def capped(count: int) -> str:
 
 
 def unread_title(unread: str) -> str:
-    """What the page's title starts with; `unread` as the tabs show it."""
+    """Return the prefix of the page's title. `unread` is the text in the tab."""
     return "" if unread == "0" else f"({unread}) "
 
 
 def utc(moment: str, language: str) -> str:
-    """A time as it reads without JavaScript; with it the reader's own time zone takes over."""
+    """Return a time in UTC. With JavaScript the page shows the reader's time zone instead."""
     at = _parse(moment)
     return f"{format_date(at, 'medium', language)}, {format_time(at, 'short', locale=language)} UTC"
 
@@ -106,7 +106,7 @@ def utc_day(day: str, language: str) -> str:
 
 
 def safe_next(target: str) -> str:
-    """Where the login leads to: a path on this server and nothing else, or it would be an open redirect."""
+    """Return `target` if it is a path on this server; other targets would be open redirects."""
     plain = all(character >= " " and character != "\x7f" for character in target)
     inside = target.startswith("/") and target[1:2] not in ("/", "\\")
     return target if plain and inside else "/dashboard"

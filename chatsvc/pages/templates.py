@@ -1,4 +1,4 @@
-"""The templates of pages and e-mails, and what they may call."""
+"""Load the templates of pages and e-mails, with the functions that they may call."""
 
 from pathlib import Path
 
@@ -9,12 +9,12 @@ from chatsvc.pages.assets import Assets
 
 
 def load_templates(loaded: Assets) -> jinja2.Environment:
-    """What is filled in is escaped, but for the parts of e-mails that are plain text. A value that is missing is an error."""
+    """Escape all values except in the plain-text parts of e-mails. A missing value is an error."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parents[1] / "templates"),
         autoescape=jinja2.select_autoescape(disabled_extensions=("subject", "txt"), default=True),
         undefined=jinja2.StrictUndefined,
-        auto_reload=False,  # an upgrade that replaces the files does not change what is still running
+        auto_reload=False,  # an upgrade replaces the files while the old process still runs
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -14,8 +14,8 @@ from chatsvc.ops.log_format import (
     JournalFormatter,
     JsonFormatter,
     TextFormatter,
+    configure,
     goes_to_journal,
-    set_up,
 )
 
 EVIL = [
@@ -109,7 +109,7 @@ def test_lines_of_tornado_that_hold_what_clients_sent_are_off(
     monkeypatch.setattr(root, "handlers", [])
     monkeypatch.setattr(root, "level", root.level)
     try:
-        set_up(log_format)
+        configure(log_format)
         (handler,) = root.handlers
         assert isinstance(handler, logging.StreamHandler) and handler.stream is sys.stderr
         assert isinstance(handler.formatter, kind)

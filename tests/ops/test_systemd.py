@@ -190,7 +190,7 @@ def test_without_systemd_nothing_is_told_and_a_door_that_is_gone_is_no_end(
 ) -> None:
     Supervisor({}).ready()
     assert not caplog.records
-    expected_log.append("systemd cannot be told READY=1: No such file or directory")
+    expected_log.append("cannot notify systemd of READY=1: No such file or directory")
     Supervisor({"NOTIFY_SOCKET": str(tmp_path / "nowhere")}).ready()
     assert len(caplog.records) == 1
 
@@ -269,6 +269,6 @@ def test_what_nobody_can_listen_on_is_refused(
 def test_sighup_reads_nothing_again_and_says_so(server: ServerProcess) -> None:
     server.start()
     server.signal(signal.SIGHUP)
-    server.wait_logged("SIGHUP: nothing is read again")
+    server.wait_logged("SIGHUP: the service reads no files again")
     with urllib.request.urlopen(f"{server.url}/readyz", timeout=LIMIT_S) as answer:
         assert answer.status == 200

@@ -2,14 +2,14 @@
 
 import pytest
 
-from chatsvc.pages.notice_status import Chip, Reader, chips
+from chatsvc.pages.notice_status import NoticeStatus, Viewer, notice_statuses
 from chatsvc.store.notices import REASONS, Notice, State
 from chatsvc.text.translations import Translations
 from chatsvc.wire import SupportMessage
 
 TEXTS = Translations().translator("en")
 AT, DUE = "2026-01-29T10:30:00.000000Z", "2026-01-29T10:35:00.000000Z"
-READER = Reader(TEXTS, has_address=True, now=AT)
+VIEWER = Viewer(TEXTS, has_address=True, now=AT)
 
 
 def message(seq: int, *, by: str = "admin", read: bool = False) -> SupportMessage:
@@ -24,31 +24,33 @@ def notice(
 
 def one(
     found: Notice, *, read: bool = False, has_address: bool = True, now: str = AT
-) -> Chip | None:
-    return chips([message(1, read=read)], [found], Reader(TEXTS, has_address, now)).get(1)
+) -> NoticeStatus | None:
+    return notice_statuses([message(1, read=read)], [found], Viewer(TEXTS, has_address, now)).get(1)
 
 
 def test_what_is_to_come_has_its_time_and_can_be_decided() -> None:
-    assert one(notice("pending")) == Chip(
+    assert one(notice("pending")) == NoticeStatus(
         "E-mail at ", DUE, "", "due", may_send=True, may_cancel=True
     )
-    assert one(notice("claimed", up_to=1)) == Chip("E-mail is being sent", kind="due")
-    assert one(notice("pending"), now=DUE) == Chip("E-mail is being sent", kind="due")
-    assert one(notice("pending"), has_address=False) == Chip("No e-mail: no address")
+    assert one(notice("claimed", up_to=1)) == NoticeStatus("E-mail is being sent", kind="due")
+    assert one(notice("pending"), now=DUE) == NoticeStatus("E-mail is being sent", kind="due")
+    assert one(notice("pending"), has_address=False) == NoticeStatus("No e-mail: no address")
 
 
 def test_what_was_sent_or_failed_says_so() -> None:
-    assert one(notice("sent", up_to=1)) == Chip("E-mailed ", AT, "", "sent")
+    assert one(notice("sent", up_to=1)) == NoticeStatus("E-mailed ", AT, "", "sent")
     failed = one(notice("failed", up_to=1, reason="550 no such user\n\u202e<b>"))
-    assert failed == Chip("E-mail failed: 550 no such user <b>", kind="problem", may_send=True)
+    assert failed == NoticeStatus(
+        "E-mail failed: 550 no such user <b>", kind="problem", may_send=True
+    )
     assert len(str(one(notice("failed", up_to=1, reason="x" * 5000)))) < 400
 
 
 @pytest.mark.parametrize("reason", [*REASONS, "unheard of"])
 def test_what_was_not_sent_says_why(reason: str) -> None:
-    chip = one(notice("cancelled", up_to=1, reason=reason))
-    assert chip is not None and "e-mail" in chip.before.lower() and not chip.may_cancel
-    assert chip.may_send == (reason in ("staff", "unheard of")), (
+    status = one(notice("cancelled", up_to=1, reason=reason))
+    assert status is not None and "e-mail" in status.before.lower() and not status.may_cancel
+    assert status.may_send == (reason in ("staff", "unheard of")), (
         "only what staff decided is theirs to decide again"
     )
 
@@ -63,16 +65,18 @@ def test_every_message_has_its_own_and_the_last_of_a_notice_has_the_buttons() ->
     """Two were told at once, then the user wrote, then staff wrote twice more; the newest notice about a message counts."""
     thread = [message(1), message(2), message(3, by="user"), message(4), message(5)]
     notices = [notice("cancelled", 1, 2, "staff"), notice("sent", 1, 2), notice("pending", 4)]
-    found = chips(thread, notices, READER)
-    assert {seq: (chip.kind, chip.may_send, chip.may_cancel) for seq, chip in found.items()} == {
+    found = notice_statuses(thread, notices, VIEWER)
+    assert {
+        seq: (status.kind, status.may_send, status.may_cancel) for seq, status in found.items()
+    } == {
         1: ("sent", False, False),
         2: ("sent", False, False),
         4: ("due", False, False),
         5: ("due", True, True),
     }
-    assert chips(thread, [], READER) == {}
+    assert notice_statuses(thread, [], VIEWER) == {}
 
 
 def test_a_german_chip_is_german() -> None:
-    german = Reader(Translations().translator("de"), has_address=True, now=AT)
-    assert chips([message(1)], [notice("pending")], german)[1].before == "E-Mail um "
+    german = Viewer(Translations().translator("de"), has_address=True, now=AT)
+    assert notice_statuses([message(1)], [notice("pending")], german)[1].before == "E-Mail um "

@@ -45,7 +45,7 @@ class Command:
                 sys, "stdin", None if stdin is None else io.TextIOWrapper(io.BytesIO(stdin))
             )
             patch.setattr(
-                log_format, "set_up", lambda how: None
+                log_format, "configure", lambda how: None
             )  # it would take the log away from pytest
             try:
                 status = main(list(arguments))
