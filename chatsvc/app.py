@@ -63,6 +63,7 @@ from chatsvc.services.staff_pages import StaffPages
 from chatsvc.streams.registry import DEFAULT_RHYTHM, Rhythm, Streams
 from chatsvc.streams.resync import Resynchronizer
 from chatsvc.streams.subscriber import Sources, Subscriber
+from chatsvc.tasks import cancel
 from chatsvc.text.translations import Translations
 from chatsvc.web.client_address import parse_networks
 from chatsvc.web.server import WebServer
@@ -163,7 +164,8 @@ class App:
             self.streams,
             chat_states=self.chats.states,
             staff_state=self.chats.staff_state,
-            is_cut_off=lambda: self.bus.unavailable_reason is not None,
+            is_disconnected=lambda: self.bus.unavailable_reason is not None,
+            rhythm=rhythm,
         )
         self._assets = Assets()
         self._templates = load_templates(self._assets)
@@ -242,7 +244,7 @@ class App:
                 self.resynchronizer.run(),
                 Summary(self.metrics).run(),
             ):
-                stack.callback(asyncio.create_task(rhythm).cancel)
+                stack.push_async_callback(cancel, asyncio.create_task(rhythm))
             sockets = sockets or listen(self.config.host, self.config.port)
             await self.notices.start()  # not before it is known that this process serves
             self.server.add_sockets(sockets)

@@ -29,6 +29,7 @@ from chatsvc.ops.systemd import Supervisor
 from chatsvc.postgres.manager import EmbeddedPostgres
 from chatsvc.security.passwords import hash_password
 from chatsvc.store import people
+from chatsvc.tasks import cancel
 from chatsvc.web.sockets import inherited, listen
 
 log = logging.getLogger(__name__)
@@ -181,7 +182,7 @@ async def _serve(app: App, url: str, sockets: list[socket.socket], signals: Sign
         log.info("stopping")
         supervisor.stopping()
         await app.stop()
-        watch.cancel()
+        await cancel(watch)
         log.info("stopped")
     finally:
         signals.stop, signals.hang_up = leave, ignore

@@ -14,7 +14,7 @@ from chatsvc.bus.local import LocalBus
 from chatsvc.bus.redis import RedisBus
 from chatsvc.database.connection import Connection
 from chatsvc.store.chats import chat_states
-from chatsvc.streams import resync
+from chatsvc.streams.registry import Rhythm
 from tests.conftest import ServiceFactory
 from tests.faults.client import running
 from tests.faults.proxy import Proxy
@@ -29,15 +29,19 @@ AWAY = "bus disconnected"
 SOON_S = 1.0
 
 
+FAST_RESYNC = Rhythm(resync_disconnected_s=0.2, resync_pause_s=0.05)
+
+
 @pytest.fixture
 def pair(make_service: ServiceFactory, redis_server: RedisServer) -> tuple[Service, Service]:
     return make_service(bus_url=redis_server.url), make_service(bus_url=redis_server.url)
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resync, "ROUND_S", 0.2)
-    monkeypatch.setattr(resync, "PAUSE_S", 0.05)
+def fast_pair(make_service: ServiceFactory, redis_server: RedisServer) -> tuple[Service, Service]:
+    """Two servers that compare their streams with the database often."""
+    here, there = (make_service(bus_url=redis_server.url, rhythm=FAST_RESYNC) for _ in range(2))
+    return here, there
 
 
 async def opened(stream: StreamClient) -> StreamClient:
@@ -101,7 +105,7 @@ async def test_a_message_between_opening_a_stream_and_redis_confirming_it_is_not
         async with running(here), running(there):
             alice, staff = here.user_token(), await here.staff_token()
             chat_id = await here.chat_id(alice)
-            await until(lambda: not there.app.resynchronizer._wanted.is_set())
+            await until(lambda: not there.app.resynchronizer.is_requested)
             proxy.stall()
             stream = await there.stream(alice, cursor=0)
             await until(lambda: len(there.app.streams) == 1)
@@ -183,15 +187,14 @@ async def test_a_command_that_ends_access_ends_streams_at_every_server(
 
 
 async def test_while_redis_is_away_streams_are_brought_up_to_date_from_the_database(
-    pair: tuple[Service, Service],
+    fast_pair: tuple[Service, Service],
     redis_server: RedisServer,
     expected_log: list[str],
-    impatient: None,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     expected_log.append(AWAY)
-    here, there = pair
+    here, there = fast_pair
     staff, users = await here.staff_token(), [here.user_token(f"user{n}") for n in range(5)]
     chat_ids = [await here.chat_id(user) for user in users]
     streams = [await opened(await there.stream(user)) for user in users]
@@ -243,14 +246,14 @@ async def test_while_redis_is_away_streams_are_brought_up_to_date_from_the_datab
 
 
 async def test_an_event_that_comes_while_the_database_is_asked_is_not_undone_by_the_answer(
-    pair: tuple[Service, Service], impatient: None, monkeypatch: pytest.MonkeyPatch
+    fast_pair: tuple[Service, Service], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The answer was read before the chat was archived and came after the event that says so."""
-    _, there = pair
+    _, there = fast_pair
     alice, staff = there.user_token(), await there.staff_token()
     chat_id = await there.chat_id(alice)
     stream = await opened(await there.stream(alice))
-    await until(lambda: not there.app.resynchronizer._wanted.is_set())
+    await until(lambda: not there.app.resynchronizer.is_requested)
     read, answer, asked = there.app.resynchronizer._chat_states, asyncio.Event(), asyncio.Event()
 
     async def slow(chat_ids: Any) -> Any:
@@ -288,14 +291,13 @@ async def test_a_message_whose_server_died_before_publishing_is_published_when_i
 
 
 async def test_after_the_database_was_away_too_nothing_is_forgotten(
-    pair: tuple[Service, Service],
+    fast_pair: tuple[Service, Service],
     expected_log: list[str],
-    impatient: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from chatsvc.errors import Unavailable
 
-    here, there = pair
+    here, there = fast_pair
     alice = here.user_token()
     await here.chat_id(alice)
     stream = await opened(await there.stream(alice))

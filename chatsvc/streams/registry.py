@@ -28,15 +28,24 @@ DRAIN_PER_S = 200  # and no slower than this: a few streams need no five seconds
 RETRY_MS = (500, 5000)  # how long a client waits after a shutdown, chosen at random
 OPENINGS_AT_ONCE = 64  # a storm of reconnects waits in line, not in the database's queue, where it would be refused
 STANDSTILL_S = 5.0  # as long as the loop waits for the database
+RESYNC_S = 30.0  # finds a COMMIT that became visible after its server was killed
+RESYNC_DISCONNECTED_S = 5.0  # while events of other processes do not arrive
+RESYNC_PAUSE_S = 0.5  # between two rounds: several processes that reconnect each ask for one
 REVALIDATE_S = 15.0  # how soon a session that was ended by another process ends its streams
 
 
 class Rhythm(NamedTuple):
-    """How often streams are pinged and their sessions checked. A ping takes `ping_ticks` ticks."""
+    """How often streams are pinged and compared with the database, and their sessions checked.
+
+    A ping takes `ping_ticks` ticks.
+    """
 
     tick_s: float = TICK_S
     ping_ticks: int = PING_INTERVAL_S
     revalidate_s: float = REVALIDATE_S
+    resync_s: float = RESYNC_S
+    resync_disconnected_s: float = RESYNC_DISCONNECTED_S
+    resync_pause_s: float = RESYNC_PAUSE_S
 
 
 DEFAULT_RHYTHM = Rhythm()

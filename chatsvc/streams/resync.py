@@ -1,6 +1,6 @@
-"""Resynchronizer: brings open streams up to date from the database when events may have been lost, and all the time while the bus is away.
+"""Resynchronizer: compares open streams with the database, because events may be lost.
 
-Events are lost by the bus, and by a COMMIT whose answer does not come: what it stored nobody published.
+The bus loses events. So does a COMMIT whose outcome is unknown: nobody publishes what it stored.
 """
 
 import asyncio
@@ -10,22 +10,19 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from chatsvc.errors import DomainError
 from chatsvc.events import STAFF_TOPIC, Event
-from chatsvc.streams.registry import Streams
+from chatsvc.streams.registry import DEFAULT_RHYTHM, Rhythm, Streams
 from chatsvc.streams.topic import YIELD_EVERY
 from chatsvc.wire import ChatStateEvent, StaffStateEvent
 
 log = logging.getLogger(__name__)
 
-ROUND_S = 5.0  # while events of other processes do not come: one query for all open chats
-PAUSE_S = (
-    0.5  # at least, between two rounds: several processes that come back at once each ask for one
-)
-
 
 class Resynchronizer:
-    """A round reads the state of all chats that somebody listens to, in one query, and tells it to those streams that know another.
+    """Reads the state of all chats with open streams in one query, and broadcasts what changed.
 
-    Who lacks messages reads them from the log. Staff get their `state`, at which a dashboard fetches its list again.
+    Streams that lack messages replay the log. This happens every `rhythm.resync_s`, more often
+    while the bus is disconnected, and on request. Only in the last two cases staff get `state`,
+    which makes each dashboard fetch its list again.
     """
 
     def __init__(
@@ -34,47 +31,59 @@ class Resynchronizer:
         *,
         chat_states: Callable[[Sequence[str]], Awaitable[dict[str, ChatStateEvent]]],
         staff_state: Callable[[], Awaitable[StaffStateEvent]],
-        is_cut_off: Callable[[], bool],
+        is_disconnected: Callable[[], bool],
+        rhythm: Rhythm = DEFAULT_RHYTHM,
     ) -> None:
         self.rounds = 0
         self._streams = streams
-        self._chat_states, self._staff_state, self._is_cut_off = (
-            chat_states,
-            staff_state,
-            is_cut_off,
-        )
+        self._chat_states, self._staff_state = chat_states, staff_state
+        self._is_disconnected = is_disconnected
+        self._rhythm = rhythm
         self._wanted = asyncio.Event()
 
+    @property
+    def is_requested(self) -> bool:
+        """Whether a round was requested and has not begun."""
+        return self._wanted.is_set()
+
+    @property
+    def _interval_s(self) -> float:
+        rhythm = self._rhythm
+        return rhythm.resync_disconnected_s if self._is_disconnected() else rhythm.resync_s
+
     def request(self) -> None:
-        """Events may have been lost: wants a round."""
+        """Ask for a round, because events may have been lost."""
         self._wanted.set()
 
     async def run(self) -> None:
-        """For ever."""
-        overtaken: set[str] = set()  # chats whose state was no longer the newest when it came
+        """Compare streams with the database until cancelled."""
+        rhythm = self._rhythm
+        overtaken: set[str] = set()  # chats that changed while their state was read
         while True:
             if not overtaken:
-                with contextlib.suppress(TimeoutError):  # cut off: a round without being asked
-                    await asyncio.wait_for(
-                        self._wanted.wait(), ROUND_S if self._is_cut_off() else None
-                    )
-            of_all = self._wanted.is_set() or not overtaken
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wanted.wait(), self._interval_s)
+            of_all = self.is_requested or not overtaken
+            for_staff = self.is_requested or self._is_disconnected()
             self._wanted.clear()
             try:
-                overtaken = await self._round(None if of_all else overtaken)
+                overtaken = await self._round(None if of_all else overtaken, for_staff)
             except DomainError:
-                self._wanted.set()  # the database does not answer: once more, not so soon that it fills the log
-                await asyncio.sleep(ROUND_S)
+                self._wanted.set()  # the database does not respond
+                await asyncio.sleep(rhythm.resync_disconnected_s)
             except Exception:
                 log.exception("streams could not be brought up to date")
                 self._wanted.set()
-                await asyncio.sleep(ROUND_S)
-            await asyncio.sleep(PAUSE_S)
+                await asyncio.sleep(rhythm.resync_disconnected_s)
+            await asyncio.sleep(rhythm.resync_pause_s)
 
-    async def _round(self, only: set[str] | None) -> set[str]:
-        """Of all chats, or of some `only`: where much happens there is always one that is overtaken, and that must not ask for all of them again."""
+    async def _round(self, only: set[str] | None, for_staff: bool) -> set[str]:
+        """Compare all chats, or `only` some. Return those that changed while they were read.
+
+        On a busy server there is always one of those; it must not cause a read of all chats.
+        """
         self.rounds += 1
-        if only is None and self._streams.has_staff:
+        if only is None and for_staff and self._streams.has_staff:
             self._streams.deliver(Event.of(STAFF_TOPIC, await self._staff_state()))
         versions = self._streams.versions
         if only is not None:

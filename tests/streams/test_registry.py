@@ -12,7 +12,7 @@ from tornado.ioloop import IOLoop
 
 from chatsvc.events import Event, chat_topic
 from chatsvc.store import people
-from chatsvc.streams import connection, resync, subscriber
+from chatsvc.streams import connection, subscriber
 from chatsvc.streams.registry import PING_INTERVAL_S, Rhythm, Streams
 from chatsvc.streams.subscriber import Sources, Subscription
 from chatsvc.streams.topic import YIELD_EVERY
@@ -31,6 +31,12 @@ USER_STREAM, STAFF_STREAM = "/support_chat/stream", "/admin/notifications/stream
 def quick_service(make_service: ServiceFactory) -> Service:
     """Its heartbeat wheel turns fifty times as fast."""
     return make_service(rhythm=Rhythm(tick_s=0.02))
+
+
+@pytest.fixture
+def hasty_service(make_service: ServiceFactory) -> Service:
+    """It compares streams with the database again without a pause."""
+    return make_service(rhythm=Rhythm(resync_disconnected_s=0.0, resync_pause_s=0.0))
 
 
 async def open_stream(
@@ -249,7 +255,7 @@ def test_a_session_or_token_ended_elsewhere_ends_its_streams(
 
 
 async def test_an_error_that_nobody_foresaw_ends_no_watch_over_streams(
-    service: Service, expected_log: list[str], monkeypatch: pytest.MonkeyPatch
+    hasty_service: Service, expected_log: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else nothing would be caught up, and no session's end noticed, until the next start; and no line in the log would say so."""
     for line in (
@@ -257,8 +263,7 @@ async def test_an_error_that_nobody_foresaw_ends_no_watch_over_streams(
         "it could not be checked which sessions",
     ):
         expected_log.append(line)
-    monkeypatch.setattr(resync, "ROUND_S", 0.0)
-    monkeypatch.setattr(resync, "PAUSE_S", 0.0)
+    service = hasty_service
     resynchronizer, registry = service.app.resynchronizer, service.app.streams
     await service.create_staff()
     stream = await open_stream(
@@ -284,11 +289,27 @@ async def test_an_error_that_nobody_foresaw_ends_no_watch_over_streams(
     assert await close_event(stream) == {"reason": "revoked", "reconnect": False}
 
 
+def test_a_message_that_nobody_published_is_shown_after_the_interval(
+    io_loop: IOLoop, make_service: ServiceFactory
+) -> None:
+    """A COMMIT that hung outlived its killed server; open streams never showed what it stored."""
+    service = make_service(rhythm=Rhythm(resync_s=0.05, resync_pause_s=0.0))
+
+    async def play() -> None:
+        alice = service.user_token()
+        stream = await open_stream(service, alice)
+        seed_messages(service.database_url, await service.chat_id(alice), 2)
+        assert [m["seq"] for m in await stream.messages_up_to(2)] == [1, 2]
+        stream.close()
+
+    io_loop.run_sync(play)
+
+
 async def test_only_a_chat_that_was_overtaken_is_asked_for_again(
-    service: Service, monkeypatch: pytest.MonkeyPatch
+    hasty_service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where much happens there is always one; asking for all again because of it would never end."""
-    monkeypatch.setattr(resync, "PAUSE_S", 0.0)
+    service = hasty_service
     resynchronizer, staff = service.app.resynchronizer, await service.staff_token()
     busy, quiet = [service.user_token(sub) for sub in ("busy", "quiet")]
     opened = [await open_stream(service, token, USER_STREAM) for token in (busy, quiet)]
