@@ -13,6 +13,9 @@ const MODULES = new URL("static/v/000000000000/dist/", BASE);
 const KEY = `support-chat:${BASE.href}:`;
 const DEFAULT_ACCENT = "#0b57d0";
 const FRAGMENT = "#support-chat"; // where the button in e-mails leads; a link in the page may do the same
+// Behind the shadow root the page sees these as events of an element that is no text field and is
+// outside its dialogs: its shortcuts would take letters away, its dialogs the focus.
+const INNER = ["keydown", "keypress", "keyup", "focusin"];
 const ATTRIBUTES = ["token", "heading", "greeting", "accent", "theme", "lang", "open"];
 
 /** Whether this browser is a visitor's, or has a message that was not sent; reading it stores nothing. @returns {boolean} */
@@ -114,6 +117,7 @@ class SupportChat extends HTMLElement {
     sheet.replaceSync(STYLE);
     this.#root.adoptedStyleSheets = [sheet, this.#accent];
     this.#root.append(this.#launcher.node);
+    for (const name of INNER) this.#root.addEventListener(name, (event) => event.stopPropagation());
     this.#tint();
     this.#label();
   }

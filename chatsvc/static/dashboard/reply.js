@@ -83,13 +83,14 @@ export class Reply {
       this.#done(content);
       this.#sent();
     } catch (error) {
-      this.#failed(/** @type {Error} */ (error));
+      this.#failed(/** @type {Error} */ (error), clientId);
     }
     this.#button.disabled = false;
   }
 
-  /** @param {Error} error */
-  #failed(error) {
+  /** @param {Error} error @param {string} clientId */
+  #failed(error, clientId) {
+    if (this.#attempt.clientId !== clientId) return; // the stream brought the message before
     if (error instanceof Refused && error.status === 409) keepDraft(this.#key("attempt"), ""); // never sent under this id again
     this.explain(`${error.message} ${text("kept")}`);
   }

@@ -28,6 +28,7 @@ export const STYLE = `
 .badge[hidden] { display: none; }
 @media (max-width: 479.98px) { :host([open]) .launcher { display: none; } }
 @media (prefers-reduced-motion: reduce) { .launcher { transition: none; } }
+@media print { :host { display: none !important; } }
 @media (forced-colors: active) { .launcher, .badge { border: 2px solid ButtonText; } }`;
 
 export class Launcher {
