@@ -12,7 +12,7 @@ const BUNDLES = {
   widget: { entry: "widget.js", map: LOADER_MAP },
   panel: { entry: "widget/element.js" },
   dashboard: { entry: "dashboard/dashboard.js" },
-  "account-page": { entry: "dashboard/page.js" },
+  "account-page": { entry: "dashboard/account-page.js" },
 };
 
 /** @param {string} folder */

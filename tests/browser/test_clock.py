@@ -32,7 +32,7 @@ CLOCKS = {
 def test_it_is_the_locales_own_pattern(new_context: NewContext, locale: str) -> None:
     """Between midnight and ten the page showed 0:53 and 9:05 where people write 00:53 and 09:05."""
     page = new_context(locale=locale).new_page()
-    source = (STATIC_DIR / "widget" / "locale.js").read_text().replace("export ", "")
+    source = (STATIC_DIR / "shared" / "clock.js").read_text().replace("export ", "")
     shown = page.evaluate(
         f"""([language, hours]) => {{
             {source}

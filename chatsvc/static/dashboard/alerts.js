@@ -1,7 +1,7 @@
 // @ts-check
 /** Calls staff who do not look: a sound and a desktop notification for a user's message, once per browser. */
-import { READ_BY_NOW_MS } from "../widget/notifier.js";
-import { Sound } from "../widget/sound.js";
+import { READ_BY_NOW_MS } from "../shared/limits.js";
+import { Sound } from "../shared/sound.js";
 import { isOn, keyOf } from "./settings.js";
 import { text } from "./texts.js";
 
@@ -18,7 +18,7 @@ export class Alerts {
   }
 
   /** The first tab that claims the message has it; one that somebody looks at claims at once, and stays silent. @param {import("./live.js").StreamEvent} event */
-  async heard(event) {
+  async received(event) {
     if (!looked()) await pause(READ_BY_NOW_MS);
     if (!navigator.locks) return this.#call(event); // a page without https: every tab is on its own
     void navigator.locks.request(

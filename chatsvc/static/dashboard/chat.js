@@ -54,7 +54,7 @@ export class Chat {
   }
 
   /** @param {import("./live.js").StreamEvent} event of this chat or for all staff */
-  heard(event) {
+  received(event) {
     if (event.type === "reset")
       this.#actions.latest(); // too far behind: start at the end
     else if (event.type === "new_message") this.#announced(event.message.seq);
@@ -81,6 +81,11 @@ export class Chat {
     this.#left.abort();
     this.#refresh.stop();
     this.#status.gone("chat");
+  }
+
+  /** A new day has begun. */
+  nameDays() {
+    this.#thread.divide();
   }
 
   write() {

@@ -1,10 +1,11 @@
 // @ts-check
 /** The dashboard, put together: the list, the chat that is open, one stream for both, and what calls staff. */
+import { everyMidnight } from "../shared/days.js";
 import { Alerts } from "./alerts.js";
 import { Chat } from "./chat.js";
 import { List } from "./list.js";
 import { Live } from "./live.js";
-import { Pages } from "./pages.js";
+import { Navigation } from "./navigation.js";
 import { shortcuts } from "./shortcuts.js";
 import { Status } from "./status.js";
 import { keepTimesRight, localise } from "./times.js";
@@ -24,7 +25,10 @@ function take() {
   const node = /** @type {HTMLElement} */ (document.getElementById("chat"));
   const url = `/dashboard/chats/${node.dataset.chat}`;
   chat = node.dataset.chat
-    ? new Chat(node, status, { archived: () => void close(), latest: () => void pages.go(url) })
+    ? new Chat(node, status, {
+        archived: () => void close(),
+        latest: () => void navigation.go(url),
+      })
     : null;
   list.mark(chat?.id ?? "");
 }
@@ -32,20 +36,20 @@ function take() {
 /** Back to the list, to the place in it where one was. */
 async function close() {
   const place = list.place;
-  await pages.go(list.page);
+  await navigation.go(list.page);
   await list.refresh();
   list.place = place;
 }
 
 /** @param {import("./live.js").StreamEvent} event */
-function heard(event) {
-  chat?.heard(event);
+function received(event) {
+  chat?.received(event);
   if (event.chat || event.type === "new_user_message" || "unread_chats" in event)
     void list.refresh();
-  if (event.type === "new_user_message") void alerts.heard(event);
+  if (event.type === "new_user_message") void alerts.received(event);
 }
 
-const pages = new Pages({
+const navigation = new Navigation({
   shown: () => {
     status.title(document.title);
     take();
@@ -56,11 +60,11 @@ const pages = new Pages({
   failed: () => void list.refresh(), // says that there is no connection
   resized: () => void list.refresh(),
 });
-const alerts = new Alerts((id) => void pages.go(`/dashboard/chats/${id}`));
+const alerts = new Alerts((id) => void navigation.go(`/dashboard/chats/${id}`));
 take();
 const live = new Live({
   url: () => `/admin/notifications/stream${chat?.query ?? ""}`,
-  onEvent: heard,
+  onEvent: received,
   onOpen: () => {
     status.streaming();
     list.wake();
@@ -85,3 +89,4 @@ shortcuts({
   },
 });
 keepTimesRight();
+everyMidnight(() => chat?.nameDays());

@@ -4,9 +4,10 @@
  * this program, so pages can forbid every such place (`require-trusted-types-for 'script'; trusted-types 'none'`).
  * Nothing in a document made this way runs.
  */
+import { REQUEST_LIMIT_MS } from "../shared/limits.js";
+import { MAX_CHARACTERS } from "../shared/text-input.js";
 import { text } from "./texts.js";
 
-const REQUEST_LIMIT_MS = 15_000;
 const REASONS = new Map([
   [413, "too_long"],
   [429, "too_many"],
@@ -17,7 +18,7 @@ const REASONS = new Map([
 export class Refused extends Error {
   /** @param {number} status */
   constructor(status) {
-    super(text(REASONS.get(status) ?? "failed", { status, n: 10_000 }));
+    super(text(REASONS.get(status) ?? "failed", { status, n: MAX_CHARACTERS }));
     this.status = status;
   }
 }

@@ -1,7 +1,7 @@
 // @ts-check
 /** The dialog that lists the keys, and the switch for them. */
-import { h, icon } from "../widget/dom.js";
-import { CROSS } from "../widget/icons.js";
+import { h, icon } from "../shared/dom.js";
+import { CROSS } from "../shared/icons.js";
 import { settingSwitch } from "./switches.js";
 import { text } from "./texts.js";
 

@@ -1,6 +1,6 @@
 // @ts-check
 /** The list of chats: an event is the signal, the server renders what is shown. */
-import { arrange } from "../widget/dom.js";
+import { arrange } from "../shared/dom.js";
 import { fetchDocument } from "./fragments.js";
 import { Refresh } from "./refresh.js";
 import { localise } from "./times.js";

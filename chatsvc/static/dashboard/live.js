@@ -1,9 +1,7 @@
 // @ts-check
 /** The page's one stream of events. An EventSource gives up for ever after one 503, so it is made anew, with cursor and growing pauses. */
-import { Backoff } from "../widget/backoff.js";
-
-const SILENCE_LIMIT_MS = 37_500; // 2.5 heartbeats of 15 s
-const FIRST_ANSWER_LIMIT_MS = 10_000;
+import { Backoff } from "../shared/backoff.js";
+import { FIRST_BYTE_LIMIT_MS, SILENCE_LIMIT_MS } from "../shared/limits.js";
 
 /** @typedef {{ type: string } & Record<string, any>} StreamEvent */
 /**
@@ -36,17 +34,17 @@ export class Live {
   open() {
     this.#close();
     const source = (this.#source = new EventSource(this.#options.url()));
-    this.#watch(FIRST_ANSWER_LIMIT_MS);
-    source.onopen = () => this.#heard();
+    this.#watch(FIRST_BYTE_LIMIT_MS);
+    source.onopen = () => this.#received();
     source.onerror = () => this.#lost();
     source.onmessage = (event) => {
-      this.#heard();
+      this.#received();
       if (!this.#settled) this.#options.onOpen();
       this.#settled = true;
       this.#backoff.reset();
       this.#options.onEvent(JSON.parse(event.data));
     };
-    source.addEventListener("ping", () => this.#heard());
+    source.addEventListener("ping", () => this.#received());
     source.addEventListener("close", (event) => this.#ended(JSON.parse(event.data)));
   }
 
@@ -76,7 +74,7 @@ export class Live {
     this.#settled = false;
   }
 
-  #heard() {
+  #received() {
     this.#heardAt = Date.now();
     this.#watch(SILENCE_LIMIT_MS);
   }

@@ -1,6 +1,6 @@
 // @ts-check
 /** Fetches a part of the screen again whenever something was announced for it: one fetch at a time, again until none is wanted. */
-import { Backoff } from "../widget/backoff.js";
+import { Backoff } from "../shared/backoff.js";
 
 /** @typedef {import("./status.js").Part} Part */
 

@@ -1,8 +1,8 @@
 // @ts-check
 /** The reply form: keeps what is typed, sends it once, and gives the text back with the reason when it could not be sent. */
-import { draft, keepDraft } from "../widget/drafts.js";
-import { characters, grow, MAX_CHARACTERS, sends } from "../widget/typing.js";
-import { uuid } from "../widget/uuid.js";
+import { draft, keepDraft } from "../shared/drafts.js";
+import { characters, grow, MAX_CHARACTERS, sends } from "../shared/text-input.js";
+import { uuid } from "../shared/uuid.js";
 import { post, Refused } from "./fragments.js";
 import { text } from "./texts.js";
 

@@ -1,6 +1,6 @@
 // @ts-check
 /** What staff have chosen for this browser: notifications, sound, shortcuts. */
-import { recall, remember } from "../widget/storage.js";
+import { recall, remember } from "../shared/storage.js";
 
 /** @typedef {"notifications" | "sound" | "shortcuts"} Setting */
 

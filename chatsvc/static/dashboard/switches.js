@@ -1,7 +1,7 @@
 // @ts-check
 /** Switches for this browser's settings: checkboxes, and buttons in the head of the page. */
-import { h, icon } from "../widget/dom.js";
-import { MUTED, SOUND } from "../widget/sound.js";
+import { h, icon } from "../shared/dom.js";
+import { MUTED, SOUND } from "../shared/sound.js";
 import { choose, isOn, whenChosen } from "./settings.js";
 import { text } from "./texts.js";
 

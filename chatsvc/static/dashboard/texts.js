@@ -1,6 +1,6 @@
 // @ts-check
 /** What scripts say, in the page's language: the page brings the texts, those of the part "dashboard_js" in chatsvc/languages/. */
-import { fill } from "../widget/fill.js";
+import { fill } from "../shared/fill.js";
 
 /** @type {Record<string, string>} */
 const TEXTS = JSON.parse(document.body.dataset.texts ?? "{}");

@@ -1,10 +1,10 @@
 // @ts-check
 /** The messages of the open chat: put in by id, so that nothing can double, in order of seq, with a divider per day. */
-import { h } from "../widget/dom.js";
-import { linked } from "../widget/links.js";
-import { dayOf } from "../widget/message-view.js";
+import { dayOf } from "../shared/days.js";
+import { h } from "../shared/dom.js";
+import { linked } from "../shared/links.js";
 import { text } from "./texts.js";
-import { day, localise } from "./times.js";
+import { dayName, localise } from "./times.js";
 
 const AT_END_PX = 60; // about two lines: who is this near to the end is reading the end
 
@@ -31,7 +31,7 @@ export class Thread {
     this.#announcer = find("#announcer");
     this.#person = chat.dataset.person ?? "";
     this.items.forEach(dress);
-    this.#divide();
+    this.divide();
     this.scroll.addEventListener("scroll", () => this.atEnd && !this.apart && this.#count(0), {
       passive: true,
     });
@@ -82,7 +82,7 @@ export class Thread {
       this.scroll.scrollHeight,
     ];
     for (const item of items) this.#put(dress(item));
-    this.#divide();
+    this.divide();
     const below = items.filter((item) => seqOf(item) > last);
     if (below.length && follow) this.toEnd();
     else if (below.length) this.scroll.scrollTop -= this.scroll.scrollHeight - height; // what somebody reads stays where it is
@@ -122,14 +122,15 @@ export class Thread {
       });
   }
 
-  #divide() {
+  /** Put a divider before the first message of each day. */
+  divide() {
     this.#empty.hidden = this.items.length > 0;
     for (const divider of this.#list.querySelectorAll(".day")) divider.remove();
     let before = "";
     for (const item of this.items) {
       const at = new Date(item.querySelector("time")?.getAttribute("datetime") ?? "");
       if (dayOf(at) !== before)
-        item.before(h("li", { class: "day" }, h("time", { datetime: dayOf(at) }, day(at))));
+        item.before(h("li", { class: "day" }, h("time", { datetime: dayOf(at) }, dayName(at))));
       before = dayOf(at);
     }
   }

@@ -1,6 +1,7 @@
 // @ts-check
 /** Times in the reader's own time zone. Relative ones keep themselves right. */
-import { clockFormat, locale } from "../widget/locale.js";
+import { clockFormat, locale } from "../shared/clock.js";
+import { dayNames } from "../shared/days.js";
 import { text } from "./texts.js";
 
 const REFRESH_MS = 20_000; // a "1 minute ago" is wrong by a third of a minute at most
@@ -16,14 +17,8 @@ const UNITS = [
 const LANGUAGE = document.documentElement.lang || "en";
 const LOCALE = locale(LANGUAGE);
 const clock = clockFormat(LANGUAGE);
+export const dayName = dayNames(LANGUAGE);
 const whole = new Intl.DateTimeFormat(LOCALE, { dateStyle: "full", timeStyle: "short" });
-const date = new Intl.DateTimeFormat(LOCALE, { weekday: "long", month: "long", day: "numeric" });
-const dateAndYear = new Intl.DateTimeFormat(LOCALE, {
-  weekday: "long",
-  year: "numeric",
-  month: "long",
-  day: "numeric",
-});
 const relative = new Intl.RelativeTimeFormat(LANGUAGE, { numeric: "auto" });
 
 /** @param {Date} at @param {Date} [now] such as "2 minutes ago" */
@@ -43,11 +38,6 @@ export function age(ms) {
   return new Intl.NumberFormat(LANGUAGE, { style: "unit", unit, unitDisplay: "long" }).format(
     Math.floor(ms / length / 1000),
   );
-}
-
-/** @param {Date} at @param {Date} [now] */
-export function day(at, now = new Date()) {
-  return (at.getFullYear() === now.getFullYear() ? date : dateAndYear).format(at);
 }
 
 /** @param {ParentNode} root in which the server has put times in UTC */

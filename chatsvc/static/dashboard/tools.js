@@ -1,6 +1,6 @@
 // @ts-check
 /** What all staff pages have in their head: switches for this browser, the help, and the keys that work everywhere. */
-import { h, icon } from "../widget/dom.js";
+import { h, icon } from "../shared/dom.js";
 import { help } from "./help.js";
 import { settingButton } from "./switches.js";
 import { text } from "./texts.js";

@@ -1,11 +1,11 @@
 // @ts-check
 /** Requests to the chat server. Knows addresses, tokens and status codes; knows nothing of the screen. */
+import { REQUEST_LIMIT_MS } from "../shared/limits.js";
 
 /** @typedef {import("../support-chat.js").SupportMessage} SupportMessage */
 /** @typedef {import("../support-chat.js").SupportChatSnapshot} SupportChatSnapshot */
 /** @typedef {import("../support-chat.js").MessagePage} MessagePage */
 
-const REQUEST_LIMIT_MS = 15_000; // for the whole answer; the server gives up on its database after 5 s: longer silence means the network
 const STORAGE_MS = 200; // what one tab stores another one reads a moment later, even when a lock says that it is its turn
 
 /** The server answered, and it is not what was asked for. */

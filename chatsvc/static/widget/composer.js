@@ -1,8 +1,8 @@
 // @ts-check
 /** Where people write: grows with the text, sends with Enter, says what is too long. */
-import { h, icon } from "./dom.js";
-import { fill } from "./fill.js";
-import { characters, grow, MAX_CHARACTERS, sends } from "./typing.js";
+import { h, icon } from "../shared/dom.js";
+import { fill } from "../shared/fill.js";
+import { characters, grow, MAX_CHARACTERS, sends } from "../shared/text-input.js";
 
 const SEND_ICON = "M3 20.5 21.5 12 3 3.5v6.6L15 12 3 13.9z";
 

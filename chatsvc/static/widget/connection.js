@@ -1,9 +1,7 @@
 // @ts-check
 /** One connection to a stream, from the request to its end. It does not trust silence. */
+import { FIRST_BYTE_LIMIT_MS, SILENCE_LIMIT_MS } from "../shared/limits.js";
 import { EventParser } from "./event-parser.js";
-
-export const SILENCE_LIMIT_MS = 37_500; // 2.5 heartbeats of 15 s: a connection that is silent for longer is dead
-export const FIRST_BYTE_LIMIT_MS = 10_000; // the server sends some at once: without them something on the way holds them back
 
 export class Connection {
   /** Something has come through. */

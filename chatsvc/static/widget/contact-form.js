@@ -1,6 +1,6 @@
 // @ts-check
 /** Asks a visitor, once, where an answer may go when they have left the page. Nobody has to say. */
-import { h } from "./dom.js";
+import { h } from "../shared/dom.js";
 
 export class ContactForm {
   /** The address is known; what is left is a word of thanks. */

@@ -1,9 +1,10 @@
 // @ts-check
 /** Behind <support-chat>, for as long as the element is in the page: finds out who it is, and keeps that person's conversation. */
+import { everyMidnight } from "../shared/days.js";
 import { ChatClient } from "./chat-client.js";
+import { Conversation } from "./conversation.js";
 import { Identity } from "./identity.js";
 import { Memory } from "./memory.js";
-import { Session } from "./session.js";
 import { acceptLanguage } from "./strings.js";
 import { View } from "./view.js";
 
@@ -15,7 +16,7 @@ export class Chat {
   #memory;
   #identity;
   #view;
-  /** @type {Session | null} */ #session = null;
+  /** @type {Conversation | null} */ #conversation = null;
   /** @type {string | null | undefined} null: a visitor; undefined: not known yet */ #subject;
   #turn = 0;
   /** @type {AbortController | null} */ #listeners = null;
@@ -36,23 +37,24 @@ export class Chat {
     this.#listeners = new AbortController();
     const { signal } = this.#listeners;
     const wake = () => {
-      this.#session?.wake();
+      this.#conversation?.wake();
       this.#view.look();
     };
     for (const name of ["online", "offline"])
-      window.addEventListener(name, () => this.#session?.reconnect(), { signal });
+      window.addEventListener(name, () => this.#conversation?.reconnect(), { signal });
     window.addEventListener("focus", wake, { signal });
     document.addEventListener("visibilitychange", wake, { signal });
-    window.addEventListener("pagehide", () => this.#session?.pause(), { signal });
+    window.addEventListener("pagehide", () => this.#conversation?.pause(), { signal });
     window.addEventListener(
       "pageshow",
       (event) => {
-        if (event.persisted) void this.#session?.start();
+        if (event.persisted) void this.#conversation?.start();
         wake();
       },
       { signal },
     );
     window.addEventListener("storage", ({ key }) => this.#stored(key), { signal });
+    everyMidnight(() => this.#view.render({ type: "midnight" }), signal);
     void this.#identify();
     if (this.#host.open) this.shown(true);
   }
@@ -89,11 +91,11 @@ export class Chat {
     if (turn !== this.#turn) return;
     if (subject === undefined)
       return void setTimeout(() => turn === this.#turn && this.#identify(), ASK_AGAIN_MS);
-    if (this.#session && subject === this.#subject) {
+    if (this.#conversation && subject === this.#subject) {
       this.#identity.renew(identity);
-      return this.#session.wake();
+      return this.#conversation.wake();
     }
-    this.#session?.stop();
+    this.#conversation?.stop();
     this.#identity = identity;
     this.#subject = subject;
     const names = {
@@ -103,15 +105,15 @@ export class Chat {
     const languages = () =>
       acceptLanguage(this.#host.lang, document.documentElement.lang, ...navigator.languages);
     const client = new ChatClient(this.#base, identity, languages);
-    const session = new Session(
+    const conversation = new Conversation(
       client,
       identity,
       names,
-      (event) => session === this.#session && this.#view.render(event),
+      (event) => conversation === this.#conversation && this.#view.render(event),
     );
-    this.#session = session;
-    this.#view.show(session, subject);
-    void session.start();
+    this.#conversation = conversation;
+    this.#view.show(conversation, subject);
+    void conversation.start();
   }
 
   #forget() {
@@ -121,8 +123,8 @@ export class Chat {
 
   /** Until it is known who is asking nothing can be sent. */
   #leave() {
-    this.#session?.stop();
-    this.#session = null;
+    this.#conversation?.stop();
+    this.#conversation = null;
     this.#subject = undefined;
     this.#view.show(null, undefined);
   }
@@ -133,7 +135,7 @@ export class Chat {
     if (this.#subject !== null || (key !== null && key !== this.#memory.visitor)) return;
     this.#identity.recallVisitor();
     if (!this.#identity.known) this.#forget();
-    if (this.#session) void this.#session.start();
+    if (this.#conversation) void this.#conversation.start();
     else void this.#identify();
   }
 }

@@ -1,9 +1,9 @@
 // @ts-check
 /** One live stream that keeps itself alive: one connection after the other, growing pauses, resuming from the cursor, waking up at once; polling where it does not get through. */
-import { Backoff } from "./backoff.js";
+import { Backoff } from "../shared/backoff.js";
 import { HttpError } from "./chat-client.js";
 import { Connection } from "./connection.js";
-import { Poller } from "./poller.js";
+import { PollingFallback } from "./polling-fallback.js";
 
 export const STREAM_AGAIN_MS = 60_000; // while polling: proxies are repaired, networks are changed
 const SETTLED_MS = 5000; // a stream that lived this long was no failure, however it ended
@@ -28,14 +28,15 @@ export class EventStream {
   #hurry = false;
   #failures = 0;
   #running = false;
-  #poller;
+  #polling;
 
   /** @param {StreamOptions} options */
   constructor(options) {
     this.#options = options;
     this.#backoff = options.backoff ?? new Backoff();
-    this.#poller = new Poller(options.poll ?? (() => Promise.reject(new Error("no polling"))), () =>
-      this.wake(),
+    this.#polling = new PollingFallback(
+      options.poll ?? (() => Promise.reject(new Error("no polling"))),
+      () => this.wake(),
     );
   }
 
@@ -48,14 +49,14 @@ export class EventStream {
   stop() {
     this.#running = false;
     this.#connection?.close();
-    this.#poller.stop();
+    this.#polling.stop();
     this.#backoff.wake();
   }
 
   /** The browser says that things may be better now. A stream that was silent through a sleep is replaced. */
   wake() {
     this.#backoff.wake();
-    this.#poller.wake();
+    this.#polling.wake();
     if (this.#connection?.silent) this.restart();
   }
 
@@ -73,17 +74,17 @@ export class EventStream {
       if (!this.#running) break;
       this.#notLive();
       if (this.#hurry) continue;
-      if (this.#failures >= FAILURES_BEFORE_POLLING) await this.#poller.start();
+      if (this.#failures >= FAILURES_BEFORE_POLLING) await this.#polling.start();
       if (!this.#running) break;
       this.#notLive();
-      await this.#backoff.wait(this.#poller.on ? STREAM_AGAIN_MS : this.#backoff.next(least));
+      await this.#backoff.wait(this.#polling.on ? STREAM_AGAIN_MS : this.#backoff.next(least));
     }
-    this.#poller.stop();
+    this.#polling.stop();
     this.#options.onStatus("ended");
   }
 
   #notLive() {
-    this.#options.onStatus(this.#poller.on ? "polling" : "connecting");
+    this.#options.onStatus(this.#polling.on ? "polling" : "connecting");
   }
 
   /** One connection, until it ends. @returns {Promise<number>} what to wait at least before the next, in milliseconds */
@@ -127,7 +128,7 @@ export class EventStream {
   }
 
   #live() {
-    this.#poller.stop();
+    this.#polling.stop();
     this.#options.onStatus("live");
   }
 }

@@ -1,6 +1,6 @@
 // @ts-check
 /** Who is asking: the token of the host application's user, or of a visitor whom this browser remembers. */
-import { recall, remember } from "./storage.js";
+import { recall, remember } from "../shared/storage.js";
 
 export const TOKEN_LIMIT_MS = 15_000; // for the host page to give one: it asks its own server, which may be as far away as ours
 

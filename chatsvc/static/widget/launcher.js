@@ -1,6 +1,6 @@
 // @ts-check
 /** The round button: all that is there before the panel is opened. */
-import { BUBBLE, CROSS } from "./icons.js";
+import { BUBBLE, CROSS } from "../shared/icons.js";
 
 const MOST_COUNTED = 9; // there is room for one digit
 

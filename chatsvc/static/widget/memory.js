@@ -1,6 +1,6 @@
 // @ts-check
 /** What this browser keeps for the chat, by name: drafts and unsent messages per person, the visitor's token and answers. */
-import { recall, remember } from "./storage.js";
+import { recall, remember } from "../shared/storage.js";
 
 export class Memory {
   #key;

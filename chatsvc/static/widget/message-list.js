@@ -1,7 +1,9 @@
 // @ts-check
 /** The list of messages and how it scrolls: to the end, unless somebody is reading further up. */
-import { arrange, h } from "./dom.js";
-import { dayOf, describer, MessageView, stored, unsent } from "./message-view.js";
+import { clockFormat } from "../shared/clock.js";
+import { dayNames, dayOf } from "../shared/days.js";
+import { arrange, h } from "../shared/dom.js";
+import { MessageView, stored, unsent } from "./message-view.js";
 
 const AT_END_PX = 48; // about two lines: who is this near to the end is reading the end
 const NEAR_TOP_PX = 120; // older messages are fetched a little before they are needed
@@ -15,7 +17,8 @@ export class MessageList {
   #actions;
   #strings;
   #greeting = "";
-  #describe;
+  #time;
+  #dayName;
   /** @type {Map<string, MessageView>} */ #views = new Map();
   /** @type {Map<string, HTMLElement>} */ #days = new Map();
   #note = h("li", { class: "note" });
@@ -32,7 +35,9 @@ export class MessageList {
   constructor(strings, language, actions) {
     this.#strings = strings;
     this.#actions = actions;
-    this.#describe = describer(language, strings);
+    const clock = clockFormat(language);
+    this.#time = (/** @type {Date} */ at) => clock.format(at);
+    this.#dayName = dayNames(language);
     this.node.setAttribute("aria-label", strings.messages);
     new ResizeObserver(() => this.#following && this.toEnd()).observe(this.node); // what grows below must not cover the end
     this.node.addEventListener("scroll", () => this.#scrolled(), { passive: true });
@@ -105,7 +110,7 @@ export class MessageList {
         item,
         { first, last, mark: marks.get(state.messages[index]?.seq ?? -1) ?? "" },
         this.#strings,
-        this.#describe.time,
+        this.#time,
       );
       nodes.push(view.node);
     });
@@ -117,7 +122,7 @@ export class MessageList {
     const key = dayOf(at);
     const node = this.#days.get(key) ?? h("li", { class: "day" });
     this.#days.set(key, node);
-    const text = this.#describe.day(at);
+    const text = this.#dayName(at);
     if (node.textContent !== text) node.textContent = text;
     return node;
   }

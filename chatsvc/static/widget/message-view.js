@@ -1,8 +1,7 @@
 // @ts-check
 /** How one message looks. */
-import { h } from "./dom.js";
-import { linked } from "./links.js";
-import { clockFormat, locale } from "./locale.js";
+import { h } from "../shared/dom.js";
+import { linked } from "../shared/links.js";
 
 /** @typedef {import("../support-chat.js").SupportMessage} SupportMessage */
 /** @typedef {import("./message-store.js").Outgoing} Outgoing */
@@ -30,31 +29,6 @@ export function unsent(outgoing) {
     content: outgoing.content,
     at: new Date(outgoing.created_at),
     outgoing,
-  };
-}
-
-/** @param {Date} at @returns {string} the day in the reader's time zone, sortable */
-export function dayOf(at) {
-  return `${at.getFullYear()}-${String(at.getMonth() + 1).padStart(2, "0")}-${String(at.getDate()).padStart(2, "0")}`;
-}
-
-/** @param {string} language @param {import("./strings.js").Strings} strings */
-export function describer(language, strings) {
-  const clock = clockFormat(language);
-  const date = new Intl.DateTimeFormat(locale(language), {
-    weekday: "long",
-    month: "long",
-    day: "numeric",
-  });
-  return {
-    /** @param {Date} at */
-    time: (at) => clock.format(at),
-    /** @param {Date} at @param {Date} [now] */
-    day: (at, now = new Date()) => {
-      const yesterday = new Date(now.getFullYear(), now.getMonth(), now.getDate() - 1);
-      if (dayOf(at) === dayOf(now)) return strings.today;
-      return dayOf(at) === dayOf(yesterday) ? strings.yesterday : date.format(at);
-    },
   };
 }
 

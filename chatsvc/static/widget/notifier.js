@@ -1,9 +1,9 @@
 // @ts-check
 /** Tells people who do not look that staff have written: the number in the page's title, and a sound. */
-import { PageTitle } from "./page-title.js";
-import { Sound } from "./sound.js";
 
-export const READ_BY_NOW_MS = 400; // a tab that somebody looks at has marked the message read by then, and nobody needs a sound
+import { READ_BY_NOW_MS } from "../shared/limits.js";
+import { Sound } from "../shared/sound.js";
+import { PageTitle } from "./page-title.js";
 
 export class Notifier {
   #sound;

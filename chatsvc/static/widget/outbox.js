@@ -1,9 +1,9 @@
 // @ts-check
 /** Sends what was written, one after the other in order, again and again until the server has answered; also after a page load. */
-import { Backoff } from "./backoff.js";
+import { Backoff } from "../shared/backoff.js";
+import { recall, remember } from "../shared/storage.js";
+import { uuid } from "../shared/uuid.js";
 import { HttpError } from "./chat-client.js";
-import { recall, remember } from "./storage.js";
-import { uuid } from "./uuid.js";
 
 const SHOWN_AFTER = 2; // attempts; one lost request is repeated without worrying anybody
 

@@ -1,12 +1,13 @@
 // @ts-check
 /** The panel: header, messages, input. Shows what it is given and says what the person does. */
+
+import { h, icon } from "../shared/dom.js";
+import { fill } from "../shared/fill.js";
+import { CROSS } from "../shared/icons.js";
+import { MUTED, SOUND } from "../shared/sound.js";
 import { Composer } from "./composer.js";
 import { ContactForm } from "./contact-form.js";
-import { h, icon } from "./dom.js";
-import { fill } from "./fill.js";
-import { CROSS } from "./icons.js";
 import { MessageList } from "./message-list.js";
-import { MUTED, SOUND } from "./sound.js";
 
 /**
  * @typedef {object} PanelActions

@@ -1,6 +1,6 @@
 // @ts-check
 /** The chat as the server has it now, with its latest messages: fetched until there is an answer. */
-import { Backoff } from "./backoff.js";
+import { Backoff } from "../shared/backoff.js";
 import { HttpError } from "./chat-client.js";
 
 /** @typedef {import("../support-chat.js").SupportChatSnapshot} SupportChatSnapshot */

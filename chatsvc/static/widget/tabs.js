@@ -9,7 +9,7 @@
  * @typedef {object} TabsOptions
  * @property {() => void} onLead this tab has to hold the stream from now on
  * @property {() => void} onLost another tab has taken the lead
- * @property {(said: Record<string, any>) => void} onHear
+ * @property {(data: Record<string, any>) => void} onReceive
  */
 
 export class Tabs {
@@ -26,7 +26,7 @@ export class Tabs {
     this.#options = options;
     if (typeof BroadcastChannel === "undefined" || !globalThis.navigator?.locks) return;
     this.#channel = new BroadcastChannel(name);
-    this.#channel.onmessage = ({ data }) => options.onHear(data);
+    this.#channel.onmessage = ({ data }) => options.onReceive(data);
   }
 
   /** Queues up for the lead. */
@@ -38,7 +38,7 @@ export class Tabs {
   }
 
   /** Takes the lead from a tab that does not answer: phones stop what nobody looks at, locks and all. */
-  seize() {
+  takeOver() {
     this.#turn.abort();
     this.#turn = new AbortController();
     this.#request({ steal: true }, this.#turn.signal);
@@ -52,7 +52,7 @@ export class Tabs {
   }
 
   /** To the other tabs. @param {Record<string, any>} what */
-  say(what) {
+  broadcast(what) {
     this.#channel?.postMessage(what);
   }
 

@@ -1,6 +1,6 @@
 // @ts-check
-/** Shows a conversation: draws the panel, fills it with what the session has, tells who does not look. */
-import { draft, keepDraft } from "./drafts.js";
+/** Shows a conversation: draws the panel, fills it with what the conversation has, tells who does not look. */
+import { draft, keepDraft } from "../shared/drafts.js";
 import { unread } from "./message-store.js";
 import { Notifier } from "./notifier.js";
 import { Panel } from "./panel.js";
@@ -8,7 +8,7 @@ import { language, strings } from "./strings.js";
 import { SHEET } from "./styles.js";
 
 /** @typedef {import("../support-chat.js").SupportChatElement & { unread: number, focusLauncher(): void }} Host */
-/** @typedef {import("./session.js").Session} Session */
+/** @typedef {import("./conversation.js").Conversation} Conversation */
 /** @typedef {{ type: string } & Record<string, any>} Event */
 
 export class View {
@@ -18,7 +18,7 @@ export class View {
   #notifier;
   #sheet = new CSSStyleSheet();
   /** @type {Panel} */ #panel;
-  /** @type {Session | null} */ #session = null;
+  /** @type {Conversation | null} */ #conversation = null;
   /** @type {string | null | undefined} null: a visitor; undefined: not known yet */ #subject;
 
   /** @param {Host} host @param {ShadowRoot} root @param {import("./memory.js").Memory} memory */
@@ -32,12 +32,12 @@ export class View {
     this.#panel = this.draw();
   }
 
-  /** @param {Session | null} session @param {string | null | undefined} subject whose it is */
-  show(session, subject) {
+  /** @param {Conversation | null} conversation @param {string | null | undefined} subject whose it is */
+  show(conversation, subject) {
     const typed = this.#subject === undefined ? this.#panel.text : "";
-    this.#session = session;
+    this.#conversation = conversation;
     this.#subject = subject;
-    if (session) this.#panel.text = typed || draft(this.#memory.of("draft", subject));
+    if (conversation) this.#panel.text = typed || draft(this.#memory.of("draft", subject));
     else this.#notifier.count(0, true);
     this.render({ type: "identified" });
   }
@@ -47,20 +47,21 @@ export class View {
     const tag = language(this.#host.lang, document.documentElement.lang, navigator.language);
     const panel = new Panel(strings(tag), tag, {
       send: (text) => {
-        this.#session?.send(text);
-        return this.#session !== null;
+        this.#conversation?.send(text);
+        return this.#conversation !== null;
       },
-      retry: (clientId) => this.#session?.retry(clientId),
-      discard: (clientId) => this.#session?.discard(clientId),
-      older: async () => this.#session?.loadOlder(),
+      retry: (clientId) => this.#conversation?.retry(clientId),
+      discard: (clientId) => this.#conversation?.discard(clientId),
+      older: async () => this.#conversation?.loadOlder(),
       close: () => {
         this.#host.open = false;
       },
       looked: () => this.look(),
-      typed: (text) => this.#session && keepDraft(this.#memory.of("draft", this.#subject), text),
+      typed: (text) =>
+        this.#conversation && keepDraft(this.#memory.of("draft", this.#subject), text),
       mute: () => this.#panel.muted(this.#notifier.toggle()),
       save: async (email) => {
-        await this.#session?.saveContact(email);
+        await this.#conversation?.saveContact(email);
         this.#answered("given");
       },
       skip: () => {
@@ -103,41 +104,43 @@ export class View {
 
   /** @param {Event} event what has changed */
   render(event) {
-    const session = this.#session;
-    if (!session) return this.#panel.status("connecting"); // it is not known yet who is asking
-    const { status } = session;
+    const conversation = this.#conversation;
+    if (!conversation) return this.#panel.status("connecting"); // it is not known yet who is asking
+    const { status } = conversation;
     this.#panel.status(
       status === "ended" || (status === "connecting" && !navigator.onLine) ? "offline" : status,
     );
     if (event.type === "status") return;
-    this.#panel.render(session.state, event.type === "pending");
+    this.#panel.render(conversation.state, event.type === "pending");
     this.#askContact();
-    this.#host.unread = unread(session.state);
+    this.#host.unread = unread(conversation.state);
     this.#notifier.count(this.#host.unread, visible());
     if (event.type === "new_message" && event.message.sender_type === "admin")
-      this.#arrived(session, event.message);
+      this.#arrived(conversation, event.message);
   }
 
   /** Read is what a person could have read: panel open, page visible, window focused, and not scrolled away. */
   look() {
     this.#notifier.count(this.#host.unread, visible());
     if (this.#host.open && visible() && document.hasFocus() && this.#panel?.list.unseen === 0)
-      void this.#session?.markRead();
+      void this.#conversation?.markRead();
   }
 
-  /** @param {Session} session @param {import("../support-chat.js").SupportMessage} message */
-  #arrived(session, message) {
+  /** @param {Conversation} conversation @param {import("../support-chat.js").SupportMessage} message */
+  #arrived(conversation, message) {
     this.#panel.announce(`${strings(this.#panel.node.lang).staff}: ${message.content}`);
     this.#host.dispatchEvent(
       new CustomEvent("support-chat:message", { bubbles: true, detail: { message } }),
     );
-    if (session.leading)
-      this.#notifier.arrived(() => unread(session.state) > 0 && !(this.#host.open && visible()));
+    if (conversation.leading)
+      this.#notifier.arrived(
+        () => unread(conversation.state) > 0 && !(this.#host.open && visible()),
+      );
   }
 
   #askContact() {
     const written =
-      this.#session?.state.messages.some((message) => message.sender_type === "user") ?? false;
+      this.#conversation?.state.messages.some((message) => message.sender_type === "user") ?? false;
     this.#panel.askContact(written && this.#subject === null && !this.#memory.contactAnswered);
   }
 

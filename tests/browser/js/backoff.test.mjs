@@ -1,7 +1,7 @@
 // Pauses grow from 1 s to 30 s, jittered, and never below what the server asked for.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Backoff } from "../../../chatsvc/static/widget/backoff.js";
+import { Backoff } from "../../../chatsvc/static/shared/backoff.js";
 
 test("grows to 30 s and starts again after a success", () => {
   const longest = new Backoff(() => 1);

@@ -1,11 +1,8 @@
 // The stream keeps itself alive: it resumes from its cursor, obeys the server's goodbye, and does not trust silence.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { FIRST_BYTE_LIMIT_MS, SILENCE_LIMIT_MS } from "../../../chatsvc/static/shared/limits.js";
 import { HttpError } from "../../../chatsvc/static/widget/chat-client.js";
-import {
-  FIRST_BYTE_LIMIT_MS,
-  SILENCE_LIMIT_MS,
-} from "../../../chatsvc/static/widget/connection.js";
 import { setUp } from "./stream-in-hand.mjs";
 
 test("resumes from the last seq it has", async (context) => {

@@ -1,7 +1,7 @@
 // Only addresses that cannot run anything become links; the text around them stays whole.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { split } from "../../../chatsvc/static/widget/links.js";
+import { split } from "../../../chatsvc/static/shared/links.js";
 
 const links = (text) =>
   split(text)

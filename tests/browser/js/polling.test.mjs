@@ -1,9 +1,9 @@
 // Where streams do not come through, messages do: by asking every five seconds, until a stream comes through again.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { FIRST_BYTE_LIMIT_MS } from "../../../chatsvc/static/widget/connection.js";
+import { FIRST_BYTE_LIMIT_MS } from "../../../chatsvc/static/shared/limits.js";
 import { STREAM_AGAIN_MS } from "../../../chatsvc/static/widget/event-stream.js";
-import { POLL_EVERY_MS } from "../../../chatsvc/static/widget/poller.js";
+import { POLL_EVERY_MS } from "../../../chatsvc/static/widget/polling-fallback.js";
 import { setUp } from "./stream-in-hand.mjs";
 
 const OFFLINE = new TypeError("no network");

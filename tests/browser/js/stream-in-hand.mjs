@@ -1,6 +1,6 @@
 // A stream under test, and the server that it talks to, in the test's hands.
 import assert from "node:assert/strict";
-import { Backoff } from "../../../chatsvc/static/widget/backoff.js";
+import { Backoff } from "../../../chatsvc/static/shared/backoff.js";
 import { EventStream } from "../../../chatsvc/static/widget/event-stream.js";
 
 const LIMIT_MS = 5000;

@@ -1,10 +1,10 @@
 // @ts-check
 /** Asks again and again, for as long as the answers come: what is left where streams do not get through. */
-import { Backoff } from "./backoff.js";
+import { Backoff } from "../shared/backoff.js";
 
 export const POLL_EVERY_MS = 5000;
 
-export class Poller {
+export class PollingFallback {
   on = false;
   #ask;
   #lost;

@@ -1,7 +1,7 @@
 // A conversation finds its way back, whatever the server answered meanwhile.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Session } from "../../../chatsvc/static/widget/session.js";
+import { Conversation } from "../../../chatsvc/static/widget/conversation.js";
 
 const LIMIT_MS = 5000;
 const message = (seq, sender_type = "user") => ({
@@ -22,7 +22,7 @@ const chat = (last, unread_count = 0) => ({
   archived: false,
 });
 
-/** A session, and the server as it answers. */
+/** A conversation, and the server as it answers. */
 function setUp(context, client) {
   const streams = [];
   const opening = (cursor, signal) => {
@@ -46,20 +46,20 @@ function setUp(context, client) {
     });
     return Promise.resolve(new Response(body));
   };
-  const session = new Session(
+  const conversation = new Conversation(
     { openStream: opening, ...client },
     { known: true },
     { outbox: "", tabs: () => "tabs" },
     () => {},
   );
-  context.after(() => session.stop());
+  context.after(() => conversation.stop());
   const until = async (condition) => {
-    for (const start = performance.now(); !condition(); session.wake()) {
+    for (const start = performance.now(); !condition(); conversation.wake()) {
       assert.ok(performance.now() - start < LIMIT_MS, "waited too long");
       await new Promise((resolve) => setImmediate(resolve));
     }
   };
-  return { session, streams, until };
+  return { conversation, streams, until };
 }
 
 test("a reset is obeyed even if the server does not answer at once", async (context) => {
@@ -70,22 +70,22 @@ test("a reset is obeyed even if the server does not answer at once", async (cont
     new TypeError("no network"),
     chat([message(1)]),
   ];
-  const { session, streams, until } = setUp(context, {
+  const { conversation, streams, until } = setUp(context, {
     chat: async () => {
       const answer = answers.shift();
       if (answer instanceof Error) throw answer;
       return answer;
     },
   });
-  void session.start();
+  void conversation.start();
   await until(() => streams.length === 1);
   streams[0].send({ type: "state", last_seq: 1, unread_count: 0, read_up_to: 0, archived: false });
   streams[0].send({ type: "reset" });
   await until(() => streams.length === 2);
   assert.equal(streams[1].cursor, 1);
   streams[1].send({ type: "new_message", message: { ...message(2), content: "another two" } });
-  await until(() => session.state.messages.length === 2);
-  assert.equal(session.state.messages[1].content, "another two");
+  await until(() => conversation.state.messages.length === 2);
+  assert.equal(conversation.state.messages[1].content, "another two");
 });
 
 test("what is read is told again after a reset", async (context) => {
@@ -98,18 +98,18 @@ test("what is read is told again after a reset", async (context) => {
     chat([message(1, "admin")], 1),
   ];
   const marked = [];
-  const { session, streams, until } = setUp(context, {
+  const { conversation, streams, until } = setUp(context, {
     chat: async () => answers.shift(),
     markRead: async (upTo) => {
       marked.push(upTo);
       return { read_up_to: upTo, unread_count: 0 };
     },
   });
-  void session.start();
+  void conversation.start();
   await until(() => streams.length === 1);
-  await session.markRead();
+  await conversation.markRead();
   streams[0].send({ type: "reset" });
   await until(() => streams.length === 2);
-  await session.markRead();
+  await conversation.markRead();
   assert.deepEqual(marked, [3, 1]);
 });

@@ -5,7 +5,7 @@ import { fetchDocument, Refused } from "./fragments.js";
 const WIDE = matchMedia("(min-width: 1100px)"); // as in style.css
 const LINKS = ".card a, .back, #latest";
 
-export class Pages {
+export class Navigation {
   #shown;
   #failed;
   #turn = 0;

@@ -1,7 +1,7 @@
 // @ts-check
 /** What connects one tab's conversation with the server: its own stream in the leading tab, the leader's words in the others. */
-import { Backoff } from "./backoff.js";
-import { SILENCE_LIMIT_MS } from "./connection.js";
+import { Backoff } from "../shared/backoff.js";
+import { SILENCE_LIMIT_MS } from "../shared/limits.js";
 import { EventStream } from "./event-stream.js";
 import { Replay } from "./replay.js";
 import { Tabs } from "./tabs.js";
@@ -9,36 +9,36 @@ import { Tabs } from "./tabs.js";
 export const ANSWER_LIMIT_MS = 1500; // a tab that runs answers in a few milliseconds
 
 /** @typedef {{ type: string } & Record<string, any>} Event */
-/** @typedef {"connecting" | "polling" | "live" | "ended"} LinkStatus ended: the server asked us not to come back */
+/** @typedef {"connecting" | "polling" | "live" | "ended"} TransportStatus ended: the server asked us not to come back */
 /**
- * @typedef {object} LinkOptions
+ * @typedef {object} TransportOptions
  * @property {string} name of the person, for the tabs
  * @property {import("./chat-client.js").ChatClient} client
  * @property {() => number} cursor
  * @property {(event: Event) => void} onEvent
- * @property {(status: LinkStatus) => void} onStatus
- * @property {() => void} onRefused the server does not take the token; may close the link
+ * @property {(status: TransportStatus) => void} onStatus
+ * @property {() => void} onRefused the server does not take the token; may close the transport
  */
 
-export class Link {
+export class Transport {
   #options;
   #tabs;
   #replay;
   #backoff = new Backoff();
-  /** @type {LinkStatus} */ #status = "connecting";
+  /** @type {TransportStatus} */ #status = "connecting";
   /** @type {EventStream | null} in the leading tab */ #stream = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #patience;
   #joined = false;
   #closed = false;
 
-  /** Hears the other tabs from now on, so that nothing is missed while the chat is fetched. @param {LinkOptions} options */
+  /** Hears the other tabs from now on, so that nothing is missed while the chat is fetched. @param {TransportOptions} options */
   constructor(options) {
     this.#options = options;
     this.#replay = new Replay(options.client, options.cursor);
     this.#tabs = new Tabs(options.name, {
       onLead: () => this.#lead(),
       onLost: () => this.#lost(),
-      onHear: (said) => this.#hear(said),
+      onReceive: (data) => this.#received(data),
     });
   }
 
@@ -75,9 +75,9 @@ export class Link {
   /** Asks the leading tab for a sign of life. One that gives none is frozen, and another has to lead. */
   #ask() {
     if (this.leading || !this.#joined) return;
-    this.#tabs.say({ wake: true });
+    this.#tabs.broadcast({ wake: true });
     clearTimeout(this.#patience);
-    this.#patience = setTimeout(() => this.leading || this.#tabs.seize(), ANSWER_LIMIT_MS);
+    this.#patience = setTimeout(() => this.leading || this.#tabs.takeOver(), ANSWER_LIMIT_MS);
   }
 
   #lost() {
@@ -96,9 +96,9 @@ export class Link {
     const stream = new EventStream({
       open: (at, signal) => this.#options.client.openStream(at, signal),
       cursor: this.#options.cursor,
-      onEvent: (event) => stream === this.#stream && this.#tell(event),
+      onEvent: (event) => stream === this.#stream && this.#share(event),
       onStatus: (status) => stream === this.#stream && this.#setStatus(status),
-      poll: () => this.#replay.read((event) => stream === this.#stream && this.#tell(event)),
+      poll: () => this.#replay.read((event) => stream === this.#stream && this.#share(event)),
       onRefused: () => void this.#stepDown(),
     });
     this.#stream = stream;
@@ -116,15 +116,15 @@ export class Link {
   }
 
   /** In the leading tab: what the stream brought is for all tabs. @param {Event} event */
-  #tell(event) {
-    this.#tabs.say({ event });
+  #share(event) {
+    this.#tabs.broadcast({ event });
     this.#take(event);
   }
 
-  /** From the tab that leads, or to it. @param {Record<string, any>} said */
-  #hear({ event, status, wake }) {
+  /** From the tab that leads, or to it. @param {Record<string, any>} notice */
+  #received({ event, status, wake }) {
     if (this.leading) {
-      if (wake) this.#tabs.say({ status: this.#status });
+      if (wake) this.#tabs.broadcast({ status: this.#status });
       if (wake) this.wake();
       return;
     }
@@ -139,18 +139,18 @@ export class Link {
   #take(event) {
     this.#options.onEvent(event);
     const newest = event.message?.seq ?? event.seq ?? 0;
-    if (this.#joined && newest > this.#options.cursor()) this.catchUp(); // this tab slept, or came later than the message
+    if (this.#joined && newest > this.#options.cursor()) this.fetchMissed(); // this tab slept, or came later than the message
   }
 
   /** Fetches what is missing in this tab. */
-  catchUp() {
+  fetchMissed() {
     this.#replay.start(this.#options.onEvent);
   }
 
-  /** @param {LinkStatus} status */
+  /** @param {TransportStatus} status */
   #setStatus(status) {
     this.#status = status;
-    if (this.leading) this.#tabs.say({ status });
+    if (this.leading) this.#tabs.broadcast({ status });
     if (status === "live") this.#backoff.reset();
     this.#options.onStatus(status);
   }

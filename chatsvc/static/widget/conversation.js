@@ -1,15 +1,16 @@
 // @ts-check
 /** One person's conversation while the page is open: loads it, keeps it live, sends, marks read. Knows nothing of the screen. */
-import { Link } from "./link.js";
+
 import { cursor, EMPTY, reduce } from "./message-store.js";
 import { Outbox } from "./outbox.js";
 import { ReadMark } from "./read-mark.js";
 import { Snapshot } from "./snapshot.js";
+import { Transport } from "./transport.js";
 
 /** @typedef {{ type: string } & Record<string, any>} Event */
-/** @typedef {"idle" | import("./link.js").LinkStatus} Status idle: nobody is known yet */
+/** @typedef {"idle" | import("./transport.js").TransportStatus} Status idle: nobody is known yet */
 
-export class Session {
+export class Conversation {
   state = EMPTY;
   /** @type {Status} */ status = "idle";
   #client;
@@ -20,7 +21,7 @@ export class Session {
   #snapshot;
   #readMark;
   #stopped = false;
-  /** @type {Link | null} */ #link = null;
+  /** @type {Transport | null} */ #transport = null;
 
   /**
    * @param {import("./chat-client.js").ChatClient} client
@@ -44,26 +45,26 @@ export class Session {
 
   /** True in the one tab of this browser that holds the stream. */
   get leading() {
-    return this.#link?.leading ?? false;
+    return this.#transport?.leading ?? false;
   }
 
   /** Takes up what was not sent, and connects if it is known who is asking; a stranger is connected by the first message. */
   async start() {
     if (this.#stopped) return;
     this.#outbox.restore();
-    if (this.#link || !this.#identity.known) return;
-    const link = (this.#link = this.#connection());
+    if (this.#transport || !this.#identity.known) return;
+    const transport = (this.#transport = this.#connection());
     this.#setStatus("connecting");
     await this.#load(false);
-    if (this.#link !== link) return;
-    if (this.#identity.known) link.join();
+    if (this.#transport !== transport) return;
+    if (this.#identity.known) transport.join();
     else this.pause(); // a visitor whom the server has forgotten
   }
 
   /** Lets go of everything that would keep the page out of the back-forward cache; `start` takes it up again. */
   pause() {
-    this.#link?.close();
-    this.#link = null;
+    this.#transport?.close();
+    this.#transport = null;
     this.#setStatus(this.#identity.known ? "connecting" : "idle");
   }
 
@@ -78,13 +79,13 @@ export class Session {
   wake() {
     this.#snapshot.wake();
     this.#outbox.wake();
-    this.#link?.wake();
+    this.#transport?.wake();
   }
 
   /** The network went or came: what the connection was made over may be gone. */
   reconnect() {
     this.wake();
-    this.#link?.restart();
+    this.#transport?.restart();
   }
 
   /** @param {string} content */
@@ -118,21 +119,21 @@ export class Session {
   }
 
   #connection() {
-    /** @type {Link} */ const link = new Link({
+    /** @type {Transport} */ const transport = new Transport({
       name: this.#name(),
       client: this.#client,
       cursor: () => cursor(this.state),
-      onEvent: (event) => link === this.#link && this.#take(event),
-      onStatus: (status) => link === this.#link && this.#setStatus(status),
+      onEvent: (event) => transport === this.#transport && this.#take(event),
+      onStatus: (status) => transport === this.#transport && this.#setStatus(status),
       onRefused: () => this.#identity.known || this.pause(),
     });
-    return link;
+    return transport;
   }
 
   /** @param {Event} event */
   #take(event) {
     if (event.type === "reset")
-      void this.#load(true).then(() => this.#link?.restart()); // the cursor is of no use to the server
+      void this.#load(true).then(() => this.#transport?.restart()); // the cursor is of no use to the server
     else this.#dispatch(event);
   }
 
@@ -140,7 +141,7 @@ export class Session {
   async #post(item) {
     const message = await this.#client.postMessage(item.content, item.client_id);
     void this.start();
-    if (this.state.loaded && message.seq > cursor(this.state) + 1) this.#link?.catchUp(); // something came before it that was not heard
+    if (this.state.loaded && message.seq > cursor(this.state) + 1) this.#transport?.fetchMissed(); // something came before it that was not heard
     return message;
   }
 
