@@ -3,9 +3,11 @@
 import { h } from "./dom.js";
 
 // ASCII without space, quotes and angle brackets; beyond ASCII neither punctuation of any script
-// nor characters without a shape (zero-width, direction, control)
-const ADDRESS = /\b(?:https?:\/\/|mailto:)(?:[!#-&(-;=?-_a-~]|(?![\p{P}\p{C}\p{Z}])\P{ASCII})+/giu;
-const TRAILING = /[.,;:!?([{]+$/; // ends the sentence, not the address
+// (except en and em dash: Wikipedia has them in titles) nor characters without a shape
+// (zero-width, direction, control)
+const ADDRESS =
+  /\b(?:https?:\/\/|mailto:)(?:[!#-&(-;=?-_a-~–—]|(?![\p{P}\p{C}\p{Z}])\P{ASCII})+/giu;
+const TRAILING = /[.,;:!?([{–—]+$/; // ends the sentence, not the address
 const PARTNERS = new Map([
   [")", "("],
   ["]", "["],

@@ -33,12 +33,23 @@ test("keeps a closing bracket whose partner is in the address", () => {
 });
 
 test("an address ends before punctuation of any script and before zero-width characters", () => {
-  for (const after of "。、，！？」』）：；…”’»›‐–—·؟،।\u200b\u200d\u2060\ufeff\u00ad\u3000\u0085") {
+  for (const after of "。、，！？」』）：；…”’»›‐·؟،।\u200b\u200d\u2060\ufeff\u00ad\u3000\u0085") {
     assert.deepEqual(
       links(`见https://example.com/路径${after}x`),
       ["https://example.com/路径"],
       after,
     );
+  }
+});
+
+test("a dash ends an address only before white space or the end", () => {
+  // https://en.wikipedia.org/wiki/Michelson–Morley_experiment was cut off at the dash.
+  for (const dash of "–—") {
+    const address = `https://en.wikipedia.org/wiki/Michelson${dash}Morley_experiment`;
+    assert.deepEqual(links(`See ${address}.`), [address]);
+    for (const after of [dash, `${dash} `, `${dash}\n`, `${dash}”`]) {
+      assert.deepEqual(links(`See ${address}${after}`), [address]);
+    }
   }
 });
 
