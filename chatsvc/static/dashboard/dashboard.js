@@ -44,7 +44,7 @@ async function close() {
 /** @param {import("./live.js").StreamEvent} event */
 function received(event) {
   chat?.received(event);
-  if (event.chat || event.type === "new_user_message" || "unread_chats" in event)
+  if ("chat" in event || event.type === "new_user_message" || "unread_chats" in event)
     void list.refresh();
   if (event.type === "new_user_message") void alerts.received(event);
 }

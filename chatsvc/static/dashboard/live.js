@@ -3,7 +3,7 @@
 import { Backoff } from "../shared/backoff.js";
 import { FIRST_BYTE_LIMIT_MS, SILENCE_LIMIT_MS } from "../shared/limits.js";
 
-/** @typedef {{ type: string } & Record<string, any>} StreamEvent */
+/** @typedef {import("../events.js").ChatEvent | import("../events.js").StaffEvent} StreamEvent */
 /**
  * @typedef {object} LiveOptions
  * @property {() => string} url with the cursor as it is now

@@ -7,7 +7,7 @@ import { ReadMark } from "./read-mark.js";
 import { Snapshot } from "./snapshot.js";
 import { Transport } from "./transport.js";
 
-/** @typedef {{ type: string } & Record<string, any>} Event */
+/** @typedef {import("./message-store.js").Event} Event */
 /** @typedef {"idle" | import("./transport.js").TransportStatus} Status idle: nobody is known yet */
 
 export class Conversation {
@@ -156,9 +156,8 @@ export class Conversation {
   /** @param {Event} event */
   #dispatch(event) {
     if (this.#stopped) return;
-    const { message } = event;
-    if (event.type === "new_message" && this.state.messages.some(({ seq }) => seq === message.seq))
-      return;
+    const message = event.type === "new_message" ? event.message : null;
+    if (message && this.state.messages.some(({ seq }) => seq === message.seq)) return;
     if (message?.sender_type === "user" && message.client_id)
       this.#outbox.settled(message.client_id);
     this.state = reduce(this.state, event);

@@ -13,7 +13,7 @@ const FAILURES_BEFORE_POLLING = 2;
  * @typedef {object} StreamOptions
  * @property {(cursor: number, signal: AbortSignal) => Promise<Response>} open
  * @property {() => number} cursor the last seq that is held without a hole before it
- * @property {(event: { type: string } & Record<string, any>) => void} onEvent
+ * @property {(event: import("./message-store.js").Event) => void} onEvent
  * @property {(status: "live" | "polling" | "connecting" | "ended") => void} onStatus
  * @property {() => Promise<unknown>} [poll] fetches what is new, where streams do not come through
  * @property {() => void} [onRefused] the server does not take the token

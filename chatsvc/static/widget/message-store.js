@@ -5,6 +5,19 @@
  */
 
 /** @typedef {import("../support-chat.js").SupportMessage} SupportMessage */
+/** @typedef {import("../events.js").ChatEvent} ChatEvent from the stream */
+/**
+ * What the widget itself reports.
+ * @typedef {{ type: "snapshot", chat: import("../support-chat.js").SupportChatSnapshot }
+ *   | { type: "older", page: import("../support-chat.js").MessagePage }
+ *   | { type: "pending", client_id: string, content: string, created_at: string }
+ *   | { type: "failed", client_id: string, temporary: boolean, reason: string }
+ *   | { type: "retry" | "discarded", client_id: string }
+ *   | { type: "messages_read", read_up_to: number }
+ *   | { type: "ping", seq: number }
+ *   | { type: "status" | "identified" | "drawn" | "midnight" }} OwnEvent
+ */
+/** @typedef {ChatEvent | OwnEvent} Event */
 /** @typedef {{ client_id: string, content: string, created_at: string, status: "pending" | "waiting" | "refused", reason: string }} Outgoing */
 /**
  * @typedef {object} ChatState
@@ -36,7 +49,7 @@ export const EMPTY = {
 
 /**
  * @param {ChatState} state
- * @param {{ type: string } & Record<string, any>} event one from the stream (docs/api.md, section 5) or snapshot, older, pending, failed, retry, discarded, reset
+ * @param {Event} event
  * @returns {ChatState}
  */
 export function reduce(state, event) {
@@ -161,13 +174,13 @@ function viewed(state, upTo) {
   return { ...state, viewedUpTo: Math.max(state.viewedUpTo, upTo) };
 }
 
-/** @param {ChatState} state @param {Record<string, any>} event `state` @returns {ChatState} */
+/** @param {ChatState} state @param {import("../events.js").ChatStateEvent} event @returns {ChatState} */
 function connected(state, event) {
   const marked = viewed(read(state, event.read_up_to), event.viewed_up_to ?? 0);
   return { ...marked, lastSeq: Math.max(state.lastSeq, event.last_seq), archived: event.archived };
 }
 
-/** @param {ChatState} state @param {Record<string, any>} event @returns {ChatState} */
+/** @param {ChatState} state @param {Extract<Event, { type: "pending" }>} event @returns {ChatState} */
 function pending(state, { client_id, content, created_at }) {
   const stored = state.messages.some(
     (message) => message.client_id === client_id && message.sender_type === "user",

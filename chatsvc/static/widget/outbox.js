@@ -12,7 +12,7 @@ const SHOWN_AFTER = 2; // attempts; one lost request is repeated without worryin
  * @typedef {object} OutboxOptions
  * @property {string} [key] under which this browser keeps what is not sent
  * @property {(item: Item) => Promise<import("../support-chat.js").SupportMessage>} post
- * @property {(event: { type: string } & Record<string, any>) => void} dispatch
+ * @property {(event: import("./message-store.js").Event) => void} dispatch
  */
 
 export class Outbox {

@@ -1,7 +1,7 @@
 // @ts-check
 /** Reads from the server's log what came after the cursor. */
 
-/** @typedef {{ type: string } & Record<string, any>} Event */
+/** @typedef {import("./message-store.js").Event} Event */
 
 export class Replay {
   #client;

@@ -8,7 +8,7 @@ import { Tabs } from "./tabs.js";
 
 export const ANSWER_LIMIT_MS = 1500; // a tab that runs answers in a few milliseconds
 
-/** @typedef {{ type: string } & Record<string, any>} Event */
+/** @typedef {import("./message-store.js").Event} Event */
 /** @typedef {"connecting" | "polling" | "live" | "ended"} TransportStatus ended: the server asked us not to come back */
 /**
  * @typedef {object} TransportOptions
@@ -138,7 +138,8 @@ export class Transport {
   /** @param {Event} event */
   #take(event) {
     this.#options.onEvent(event);
-    const newest = event.message?.seq ?? event.seq ?? 0;
+    const newest =
+      event.type === "new_message" ? event.message.seq : event.type === "ping" ? event.seq : 0;
     if (this.#joined && newest > this.#options.cursor()) this.fetchMissed(); // this tab slept, or came later than the message
   }
 

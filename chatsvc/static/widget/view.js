@@ -9,7 +9,7 @@ import { SHEET } from "./styles.js";
 
 /** @typedef {import("../support-chat.js").SupportChatElement & { unread: number, focusLauncher(): void }} Host */
 /** @typedef {import("./conversation.js").Conversation} Conversation */
-/** @typedef {{ type: string } & Record<string, any>} Event */
+/** @typedef {import("./message-store.js").Event} Event */
 
 export class View {
   #host;
