@@ -181,18 +181,25 @@ def test_a_schema_from_the_future_ends_the_start(
     )
 
 
-def test_a_database_that_may_not_be_changed_ends_the_start(
-    start: Callable[..., str], cluster: Cluster
+def test_a_database_that_stays_read_only_ends_the_start_after_a_while(
+    server: ServerProcess,
+    cluster: Cluster,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    """During a failover the database is read-only for some seconds, so the start waits first."""
+    monkeypatch.setattr(serve, "DATABASE_WAIT_S", 0.2)
+    monkeypatch.setattr(serve, "DATABASE_RETRY_S", 0.05)
     name = f"locked_{uuid4().hex}"
     execute(cluster.url, f'CREATE DATABASE "{name}"')
     execute(cluster.url, f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
-    line = start(database_url=with_database(cluster.url, name))
+    url = with_database(cluster.url, name)
+    done = Command(server.environment, monkeypatch, capsys)("serve", database_url=url)
     execute(cluster.url, f'DROP DATABASE "{name}" WITH (FORCE)')
-    assert (
-        line
-        == "the database: cannot execute CREATE TABLE in a read-only transaction; the command `doctor` says more"
-    )
+    *waiting, last = done.stderr.splitlines()
+    assert done.status == 1 and done.stdout == ""
+    assert waiting and all("waiting for the database: " in line for line in waiting)
+    assert last.startswith("chatsvc: CHATSVC_DATABASE_URL: ") and "read-only" in last
 
 
 @pytest.mark.slow

@@ -326,9 +326,9 @@ class TooLargeHandler(CorsMixin):
         return super().cors_headers() if self.request.path.startswith(USER_PATHS) else []
 
     async def prepare(self) -> None:
-        length = self.request.headers.get("Content-Length", "")[:20]
+        length = int(self.request.headers.get("Content-Length", "0")[:18])
         raise errors.PayloadTooLarge(
-            f"The request body has {length} bytes; the maximum is {BODY_MAX_BYTES:,}."
+            f"The request body has {length:,} bytes; the maximum is {BODY_MAX_BYTES:,}."
         )
 
     def check_xsrf_cookie(self) -> None:

@@ -53,7 +53,7 @@ class SmtpMailer:
         greeting_limit_s: float | None = None,
     ) -> None:
         self._server, self._limit_s, self._greeting_limit_s = server, limit_s, greeting_limit_s
-        self._turn = asyncio.Lock()  # held by whoever uses the connection
+        self._turn = asyncio.Lock()  # held while the connection is in use
         self._smtp: aiosmtplib.SMTP | None = None
         self._limit: asyncio.Timeout | None = None  # of what is in progress
         self._sender = self._recipient = ""  # of the last e-mail

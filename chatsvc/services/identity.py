@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 CACHED_MAX = 10_000  # verified credentials with their callers, about 1 KiB each
 STAFF_CACHED_S = 5.0  # a session that another process ended (create-admin) is noticed within this
-USER_CACHED_S = 3600.0  # a user's row is read again after this, whoever changed it
+USER_CACHED_S = 3600.0  # a user's row may be changed by another process
 VISITORS_OFF = "visitors are disabled; an identity token is required"
 
 

@@ -37,7 +37,7 @@ class Connection(Protocol):
         """Closes the connection: at once without `last`, else when that has gone out or LINGER_S have passed."""
 
     def on_close(self, callback: Callable[[], None]) -> None:
-        """Calls back once when the connection is closed, whoever closed it."""
+        """Call back once when the connection is closed, by either side."""
 
 
 class StreamConnection:

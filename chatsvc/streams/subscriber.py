@@ -115,7 +115,11 @@ class Subscriber:
         return self._live
 
     def start(self, subscribed: Sequence[asyncio.Future[None]] = ()) -> None:
-        """Tells the state, then what was missed, then is live. Reads when `subscribed` have ended: what is published before may not be offered."""
+        """Send the state, then the missed messages, then go live.
+
+        Reading starts when all `subscribed` futures have ended: events published before may not
+        be offered to this subscriber.
+        """
         self._run(self._begin(subscribed))
 
     def offer(self, event: Event) -> None:

@@ -14,9 +14,7 @@ log = logging.getLogger(__name__)
 
 BACKLOG = 4096  # with Tornado's 128, 10,000 clients that come back at once need 66 s and time out
 ACCEPTS_AT_ONCE = 128  # then other work has its turn
-ACCEPT_PAUSE_S = (
-    1.0  # without a free descriptor; whoever connects meanwhile waits in the kernel's queue
-)
+ACCEPT_PAUSE_S = 1.0  # without a free descriptor; new connections wait in the kernel's queue
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 FIRST_DESCRIPTOR = 3  # SD_LISTEN_FDS_START: what comes after standard input, output and error
 

@@ -245,7 +245,7 @@ async def test_64_kib_are_taken_and_one_byte_more_is_413(service: Service) -> No
         good = json.dumps(TABLE[route].options.get("body", {})).encode()
         assert (await doors.send(route, good.ljust(BODY_MAX_BYTES))).status in (200, 201)
         problem = check_problem(await doors.send(route, good.ljust(BODY_MAX_BYTES + 1)), 413)
-        assert "65536" in problem["detail"] and "65537" in problem["detail"]
+        assert "65,536" in problem["detail"] and "65,537" in problem["detail"]
         check_problem(await doors.send(route, b" " * 1_000_000), 413)
 
 

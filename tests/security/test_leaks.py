@@ -177,7 +177,7 @@ async def test_an_exception_is_a_500_that_shares_its_number_with_the_log(
             and answer.headers["Content-Security-Policy"] == CSP
         )
     else:
-        assert check_problem(answer, 500)["detail"].startswith("something went wrong")
+        assert check_problem(answer, 500)["detail"].startswith("An unexpected error occurred.")
 
 
 async def test_a_broken_table_is_a_500_without_a_word_of_sql(

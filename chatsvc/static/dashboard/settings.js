@@ -4,7 +4,7 @@ import { recall, remember } from "../shared/storage.js";
 
 /** @typedef {"notifications" | "sound" | "shortcuts"} Setting */
 
-/** @type {Record<Setting, boolean>} Notifications need a click: browsers ask for permission, and refuse for good whoever asks unasked. */
+/** @type {Record<Setting, boolean>} Notifications are off until a click: browsers block a page for good that asks without one. */
 const DEFAULTS = { notifications: false, sound: true, shortcuts: true };
 const CHANGED = "settings";
 
