@@ -9,7 +9,6 @@ from contextlib import AsyncExitStack
 from typing import Any
 from urllib.parse import urlsplit
 
-from tornado.http1connection import HTTP1Connection
 from tornado.httputil import HTTPServerRequest
 from tornado.web import Application, RequestHandler
 
@@ -52,7 +51,7 @@ from chatsvc.ops.summary import Summary
 from chatsvc.pages.assets import Assets
 from chatsvc.pages.templates import load_templates
 from chatsvc.security.passwords import Passwords
-from chatsvc.security.rate_limits import DEFAULT_RATES, Limits, LoginLimits, Rates
+from chatsvc.security.rate_limits import DEFAULT_RATES, Limits, LoginLimits, Rates, address_key
 from chatsvc.security.tokens import demo_secret, purpose_key
 from chatsvc.services.account import AccountService
 from chatsvc.services.chats import ChatService
@@ -65,24 +64,21 @@ from chatsvc.streams.resync import Resynchronizer
 from chatsvc.streams.subscriber import Sources, Subscriber
 from chatsvc.tasks import cancel
 from chatsvc.text.translations import Translations
-from chatsvc.web.client_address import parse_networks
+from chatsvc.web.client_address import LOOPBACK, is_within, parse_networks
+from chatsvc.web.exchange import Exchange
+from chatsvc.web.limits import ServerLimits
 from chatsvc.web.server import WebServer
 from chatsvc.web.sockets import listen
 
 log = logging.getLogger(__name__)
 
-HEADER_MAX_BYTES = 16 * 1024
-CHUNKED_MAX_BYTES = (
-    256 * 1024
-)  # a body without a length is read up to here, then refused; with one it is refused unread
-IDLE_LIMIT_S = 30.0  # for the next request on a connection, and for a request's head to arrive
-BODY_LIMIT_S = 15.0
 REQUESTS_LIMIT_S = 10.0  # at stop: for running requests to end
 CLIENTS_LIMIT_S = 1.0  # at stop: for clients to send the rest of a request, or the first one, and to take an answer
 REQUESTS_POLL_S = 0.02
 DESCRIPTORS_RESERVED = (
     200  # of the process's limit: listening sockets, database, log, requests that are no streams
 )
+DESCRIPTORS_PER_SOURCE = 4  # one address has at most a quarter of them for requests
 
 ROUTES: list[Any] = [
     *user.ROUTES,
@@ -102,12 +98,14 @@ class WebApplication(Application):
     """Refuses a body that is announced as too large before it is read."""
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
-        length = request.headers.get("Content-Length", "0")
-        if length.isascii() and length.isdigit() and int(length[:18]) > BODY_MAX_BYTES:
-            assert isinstance(request.connection, HTTP1Connection)
-            request.connection.set_max_body_size(2**63)  # it answers and hangs up
-            return self.get_handler_delegate(request, TooLargeHandler)
-        return super().find_handler(request, **kwargs)
+        delegate = super().find_handler(request, **kwargs)
+        max_bytes: int = getattr(delegate.handler_class, "body_max_bytes", BODY_MAX_BYTES)
+        if int(request.headers.get("Content-Length", "0")) > max_bytes:
+            return self.get_handler_delegate(request, TooLargeHandler, {"allowed_bytes": max_bytes})
+        if max_bytes > BODY_MAX_BYTES:
+            assert isinstance(request.connection, Exchange)
+            request.connection.set_max_body_size(max_bytes)
+        return delegate
 
 
 class App:
@@ -122,9 +120,11 @@ class App:
         rates: Rates = DEFAULT_RATES,
         passwords: Passwords | None = None,
         rhythm: Rhythm = DEFAULT_RHYTHM,
+        server_limits: ServerLimits | None = None,
     ) -> None:
         self.config = config
         self._rates = rates
+        self._trusted_proxies = parse_networks(config.trusted_proxies)
         self.metrics = Metrics()
         self.languages = Translations()
         self.bus: Bus = make_bus(config, secret_key)
@@ -148,12 +148,13 @@ class App:
             passwords=passwords,
             login_limits=LoginLimits.from_rates(rates),
         )
+        descriptors = _raise_descriptor_limit()
         self.streams = Streams(
             Sources(self.chats.state, self.chats.messages_after, self.chats.staff_state),
             per_user=config.streams_per_user,
             per_staff=config.streams_per_staff,
             per_address=config.streams_per_address,
-            total=_raise_descriptor_limit() - DESCRIPTORS_RESERVED,
+            total=descriptors - DESCRIPTORS_RESERVED,
             valid_access_ids=self.identity.valid_access_ids,
             rhythm=rhythm,
             on_close=self._stream_closed,
@@ -217,11 +218,9 @@ class App:
         )
         self.server = WebServer(
             self.web,
-            max_header_size=HEADER_MAX_BYTES,
-            max_body_size=CHUNKED_MAX_BYTES,
-            max_buffer_size=2 * CHUNKED_MAX_BYTES,
-            idle_connection_timeout=IDLE_LIMIT_S,
-            body_timeout=BODY_LIMIT_S,
+            server_limits or ServerLimits(),
+            connections_per_source=descriptors // DESCRIPTORS_PER_SOURCE,
+            source_key=self._source_key,
         )
         self._stack = AsyncExitStack()
 
@@ -276,9 +275,7 @@ class App:
             await asyncio.sleep(REQUESTS_POLL_S)
         if left:
             log.warning("%d requests did not end within %.0f s", left, REQUESTS_LIMIT_S)
-        await asyncio.gather(
-            *(connection.close() for connection in tuple(self.server._connections))
-        )
+        self.server.close_all()
 
     def _services(self) -> Services:
         config = self.config
@@ -297,13 +294,19 @@ class App:
             limits=Limits.from_config(config, self._rates),
             metrics=self.metrics,
             readiness=self.readiness,
-            trusted_proxies=parse_networks(config.trusted_proxies),
+            trusted_proxies=self._trusted_proxies,
             allowed_origins=frozenset(config.allowed_origins),
             public_origin="{0.scheme}://{0.netloc}".format(urlsplit(config.public_url)),
             cookie_name="__Host-chatsvc" if self._is_secure else "chatsvc",
             openapi=describe(ROUTES),
             running=self._running,
         )
+
+    def _source_key(self, address: str) -> str | None:
+        """Count connections by client, but not those of a proxy: all clients come through it."""
+        if is_within(address, LOOPBACK) or is_within(address, self._trusted_proxies):
+            return None
+        return address_key(address)
 
     @property
     def _is_secure(self) -> bool:

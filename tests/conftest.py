@@ -23,6 +23,7 @@ SEAMS = (
     "rates",
     "passwords",
     "rhythm",
+    "server_limits",
 )  # of App; all else that a service is made with is an option
 
 # how long an example takes says how busy the machine is

@@ -47,6 +47,7 @@ class BaseHandler(RequestHandler):
 
     audience: ClassVar[Audience] = "nobody"
     remembers: ClassVar[bool] = True  # whether a verified token is cached for the next request
+    body_max_bytes: ClassVar[int] = BODY_MAX_BYTES
     caller: Caller
 
     @property
@@ -72,10 +73,10 @@ class BaseHandler(RequestHandler):
     async def prepare(self) -> None:
         self.services.running.add(self)
         self.check_method()
-        if len(self.request.body) > BODY_MAX_BYTES:
+        if len(self.request.body) > self.body_max_bytes:
             raise errors.PayloadTooLarge(
                 f"The request body has {len(self.request.body):,} bytes; "
-                f"the maximum is {BODY_MAX_BYTES:,}."
+                f"the maximum is {self.body_max_bytes:,}."
             )
         if self.request.method != "OPTIONS" and self.audience != "public":
             self.caller = await self.identify()
@@ -321,6 +322,11 @@ class TooLargeHandler(CorsMixin):
     """Refuse a Content-Length over the limit before the body is read. The widget may read why."""
 
     audience = "public"
+    allowed_bytes: int
+
+    def initialize(self, allowed_bytes: int) -> None:
+        """Keep the limit of the handler that would have taken the request."""
+        self.allowed_bytes = allowed_bytes
 
     def cors_headers(self) -> list[tuple[str, str]]:
         return super().cors_headers() if self.request.path.startswith(USER_PATHS) else []
@@ -328,7 +334,7 @@ class TooLargeHandler(CorsMixin):
     async def prepare(self) -> None:
         length = int(self.request.headers.get("Content-Length", "0")[:18])
         raise errors.PayloadTooLarge(
-            f"The request body has {length:,} bytes; the maximum is {BODY_MAX_BYTES:,}."
+            f"The request body has {length:,} bytes; the maximum is {self.allowed_bytes:,}."
         )
 
     def check_xsrf_cookie(self) -> None:

@@ -4,11 +4,11 @@ import logging
 import random
 import socket
 import time
+from typing import cast
 
-from tornado.http1connection import HTTP1Connection
 from tornado.httputil import format_timestamp
 
-from chatsvc.errors import Unavailable
+from chatsvc.errors import DomainError
 from chatsvc.handlers.admin import check_chat_id
 from chatsvc.handlers.base import BaseHandler, StaffHandler, UserHandler
 from chatsvc.handlers.openapi import CURSOR_QUERY, operation
@@ -43,6 +43,12 @@ class StreamHandler(BaseHandler):
     def cors_headers(self) -> list[tuple[str, str]]:
         return []
 
+    def set_error(self, error: DomainError) -> None:
+        """Where there is no room for a stream, the connection does not take room either."""
+        super().set_error(error)
+        if error.status == 503:
+            self.set_header("Connection", "close")
+
     def open_stream(self, *, chat_id: str | None, staff: bool) -> None:
         """Ends the request and leaves a Subscriber on its connection. Raises TooManyRequests, Unavailable before anything is written."""
         subscription = Subscription(
@@ -67,16 +73,10 @@ class StreamHandler(BaseHandler):
         log.info("stream opened: %s %s", self.request.path, self.request_id)
 
     def take_over(self) -> socket.socket | None:
-        """The request's connection as a socket of our own, and the end of the request. None if it is closed. Raises Unavailable."""
-        assert isinstance(self.request.connection, HTTP1Connection)
-        stream = self.request.connection.stream
-        try:
-            taken = None if stream.closed() else stream.socket.dup()
-        except OSError as error:
-            raise Unavailable("there is no free descriptor for a stream") from error
-        self.detach().close()  # its descriptor goes, the connection stays
+        """End the request and return its socket, or None if the client has left."""
+        taken = cast("socket.socket | None", self.detach())
         self.on_finish()  # Tornado does not call it for a detached request,
-        self.ui.clear()  # nor break this cycle, which would keep all of the request until the garbage collector comes
+        self.ui.clear()  # nor break this cycle, which would keep the request until a collection
         return taken
 
     def cursor(self) -> int | None:

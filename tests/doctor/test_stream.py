@@ -1,6 +1,7 @@
 """The doctor on the way from a browser: the service itself, and proxies with bad habits in front of it."""
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from uuid import uuid4
@@ -174,7 +175,8 @@ async def test_a_first_byte_that_comes_late_fails(
     ("public_url", "words", "advice"),
     [
         ("http://chat.invalid", "http://chat.invalid: ", "DNS"),
-        ("https://127.0.0.1:{port}", "no answer within", "https where there is no TLS"),
+        ("https://127.0.0.1:{port}", "no TLS there", "correct CHATSVC_PUBLIC_URL"),
+        ("https://127.0.0.1:{silent}", "no answer within", "https where there is no TLS"),
         ("http://127.0.0.1:{free}", "Connection refused", "start the service"),
     ],
 )
@@ -187,8 +189,10 @@ async def test_an_address_that_leads_nowhere_is_named(
     advice: str,
 ) -> None:
     monkeypatch.setattr(http_probe, "ANSWER_LIMIT_S", IMPATIENT_S)
-    url = public_url.format(port=service.url.rpartition(":")[2], free=reserve_port())
-    finding = await asyncio.to_thread(stream.reach, make_config(tmp_path, public_url=url))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        ports = {"port": service.url.rpartition(":")[2], "silent": silent.getsockname()[1]}
+        url = public_url.format(**ports, free=reserve_port())
+        finding = await asyncio.to_thread(stream.reach, make_config(tmp_path, public_url=url))
     assert finding.level == "FAIL" and words in finding.found and advice in finding.advice
 
 

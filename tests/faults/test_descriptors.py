@@ -24,9 +24,10 @@ LINE = "Too many open files"
 # The protection taken away: Tornado's own way of accepting.
 CARELESS = """
 import sys
-import chatsvc.app
+import chatsvc.web.server
+from tornado.netutil import add_accept_handler
 
-del chatsvc.app.WebServer.add_sockets
+chatsvc.web.server.Acceptor = add_accept_handler
 
 from chatsvc.cli import main
 
@@ -82,7 +83,11 @@ async def test_without_descriptors_it_waits_and_does_not_spin(
     assert await asyncio.to_thread(server.stop) == 0
 
 
-async def test_a_stream_without_a_descriptor_of_its_own_is_answered(server: ServerProcess) -> None:
+async def test_a_stream_needs_no_descriptor_of_its_own(server: ServerProcess) -> None:
+    """At the limit 400 clients that came at once once got none of 100 streams for 31 s.
+
+    Each stream took a second descriptor for a moment, and was refused without one.
+    """
     await asyncio.to_thread(server.start)
     token = user_token("alice")
     assert (await request(server.port, "GET", "/support_chat", token)).status == 200
@@ -92,7 +97,7 @@ async def test_a_stream_without_a_descriptor_of_its_own_is_answered(server: Serv
     used = psutil.Process(server.pid).num_fds()
     resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (used, used))
     await say(writer, "GET", "/support_chat/stream", token)
-    assert b"HTTP/1.1 503 " in await reader.readuntil(b"no free descriptor")
+    assert b"HTTP/1.1 200 OK" in await reader.readuntil(b'"type":"state"')
     writer.close()
     assert "Traceback" not in server.log
 

@@ -17,6 +17,7 @@ from chatsvc.security.passwords import Passwords, hash_password
 from chatsvc.security.rate_limits import DEFAULT_RATES, Rates
 from chatsvc.store import people
 from chatsvc.streams.registry import DEFAULT_RHYTHM, Rhythm
+from chatsvc.web.limits import ServerLimits
 from tests.support.clock import Clock
 from tests.support.sse import StreamClient
 
@@ -69,6 +70,7 @@ class Service:
         rates: Rates = DEFAULT_RATES,
         passwords: Passwords | None = None,
         rhythm: Rhythm = DEFAULT_RHYTHM,
+        server_limits: ServerLimits | None = None,
     ) -> None:
         self.rates_clock = Clock()  # however slow the machine is, no time passes for rate limits
         self.app = App(
@@ -78,6 +80,7 @@ class Service:
             rates=rates._replace(now=self.rates_clock),
             passwords=passwords,
             rhythm=rhythm,
+            server_limits=server_limits,
         )
         self.database_url = database_url
         self.url = ""

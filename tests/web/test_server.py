@@ -11,6 +11,7 @@ from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler
 
 from chatsvc.app import REQUESTS_POLL_S
+from chatsvc.web.connection import State
 from chatsvc.web.server import WebServer
 from tests.faults.client import port_of
 from tests.support.service import Service
@@ -40,8 +41,8 @@ class Careless(WebServer):
     """The protection taken away: a connection is idle when no handler runs."""
 
     def close_idle(self, *, patient: bool) -> int:
-        for connection in self._connections:
-            connection.stream.close()
+        for connection in self.connections:
+            connection.abort()
         return 0
 
 
@@ -89,16 +90,17 @@ async def connected(
     finally:
         client.socket.close()
         server.stop()
-        await server.close_all_connections()
+        server.close_all()
 
 
 def is_waiting(server: WebServer) -> bool:
-    return all(connection.stream.reading() for connection in server._connections)
+    return all(connection.state is State.IDLE for connection in server.connections)
 
 
 def is_slow(server: WebServer) -> bool:
-    (stream,) = (connection.stream for connection in server._connections)
-    return bool(stream.writing() or stream._read_buffer_size or stream._read_bytes)
+    (connection,) = server.connections
+    reads = connection.state in (State.READING_HEAD, State.READING_BODY)
+    return reads or connection.unsent_bytes > 0
 
 
 async def ended(server: WebServer) -> bool:
@@ -117,7 +119,7 @@ async def test_who_has_just_connected_is_spared_for_a_while() -> None:
         new = Client(served.socket.getpeername()[1])
         try:
             await until(
-                lambda: len(server._connections) == 2 and is_waiting(server), "it is accepted"
+                lambda: len(server.connections) == 2 and is_waiting(server), "it is accepted"
             )
             assert server.close_idle(patient=True) == 1
             assert await served.answer() == b""
@@ -167,7 +169,7 @@ async def test_an_answer_that_a_slow_client_reads_is_not_cut_off() -> None:
     async with connected() as (server, client):
         client.send(b"GET / HTTP/1.1\r\nHost: chat\r\n\r\n")
         await until(
-            lambda: any(c.stream.writing() for c in server._connections), "the answer is on its way"
+            lambda: any(one.unsent_bytes for one in server.connections), "the answer is on its way"
         )
         assert server.close_idle(patient=True) == 1
         assert len(await client.answer()) > LARGE
@@ -190,9 +192,9 @@ async def test_a_message_that_is_half_sent_when_the_service_stops_is_stored_and_
     head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     client = Client(port_of(service))
     client.send(head.encode() + body[:5])
-    await until(lambda: service.app.server._connections, "it is accepted")
+    await until(lambda: bool(service.app.server.connections), "it is accepted")
     stopped = asyncio.create_task(service.app.stop())
-    await until(lambda: service.app.server._stopped, "it is stopping")
+    await until(lambda: not service.app.server.is_accepting, "it is stopping")
     for _ in range(3):  # longer than what it gives those who have just connected
         await asyncio.sleep(REQUESTS_POLL_S)
     client.send(body[5:])
