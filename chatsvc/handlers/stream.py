@@ -67,7 +67,7 @@ class StreamHandler(BaseHandler):
         taken = self.take_over()
         if taken is None:
             return  # the client left while the database was asked
-        connection = StreamConnection(taken, streams.poller)
+        connection = StreamConnection(taken, streams.selector)
         connection.write(head)
         streams.open(subscription, connection)
         log.info("stream opened: %s %s", self.request.path, self.request_id)

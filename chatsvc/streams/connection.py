@@ -5,7 +5,7 @@ import socket
 from collections.abc import Callable
 from typing import Protocol
 
-from chatsvc.streams.selector import Poller
+from chatsvc.streams.selector import SocketSelector
 
 WRITE_BUFFER_BYTES = (
     256 * 1024
@@ -46,9 +46,9 @@ class StreamConnection:
     Not Tornado's IOStream: idle, that holds two deques and as many closures, half of what an open stream costs.
     """
 
-    __slots__ = ("_buffer", "_callback", "_is_closing", "_loop", "_poller", "_socket", "_taken")
+    __slots__ = ("_buffer", "_callback", "_is_closing", "_loop", "_selector", "_socket", "_taken")
 
-    def __init__(self, sock: socket.socket, poller: Poller) -> None:
+    def __init__(self, sock: socket.socket, selector: SocketSelector) -> None:
         self._socket = sock
         _set_options(self._socket)
         self._buffer = b""
@@ -58,8 +58,8 @@ class StreamConnection:
         self._is_closing = False
         self._callback: Callable[[], None] | None = None
         self._loop = asyncio.get_running_loop()
-        self._poller = poller
-        poller.add(self._socket, self)
+        self._selector = selector
+        selector.add(self._socket, self)
 
     @property
     def _is_closed(self) -> bool:
@@ -74,7 +74,7 @@ class StreamConnection:
             frame = self._send(frame)
             if not frame:
                 return None
-            self._poller.await_writable(self._socket, self, True)
+            self._selector.await_writable(self._socket, self, True)
             self._taken = self._loop.create_future()
         elif len(self._buffer) + len(frame) > WRITE_BUFFER_BYTES and not self._is_closing:
             raise BufferFull
@@ -110,7 +110,7 @@ class StreamConnection:
         self._buffer = self._send(self._buffer)
         if self._buffer or self._is_closed:
             return
-        self._poller.await_writable(self._socket, self, False)
+        self._selector.await_writable(self._socket, self, False)
         self._settle()
         if self._is_closing:
             self._end()
@@ -129,7 +129,7 @@ class StreamConnection:
     def _end(self) -> None:
         if self._is_closed:
             return
-        self._poller.remove(self._socket)
+        self._selector.remove(self._socket)
         self._socket.close()
         self._buffer = b""
         self._settle()

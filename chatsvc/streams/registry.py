@@ -58,7 +58,7 @@ class Streams:
     the subscriber (its `reason` is set) and its age in seconds. `subscribe` and `unsubscribe` are the bus's.
     """
 
-    poller: SocketSelector  # of the streams' sockets, from `start` to `stop`
+    selector: SocketSelector  # of the streams' sockets, from `start` to `stop`
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class Streams:
         return len(self._open)
 
     async def start(self) -> None:
-        self.poller = SocketSelector()
+        self.selector = SocketSelector()
         self._tasks = [
             asyncio.create_task(self._heartbeats()),
             asyncio.create_task(self._revalidations()),
@@ -112,7 +112,7 @@ class Streams:
     async def stop(self) -> None:
         for subscriber in list(self._open):
             subscriber.drop()  # what was still lingering after the drain
-        self.poller.close()
+        self.selector.close()
         await cancel(*self._tasks)
 
     # ---- opening and closing ----

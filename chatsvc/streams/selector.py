@@ -56,6 +56,3 @@ class SocketSelector:
                 Exception
             ):  # those behind it are told too, now and in all turns in which it comes first
                 log.exception("a stream's socket could not be served")
-
-
-Poller = SocketSelector  # the name that connection.py uses
