@@ -152,7 +152,7 @@ class ChatService:
         return await self._db.write(mark_viewed, chat_id, limit)
 
     async def archive(self, chat_id: str) -> SupportChatListItem:
-        """Archive the chat, unless its user sends a message before that is stored."""
+        """Archive the chat. A message that its user sends meanwhile leaves it active."""
         newest = (await self.list_item(chat_id)).message_count
         return await self._db.write(_archive, chat_id, newest)
 

@@ -157,7 +157,7 @@ def _insert(tx: Transaction, rows: list[MessageRow]) -> list[tuple[Any, ...]]:
 
 
 def _seen_again(record: tuple[Any, ...], row: MessageRow) -> tuple[Any, ...]:
-    """Return a record inserted by this batch as a later row with the same client_id finds it."""
+    """Return the record of a row for a later row of the batch with the same client_id."""
     return (*record[:5], record[5] or row.content, record[6] or row.sender_type, None)
 
 
@@ -182,7 +182,7 @@ class _ChatState:
         self.archived, self.unread = archived, unread
 
     def take(self, message: SupportMessage, is_new: bool) -> SupportChatListItem:
-        """Return the chat's list item after this message. One stored before changes nothing."""
+        """Return the chat's list item after this message. A known message changes nothing."""
         if is_new and message.sender_type == "user":
             self.archived, self.unread = False, True
         return SupportChatListItem(
