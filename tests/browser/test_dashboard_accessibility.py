@@ -146,7 +146,7 @@ SNAPSHOT = """
 - region "Conversation":
   - list "Messages":
     - listitem:
-      - time: /\\w+, \\w+ \\d+/
+      - time: /Today|Yesterday/
     - listitem:
       - text: Ida Is it in stock?
       - time: /\\d+:\\d+/
