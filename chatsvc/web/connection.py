@@ -238,8 +238,8 @@ class ClientConnection(asyncio.Protocol):
                 pass
         except Refused as refused:
             self._refuse(refused)
-        except HTTPInputError as error:
-            self._refuse(Refused(400, str(error)))
+        except HTTPInputError:  # its text may quote the request, which is never logged
+            self._refuse(Refused(400, "The request is malformed."))
         except Exception:
             log.exception("a request failed before its handler")
             self._transport.abort()
@@ -340,7 +340,7 @@ class ClientConnection(asyncio.Protocol):
         self._blocked = None
         self._deadline += self._loop.time() - self._blocked_at  # it was not the client's time
         if isinstance(error, HTTPInputError):
-            self._refuse(Refused(400, str(error)))
+            self._refuse(Refused(400, "The request is malformed."))
         elif error is not None or future.cancelled():
             log.error("a request failed before its handler", exc_info=error)
             self._transport.abort()

@@ -138,8 +138,9 @@ def use_everything(server: ServerProcess, client: Client) -> None:
 
 
 def forge_lines(client: Client) -> None:
-    """Paths that would begin a line of their own, if they could."""
-    for path in (b"/%0a<3>fake", b"/\x85fake", b"/\xe2\x80\xa8fake", b"/\x9bfake"):
+    """Paths that would begin a line of their own, if they could; raw bytes are refused."""
+    raw = (b"/\x85fake", b"/\xe2\x80\xa8fake", b"/\x9bfake")
+    for path in (*raw, b"/%0a<3>fake", b"/%C2%85fake", b"/%E2%80%A8fake", b"/%9bfake"):
         client.raw(b"GET " + path + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 
 
