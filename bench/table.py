@@ -4,13 +4,28 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-HEADINGS = ("figure", "target", "chatsvc", "reference", "ratio", "")
+from bench.process import Used
+
+HEADINGS = (
+    "figure",
+    "target",
+    "chatsvc",
+    "reference",
+    "ratio",
+    "Node.js",
+    "ratio",
+    "limited by",
+    "",
+)
 NONE = "–"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One figure beside the reference's. `passed` is None for figures without a target."""
+    """One figure beside those of the references. `passed` is None for figures without a target.
+
+    `limit` is what chatsvc waited for.
+    """
 
     figure: str
     value: str
@@ -18,10 +33,14 @@ class Row:
     reference: str = NONE
     ratio: str = NONE
     passed: bool | None = None
+    node: str = NONE
+    node_ratio: str = NONE
+    limit: str = ""
 
     def cells(self) -> tuple[str, ...]:
         mark = {True: "ok", False: "MISSED", None: ""}[self.passed]
-        return (self.figure, self.target, self.value, self.reference, self.ratio, mark)
+        plain, node = (self.reference, self.ratio), (self.node, self.node_ratio)
+        return (self.figure, self.target, self.value, *plain, *node, self.limit, mark)
 
 
 def render(rows: Sequence[Row]) -> str:
@@ -42,6 +61,10 @@ def median(values: Sequence[float]) -> float:
     return statistics.median(values)
 
 
+def median_used(values: Sequence[Used]) -> Used:
+    return Used(*map(median, zip(*values, strict=True)))
+
+
 def percentile(values: Sequence[float], share: float) -> float:
     """The value that this share of the values does not exceed."""
     ordered = sorted(values)
@@ -54,6 +77,11 @@ def milliseconds(seconds: float) -> str:
 
 def microseconds(seconds: float) -> str:
     return f"{seconds * 1_000_000:.1f} µs"
+
+
+def cpu(spent: Used) -> str:
+    """What a piece of work costs the server and PostgreSQL."""
+    return f"{spent.server * 1_000_000:.0f} + {spent.postgres * 1_000_000:.0f} µs"
 
 
 def kibibytes(size: float) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from bench.harness import Harness
 from bench.load import NEW_MESSAGE, Load, LoadError, Sender, open_streams_strictly
-from bench.process import cpu_seconds
+from bench.process import limit
 from bench.servers import Server
 from bench.table import Row, median, microseconds, times
 
@@ -25,12 +25,14 @@ USER = 1
 class Audience:
     """The open streams at one server, all on one chat, and the sender to it."""
 
+    harness: Harness
     server: Server
     load: Load
     delivered: int = 0
     number: int = 0
     sender: Sender = field(init=False)
     rates: list[float] = field(default_factory=list)
+    limit: str = ""  # of the last event
     cpu: dict[int, list[float]] = field(default_factory=lambda: {FEW: [], MANY: []})
 
     def __post_init__(self) -> None:
@@ -40,7 +42,7 @@ class Audience:
     def broadcast(self) -> tuple[float, float]:
         """Send one message; seconds until the last stream has it, and the server's CPU time for it."""
         self.delivered = 0
-        used = cpu_seconds(self.server.pid)
+        before = self.harness.used(self.server)
         began = time.perf_counter()
         self.number = FIRST_NUMBER + time.time_ns() // 1_000_000 % NUMBERS
         self.sender.send()
@@ -49,7 +51,9 @@ class Audience:
                 f"{self.delivered} of {self.load.opened} streams had the event in {LIMIT_S} s"
             )
         took = time.perf_counter() - began
-        return took, cpu_seconds(self.server.pid) - used
+        spent = self.harness.used(self.server).since(before)
+        self.limit = limit(spent, took)
+        return took, spent.server
 
     def _complete(self) -> bool:
         return self.delivered >= self.load.opened and not self.load.unanswered
@@ -69,10 +73,10 @@ def measure(harness: Harness) -> list[Row]:
     few, many = harness.count(FEW), harness.count(MANY)
     with ExitStack() as stack:
         audiences = []
-        for server in stack.enter_context(harness.servers()):
+        for server in stack.enter_context(harness.three_servers()):
             load = Load(server.address)
             stack.callback(load.close)
-            audiences.append(Audience(server, load))
+            audiences.append(Audience(harness, server, load))
         for size, streams in ((FEW, few), (MANY, many)):
             for audience in audiences:
                 missing = streams - audience.load.opened
@@ -94,11 +98,11 @@ def take_turns(audiences: list[Audience], size: int, events: int) -> None:
                 audience.rates.append(audience.load.opened / took)
 
 
-def rows(tested: Audience, plain: Audience, *, few: int, many: int) -> list[Row]:
-    rate, plain_rate = median(tested.rates), median(plain.rates)
-    cpu = [median(tested.cpu[size]) for size in (FEW, MANY)]
-    plain_cpu = [median(plain.cpu[size]) for size in (FEW, MANY)]
-    growth, plain_growth = cpu[1] / cpu[0], plain_cpu[1] / plain_cpu[0]
+def rows(tested: Audience, plain: Audience, node: Audience, *, few: int, many: int) -> list[Row]:
+    rate, plain_rate, node_rate = (median(one.rates) for one in (tested, plain, node))
+    cpu, plain_cpu, node_cpu = (
+        (median(one.cpu[FEW]), median(one.cpu[MANY])) for one in (tested, plain, node)
+    )
     return [
         Row(
             f"one event to {many:,} streams: deliveries",
@@ -107,13 +111,23 @@ def rows(tested: Audience, plain: Audience, *, few: int, many: int) -> list[Row]
             f"{plain_rate:,.0f}/s",
             times(rate / plain_rate),
             rate / plain_rate >= RATE_TARGET,
+            f"{node_rate:,.0f}/s",
+            times(rate / node_rate),
+            tested.limit,
         ),
         Row(
             f"CPU per delivery at {many:,} against {few:,} streams",
-            f"{microseconds(cpu[0])} → {microseconds(cpu[1])}: {times(growth)}",
+            growth(cpu),
             f"≤ {GROWTH_TARGET:g} ×",
-            f"{microseconds(plain_cpu[0])} → {microseconds(plain_cpu[1])}: {times(plain_growth)}",
+            growth(plain_cpu),
             times(cpu[1] / plain_cpu[1]),
-            growth <= GROWTH_TARGET,
+            cpu[1] / cpu[0] <= GROWTH_TARGET,
+            growth(node_cpu),
+            times(cpu[1] / node_cpu[1]),
         ),
     ]
+
+
+def growth(cpu: tuple[float, float]) -> str:
+    few, many = cpu
+    return f"{microseconds(few)} → {microseconds(many)}: {times(many / few)}"

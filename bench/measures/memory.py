@@ -22,7 +22,7 @@ TOUCH = 100  # streams opened and closed first: threads started, modules loaded,
 # then, and nothing that they have freed is there to be used again, which would make the weighed ones look light
 HELD = 1_000
 SETTLE_S = 1.0
-PER_STREAM_BYTES = 6 * 1024
+PER_STREAM_BYTES = 2 * 1024
 FLAT = 0.15
 CLOSE_LIMIT_S = 10  # for the server to notice that all have closed and to give memory back
 STEADY_BYTES = 65_536  # changes below this within SETTLE_S are noise
@@ -44,7 +44,7 @@ def measure(harness: Harness) -> list[Row]:
     idle = harness.count(IDLE)
     counts = [harness.count(FEW), harness.count(MIDDLE), harness.count(MANY)]
     idle_sizes = []
-    for service in (tested, plain):
+    for service in (tested, plain, harness.node):
         with running(service, harness.folder) as server:
             idle_sizes.append(idle_stream(server, idle))
     with running(tested, harness.folder) as server:
@@ -110,7 +110,7 @@ def close_all(server: Server, load: Load) -> None:
         load.run_for(SETTLE_S)
 
 
-def idle_row(streams: int, size: float, plain_size: float) -> Row:
+def idle_row(streams: int, size: float, plain_size: float, node_size: float) -> Row:
     return Row(
         f"{streams:,} idle streams: resident per stream",
         kibibytes(size),
@@ -118,6 +118,9 @@ def idle_row(streams: int, size: float, plain_size: float) -> Row:
         kibibytes(plain_size),
         times(size / plain_size),
         size <= PER_STREAM_BYTES,
+        kibibytes(node_size),
+        times(size / node_size),
+        "memory",
     )
 
 

@@ -111,7 +111,9 @@ def chat_of_user(external_id: str) -> Any:
 
 def stream_start(external_id: str, cursor: int | None) -> tuple[str, int, list[Json]]:
     """The chat's id, its newest seq and what was missed since the cursor."""
-    chat = chat_of_user(external_id).get()
+    chat = chat_of_user(external_id).get_or_none()
+    if chat is None:
+        chat = SupportChat.get_by_id(open_chat(external_id, None, None)["id"])
     if cursor is None or cursor >= chat.last_seq:
         return str(chat.id), chat.last_seq, []
     missed = chat_messages(chat).where(SupportMessage.seq > cursor).order_by(SupportMessage.seq)
