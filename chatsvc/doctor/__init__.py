@@ -1,1 +1,1 @@
-"""Checks an installation and says what to do."""
+"""Check an installation and say how to fix what is wrong."""

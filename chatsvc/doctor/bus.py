@@ -1,4 +1,7 @@
-"""The doctor's check of the bus: send an event through Redis and back. Blocking; no server sees it."""
+"""Checks the bus: sends an event through Redis and back, on a channel that no server reads.
+
+Blocking.
+"""
 
 import asyncio
 import secrets
@@ -12,12 +15,12 @@ from chatsvc.tasks import cancel
 LIMIT_S = 5.0
 ADVICE = (
     "start Redis, or correct CHATSVC_BUS_URL; "
-    "without it what happens at one server is seen at the others up to 5 s later"
+    "without it, events of one server reach the clients of the others up to 5 s late"
 )
 
 
 def check(config: Config, limit_s: float = LIMIT_S) -> Iterator[Finding]:
-    """Yield nothing for a single server."""
+    """Yield one finding, or none without CHATSVC_BUS_URL."""
     if config.bus_url is not None:
         yield asyncio.run(_finding(config.bus_url, limit_s))
 
@@ -27,10 +30,10 @@ async def _finding(url: str, limit_s: float) -> Finding:
         async with asyncio.timeout(limit_s):
             await _round_trip(url)
     except TimeoutError:
-        return fail("bus", f"Redis did not return an event within {limit_s:.0f} s", ADVICE)
+        return fail("bus", f"Redis did not deliver an event within {limit_s:.0f} s", ADVICE)
     except Exception as error:  # the Redis client and its errors are imported only where needed
         return fail("bus", str(error).strip().rstrip(".") or type(error).__name__, ADVICE)
-    return ok("bus", "Redis carries events")
+    return ok("bus", "Redis delivers events")
 
 
 async def _round_trip(url: str) -> None:
@@ -40,7 +43,7 @@ async def _round_trip(url: str) -> None:
 
     def received(reply: ChannelReply) -> None:
         if reply.payload is None:
-            connection.publish(channel, b"there and back")
+            connection.publish(channel, b"doctor")
         else:
             arrived.set()
 

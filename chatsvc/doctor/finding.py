@@ -1,10 +1,10 @@
-"""What a check of the doctor says."""
+"""The result of a check."""
 
 from typing import Literal, NamedTuple
 
 
 class Finding(NamedTuple):
-    """One line: how it is, what was looked at, what was found, what to do about it."""
+    """One line: the level, what was checked, what was found, how to fix it."""
 
     level: Literal["ok", "warn", "FAIL"]
     about: str
@@ -22,10 +22,10 @@ def ok(about: str, found: str) -> Finding:
 
 
 def warn(about: str, found: str, advice: str) -> Finding:
-    """It works, but not as most would want it."""
+    """Return a finding about something that works, but that most would want to change."""
     return Finding("warn", about, found, advice)
 
 
 def fail(about: str, found: str, advice: str) -> Finding:
-    """It does not work, or is not safe."""
+    """Return a finding about something that does not work or is not safe."""
     return Finding("FAIL", about, found, advice)

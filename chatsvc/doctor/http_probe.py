@@ -1,4 +1,7 @@
-"""The doctor's requests: what comes back, and when. Blocking, each step with a limit."""
+"""Sends requests and records what the response contains and when it arrives.
+
+Blocking; each step has a time limit.
+"""
 
 import http.client
 import socket
@@ -9,16 +12,17 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-ANSWER_LIMIT_S = 5.0  # for each step; who waits longer polls
-LINES_MAX = 20  # comment, retry, state: a stream of ours has its first event on the fifth line
+RESPONSE_LIMIT_S = 5.0  # for each step; the widget polls if its stream is not open after 5 s
+LINES_MAX = 20  # a stream has its first event on the fifth line, after a comment and `retry`
 
 
 class Exchange:
-    """One request and its answer, of which more may come, inside the block.
+    """A request and its response, open inside the `with` block.
 
-    `lines` are those up to the one that was waited for, `first_after_s` is when the first of them was there, in
-    seconds after the request; `own_address` is what the other side of the connection sees.
-    Raises OSError (TimeoutError if nothing comes within ANSWER_LIMIT_S), http.client.HTTPException.
+    `lines` are the lines up to the first that contains `until`. `first_after_s` is the time from
+    the request to the first line in seconds. `own_address` is this side of the connection.
+    Raises OSError (TimeoutError if nothing arrives within RESPONSE_LIMIT_S) and
+    http.client.HTTPException.
     """
 
     status: int
@@ -51,7 +55,10 @@ class Exchange:
         self._connection.close()
 
     def next_line(self, limit_s: float) -> bytes | None:
-        """The next line that is not blank; empty at the end of the answer, None if there is none within `limit_s`."""
+        """Return the next line that is not blank.
+
+        Return b"" at the end of the response, None if no line arrives within `limit_s`.
+        """
         self._socket.settimeout(limit_s)
         try:
             while (line := self._response.readline()) in (b"\n", b"\r\n"):
@@ -84,29 +91,33 @@ def _connection(url: str) -> http.client.HTTPConnection:
     host, port = parts.hostname or "", parts.port
     if parts.scheme == "https":
         context = ssl.create_default_context()
-        return http.client.HTTPSConnection(host, port, timeout=ANSWER_LIMIT_S, context=context)
-    return http.client.HTTPConnection(host, port, timeout=ANSWER_LIMIT_S)
+        return http.client.HTTPSConnection(host, port, timeout=RESPONSE_LIMIT_S, context=context)
+    return http.client.HTTPConnection(host, port, timeout=RESPONSE_LIMIT_S)
 
 
 def reason(error: Exception) -> str:
-    """Why there was no answer, in a few words."""
+    """Return why there was no response, in a few words."""
     if isinstance(error, TimeoutError):
-        return f"no answer within {ANSWER_LIMIT_S:.0f} s"
+        return f"no response within {RESPONSE_LIMIT_S:.0f} s"
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the certificate is not accepted: {error.verify_message}"
+        return f"the certificate is invalid: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
-        return f"no TLS there: {error.reason}"
+        return f"no TLS: {error.reason}"
     return str(getattr(error, "strerror", None) or error) or type(error).__name__
 
 
 def remedy(error: Exception) -> str:
-    """What to do about it."""
+    """Return how to fix it."""
     if isinstance(error, socket.gaierror):
-        return "the name must lead to this machine or its proxy: add it to DNS, or correct CHATSVC_PUBLIC_URL"
-    if isinstance(error, ssl.SSLError):
         return (
-            "TLS is the proxy's: give it a certificate for this name, or correct CHATSVC_PUBLIC_URL"
+            "the name must resolve to this machine or its proxy: add it to DNS, "
+            "or correct CHATSVC_PUBLIC_URL"
         )
+    if isinstance(error, ssl.SSLError):
+        return "give the proxy a certificate for this name, or correct CHATSVC_PUBLIC_URL"
     if isinstance(error, TimeoutError):
-        return "a firewall, a frozen service, or https where there is no TLS: correct it, or CHATSVC_PUBLIC_URL"
-    return "start the service and what is in front of it, or correct CHATSVC_PUBLIC_URL"
+        return (
+            "the cause may be a firewall, a frozen service, or https to a port without TLS: "
+            "correct it, or CHATSVC_PUBLIC_URL"
+        )
+    return "start the service and its proxy, or correct CHATSVC_PUBLIC_URL"

@@ -1,4 +1,4 @@
-"""Checks e-mail: connects and logs in as the mailer does, and sends nothing."""
+"""Checks e-mail: connects and logs in like the mailer, and sends nothing."""
 
 import asyncio
 import ssl
@@ -16,12 +16,10 @@ ABOUT = "SMTP"
 
 def check(config: Config, *, limit_s: float = SMTP_LIMIT_S) -> Finding:
     if config.smtp_url is not None:
-        # A loop of its own; asyncio.run would replace the thread's current one.
+        # asyncio.run would replace the current loop of the thread.
         with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
             return runner.run(_try(MailServer.from_url(config.smtp_url), limit_s))
-    found = (
-        f"SMTP_URL is not set: e-mails are written to {config.data_dir / 'mail'} and reach nobody"
-    )
+    found = f"SMTP_URL is not set: e-mails are only written to {config.data_dir / 'mail'}"
     if is_local(config.public_url):
         return ok(ABOUT, found)
     return warn(ABOUT, found, "set CHATSVC_SMTP_URL to your mail server or provider")

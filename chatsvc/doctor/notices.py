@@ -1,12 +1,12 @@
-"""The doctor on notices: e-mails that should be away, that are tried again, that failed for good."""
+"""Checks notices: e-mails that are overdue, are being retried, or have failed."""
 
 from collections.abc import Iterator
 
 from chatsvc.database.connection import Connection
 from chatsvc.doctor.finding import Finding, ok, warn
 
-OVERDUE_MIN = 10  # the sweep finds what is due every minute; an hour's worth is sent within these
-FAILED_DAYS = 7  # older ones have been seen or do not matter
+OVERDUE_MIN = 10  # the sweep runs every minute, and an hour's e-mails are sent in less time
+FAILED_DAYS = 7  # staff have seen older ones
 
 WAITING = """
 SELECT count(*) FILTER (WHERE coalesce(next_try_at, due_at) < now() - %s * interval '1 minute'),
@@ -28,16 +28,16 @@ def check(connection: Connection) -> Iterator[Finding]:
 
 def waiting(connection: Connection) -> Finding:
     about = "mail backlog"
-    [(overdue, oldest_min, again, reason)] = connection.execute_sql(WAITING, OVERDUE_MIN)
+    [(overdue, oldest_min, retrying, reason)] = connection.execute_sql(WAITING, OVERDUE_MIN)
     because = f": {reason}" if reason else ""
     if overdue:
         found = f"{overdue} overdue, the oldest was due {oldest_min:.0f} minutes ago{because}"
         return warn(about, found, "is the service running? See SMTP above, and its log")
-    if again:
+    if retrying:
         return warn(
             about,
-            f"{again} are tried again{because}",
-            "see SMTP above; they are given up after a day",
+            f"{retrying} will be retried{because}",
+            "see SMTP above; retries end after a day",
         )
     return ok(about, "nothing is overdue")
 
@@ -47,7 +47,9 @@ def failed(connection: Connection) -> Finding:
     [(count, reason)] = connection.execute_sql(FAILED, FAILED_DAYS)
     if not count:
         return ok(about, f"none in {FAILED_DAYS} days")
-    advice = "the address does not exist, or your mail server may not send to it; the dashboard shows which chats"
     return warn(
-        about, f"{count} in {FAILED_DAYS} days, the latest: {reason or 'no reason given'}", advice
+        about,
+        f"{count} in {FAILED_DAYS} days, the latest: {reason or 'no reason given'}",
+        "the address does not exist, or your mail server may not send to it; "
+        "the dashboard shows the chats",
     )

@@ -1,4 +1,7 @@
-"""The command `doctor`: what is wrong, and what to do about it. Beside a running server or without one; it leaves nothing behind."""
+"""The command `doctor`: checks an installation, whether its server runs or not.
+
+It leaves nothing behind.
+"""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -17,29 +20,29 @@ from chatsvc.serve import connect_error, first_line, is_permanent
 
 
 def report(found: Iterable[Finding], *, as_json: bool) -> int:
-    """Prints a line per check, as soon as it is known, or all of them as one JSON array; returns 1 if something is wrong."""
-    told = []
+    """Print a line per finding when it is known, or all as one JSON array. Return the exit status.
+
+    It is 1 if any level is FAIL.
+    """
+    reported = []
     for finding in found:
-        told.append(finding)
+        reported.append(finding)
         if not as_json:
             print(finding, flush=True)
     if as_json:
-        print(
-            msgspec.json.format(
-                msgspec.json.encode([finding._asdict() for finding in told])
-            ).decode()
-        )
-    return int(any(finding.level == "FAIL" for finding in told))
+        encoded = msgspec.json.encode([finding._asdict() for finding in reported])
+        print(msgspec.json.format(encoded).decode())
+    return int(any(finding.level == "FAIL" for finding in reported))
 
 
 def wrong_options(problems: Iterable[str]) -> Iterator[Finding]:
-    """Yield a finding per problem of the configuration. Nothing else can be checked then."""
+    """Yield a finding per problem of the configuration; nothing else can be checked."""
     for problem in problems:
         yield fail("configuration", problem, "correct it, then run the command `doctor` again")
 
 
 def findings(config: Config) -> Iterator[Finding]:
-    """All checks; those that may have to wait come last."""
+    """Run all checks, those that may wait for a timeout last."""
     yield from environment.check(config)
     yield from secrets.check(config, os.environ)
     yield environment.descriptors()
@@ -56,7 +59,7 @@ def _with_embedded(config: Config) -> Iterator[Finding]:
     try:
         url = embedded.start()
     except EmbeddedError as error:
-        yield fail("database", str(error), "without it nothing works")
+        yield fail("database", str(error), "the service cannot start without it")
         yield from _without_database(config)
     else:
         yield from _with_database(config, url)
@@ -67,7 +70,7 @@ def _with_embedded(config: Config) -> Iterator[Finding]:
 def _with_database(config: Config, url: str) -> Iterator[Finding]:
     error = connect_error(url, read_only=True)
     if error is not None:
-        wrong = "correct CHATSVC_DATABASE_URL, or the rights that it speaks of"
+        wrong = "correct CHATSVC_DATABASE_URL, or the rights named in this error"
         missing = "start PostgreSQL, or correct the address in CHATSVC_DATABASE_URL"
         yield fail("database", first_line(error), wrong if is_permanent(error) else missing)
         yield from _without_database(config)
@@ -88,10 +91,10 @@ def _guarded(connection: Connection) -> Iterator[Finding]:
         yield from database.check(connection)
     except (peewee.PeeweeException, psycopg2.Error) as error:
         yield fail(
-            "database", first_line(error), "the account needs the rights that this speaks of"
+            "database", first_line(error), "grant the account the rights named in this error"
         )
 
 
 def _without_database(config: Config) -> Iterator[Finding]:
     yield stream.reach(config)
-    yield warn("stream", "not tried", "it needs a database that is in order")
+    yield warn("stream", "not tried", "fix the database first")

@@ -1,4 +1,4 @@
-"""The doctor on the way from a browser: opens a stream through PUBLIC_URL and looks at what arrives, and when."""
+"""Checks streams as a browser gets them: opens one through PUBLIC_URL."""
 
 import http.client
 import ipaddress
@@ -19,18 +19,24 @@ from chatsvc.security import tokens
 from chatsvc.store.people import delete_from
 from chatsvc.streams import registry
 
-PROMPT_S = 1.0  # the first bytes are sent at once: later they were held back
+PROMPT_S = 1.0  # the service sends the first bytes at once; a later arrival means buffering
 HEARTBEAT_GRACE_S = 3.0  # beyond the interval, for a busy service
 NAME = "chatsvc doctor"
-NO_PASSWORD = "!"  # noqa: S105 - no hash looks like this, so no password fits
-LEFT_OVER = "kind = 'staff' AND password_hash = '!' AND created_at < clock_timestamp() - interval '10 minutes'"
-UNBUFFERED = (
-    "let the proxy pass streams on at once: in nginx `proxy_buffering off;` and "
+NO_PASSWORD = "!"  # noqa: S105 - not a hash, so no password matches
+LEFT_OVER = (
+    "kind = 'staff' AND password_hash = '!' "
+    "AND created_at < clock_timestamp() - interval '10 minutes'"
+)
+DISABLE_BUFFERING = (
+    "let the proxy forward streams without buffering: in nginx `proxy_buffering off;` and "
     "no `proxy_ignore_headers X-Accel-Buffering`, in Caddy `flush_interval -1`"
 )
-PATIENT = "let the proxy bear a minute of silence: in nginx `proxy_read_timeout 1h;`"
-FORWARDED = (
-    "let the proxy say whom it asks for, in nginx `proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;`, "
+RAISE_TIMEOUT = (
+    "let the proxy keep a connection that is silent for a minute: in nginx `proxy_read_timeout 1h;`"
+)
+FORWARD_ADDRESS = (
+    "let the proxy forward the client's address, "
+    "in nginx `proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;`, "
     "and set CHATSVC_TRUSTED_PROXIES={}"
 )
 
@@ -39,44 +45,43 @@ def check(config: Config, tx: Transaction) -> Iterator[Finding]:
     reached = reach(config)
     yield reached
     if reached.level != "ok":
-        yield warn("stream", "not tried", "it needs a PUBLIC_URL that can be reached")
+        yield warn("stream", "not tried", "PUBLIC_URL must be reachable first")
         return
     with temporary_token(tx) as token:
         yield from stream(config, token)
 
 
 def reach(config: Config) -> Finding:
-    """Whether it is this service that answers at PUBLIC_URL."""
+    """Check whether this service responds at PUBLIC_URL."""
     url = config.public_url
     try:
-        with Exchange(url, "/healthz", {}) as answer:
-            return _reached(config, answer)
+        with Exchange(url, "/healthz", {}) as exchange:
+            return _reached(config, exchange)
     except (OSError, http.client.HTTPException) as error:
         return fail("reachable", f"{url}: {reason(error)}", remedy(error))
 
 
-def _reached(config: Config, answer: Exchange) -> Finding:
-    about, url, who = "reachable", config.public_url, _who(answer)
-    if (answer.status, answer.lines[:1]) == (200, [b"ok\n"]):
-        return ok(about, f"{url} answers after {answer.first_after_s * 1000:.0f} ms")
-    if answer.status in (502, 503, 504):
-        advice = f"start it, and let the proxy pass requests to {config.host} port {config.port}"
-        return fail(
-            about, f"{url}: {who} answers {answer.status}: it does not reach this service", advice
-        )
-    if 300 <= answer.status < 400:
-        place = answer.headers.get("Location", "elsewhere")
+def _reached(config: Config, exchange: Exchange) -> Finding:
+    about, url, who = "reachable", config.public_url, _who(exchange)
+    if (exchange.status, exchange.lines[:1]) == (200, [b"ok\n"]):
+        return ok(about, f"{url} responds after {exchange.first_after_s * 1000:.0f} ms")
+    if exchange.status in (502, 503, 504):
+        found = f"{url}: {who} responds {exchange.status}: it does not reach this service"
+        advice = f"start it, and let the proxy forward requests to {config.host} port {config.port}"
+        return fail(about, found, advice)
+    if 300 <= exchange.status < 400:
+        place = exchange.headers.get("Location", "elsewhere")
         return fail(
             about,
             f"{url}: {who} redirects to {place}",
             "set CHATSVC_PUBLIC_URL to the final address",
         )
-    found = f"{url}: {who} answers {answer.status}, and is not this service"
-    return fail(about, found, "correct CHATSVC_PUBLIC_URL, or what the proxy passes on (all paths)")
+    found = f"{url}: {who} responds {exchange.status} and is not this service"
+    return fail(about, found, "correct CHATSVC_PUBLIC_URL, or let the proxy forward all paths")
 
 
 def stream(config: Config, token: str) -> Iterator[Finding]:
-    """Headers unchanged, first bytes at once, then the state; after some silence a ping. Says whom the service sees."""
+    """Check the stream's headers, its first bytes, the client's address and the heartbeat."""
     headers = {
         "Authorization": f"Bearer {token}",
         "Accept": "text/event-stream",
@@ -85,26 +90,29 @@ def stream(config: Config, token: str) -> Iterator[Finding]:
     try:
         with Exchange(
             config.public_url, "/admin/notifications/stream", headers, until=b'"type":"state"'
-        ) as answer:
-            opened = _refused(answer) or _changed(answer) or _late(answer)
+        ) as exchange:
+            opened = _refused(exchange) or _altered(exchange) or _opened(exchange)
             yield opened
             if opened.level == "ok":
-                yield client_address(answer)
-                yield _heartbeat(answer)
+                yield client_address(exchange)
+                yield _heartbeat(exchange)
     except TimeoutError:
-        limit_s = http_probe.ANSWER_LIMIT_S
-        found = f"nothing arrives within {limit_s:.0f} s, though other requests are answered: it is held back"
-        yield fail("stream", found, UNBUFFERED)
+        limit_s = http_probe.RESPONSE_LIMIT_S
+        found = (
+            f"nothing arrives within {limit_s:.0f} s, but other requests get responses: "
+            "the proxy buffers it"
+        )
+        yield fail("stream", found, DISABLE_BUFFERING)
     except (OSError, http.client.HTTPException) as error:
-        yield fail("stream", f"the connection is cut: {reason(error)}", "the proxy's log says why")
+        yield fail("stream", f"the connection failed: {reason(error)}", "see the proxy's log")
 
 
 @contextmanager
 def temporary_token(tx: Transaction) -> Iterator[str]:
-    """The token of a staff account that exists inside the block only. Nobody else's streams or limits are touched.
+    """Create a staff account for the duration of the block and yield a token for it.
 
-    If the process is killed inside, the account stays, without a password and with a token that nobody knows, until the
-    doctor is run again.
+    So the streams and limits of other accounts are not affected. If the process is killed, the
+    account remains until the next run of the doctor. It has no password, and nobody has its token.
     """
     user_id, token = str(uuid7()), tokens.new_secret(tokens.STAFF_PREFIX)
     tx.begin()
@@ -120,80 +128,91 @@ def temporary_token(tx: Transaction) -> Iterator[str]:
         delete_from(User).where(User.id == user_id).execute(tx.database)
 
 
-def _refused(answer: Exchange) -> Finding | None:
-    if answer.status == http.client.OK:
+def _refused(exchange: Exchange) -> Finding | None:
+    if exchange.status == http.client.OK:
         return None
-    found = f"{_who(answer)} answers {answer.status}"
-    if answer.status == http.client.UNAUTHORIZED:
-        advice = "let the proxy pass the Authorization header on; and the service there must use this database"
-    elif answer.status == http.client.TOO_MANY_REQUESTS:
-        advice = "this address has as many streams open as STREAMS_PER_ADDRESS allows; is TRUSTED_PROXIES set?"
+    found = f"{_who(exchange)} responds {exchange.status}"
+    if exchange.status == http.client.UNAUTHORIZED:
+        advice = (
+            "let the proxy forward the Authorization header; the service must use this database"
+        )
+    elif exchange.status == http.client.TOO_MANY_REQUESTS:
+        advice = (
+            "this address has as many streams open as STREAMS_PER_ADDRESS allows; "
+            "is TRUSTED_PROXIES set?"
+        )
     else:
-        advice = "the log has the request; the proxy must pass on all paths"
+        advice = "see the request in the log; the proxy must forward all paths"
     return fail("stream", found, advice)
 
 
-def _changed(answer: Exchange) -> Finding | None:
-    """A proxy may take X-Accel-Buffering out (nginx does, always), but change nothing else."""
-    encoding = answer.headers.get("Content-Encoding", "identity")
+def _altered(exchange: Exchange) -> Finding | None:
+    """Return a finding if the proxy changed a header. X-Accel-Buffering is one for nginx alone."""
+    encoding = exchange.headers.get("Content-Encoding", "identity")
     if encoding != "identity":
-        advice = "leave text/event-stream out of what the proxy compresses"
         return fail(
-            "stream", f"{_who(answer)} compresses it ({encoding}), which holds events back", advice
+            "stream",
+            f"{_who(exchange)} compresses it ({encoding}), which delays events",
+            "let the proxy not compress text/event-stream",
         )
     for name, wanted in (("Content-Type", "text/event-stream"), ("Cache-Control", "no-store")):
-        value = answer.headers.get(name, "")
+        value = exchange.headers.get(name, "")
         if wanted not in value:
-            found = f"{_who(answer)} sends {name}: {value or 'nothing'} where the service sends {wanted}"
-            return fail("stream", found, f"let the proxy leave {name} as it is")
+            found = f"{_who(exchange)} sends {name}: {value or 'nothing'} instead of {wanted}"
+            return fail("stream", found, f"let the proxy not change {name}")
     return None
 
 
-def _late(answer: Exchange) -> Finding:
-    """Whether X-Accel-Buffering was obeyed, or nothing buffers: the first bytes are there at once, the state too."""
-    if not any(b'"type":"state"' in line for line in answer.lines):
-        return fail("stream", "it begins, but its first event does not arrive", UNBUFFERED)
-    if answer.first_after_s > PROMPT_S:
-        return fail(
-            "stream",
-            f"the first byte takes {answer.first_after_s:.1f} s: it is held back",
-            UNBUFFERED,
-        )
-    found = f"first byte after {answer.first_after_s * 1000:.0f} ms, headers as sent, then its state: nothing buffers"
-    return ok("stream", found)
+def _opened(exchange: Exchange) -> Finding:
+    """Check that the first bytes and the first event arrive without delay."""
+    if not any(b'"type":"state"' in line for line in exchange.lines):
+        return fail("stream", "it opens, but its first event does not arrive", DISABLE_BUFFERING)
+    if exchange.first_after_s > PROMPT_S:
+        found = f"the first byte takes {exchange.first_after_s:.1f} s: the proxy buffers it"
+        return fail("stream", found, DISABLE_BUFFERING)
+    delay_ms = exchange.first_after_s * 1000
+    return ok("stream", f"first byte after {delay_ms:.0f} ms, headers unchanged, no buffering")
 
 
-def _heartbeat(answer: Exchange) -> Finding:
+def _heartbeat(exchange: Exchange) -> Finding:
     about, began = "heartbeat", time.monotonic()
     limit_s = registry.PING_INTERVAL_S + HEARTBEAT_GRACE_S
-    line = answer.next_line(limit_s)
+    line = exchange.next_line(limit_s)
     after_s = time.monotonic() - began
     if line is None:
         return fail(
             about,
-            f"nothing arrives for {limit_s:.0f} s, where a ping was due: it is held back",
-            UNBUFFERED,
+            f"nothing arrives for {limit_s:.0f} s, but a ping was due: the proxy buffers it",
+            DISABLE_BUFFERING,
         )
     if not line:
         return fail(
-            about, f"{_who(answer)} cuts a stream that is silent for {after_s:.0f} s", PATIENT
+            about,
+            f"{_who(exchange)} closes a stream that is silent for {after_s:.0f} s",
+            RAISE_TIMEOUT,
         )
-    return ok(about, f"a sign of life after {after_s:.1f} s")
+    return ok(about, f"a ping after {after_s:.1f} s")
 
 
-def client_address(answer: Exchange) -> Finding:
-    """The first line of a stream for staff says whom the service sees. Behind a proxy that says nothing it is the proxy."""
-    about, own = "client address", answer.own_address
-    match = re.search(rb"for (\S+)", answer.lines[0])
-    seen = match[1].decode() if match else "nobody"
+def client_address(exchange: Exchange) -> Finding:
+    """Compare this address with the one in the first line of the stream, which the service sees.
+
+    They differ if the proxy does not forward the client's address.
+    """
+    about, own = "client address", exchange.own_address
+    match = re.search(rb"for (\S+)", exchange.lines[0])
+    seen = match[1].decode() if match else "unknown"
     if seen == own:
-        return ok(about, f"{seen}, as it is")
+        return ok(about, seen)
     if match and ipaddress.ip_address(seen).is_global:
         return ok(about, f"{seen}; {own} inside this network")
-    found = f"the service takes this client, {own}, for {seen}: all users share one address and its limits"
-    return warn(about, found, FORWARDED.format(seen))
+    found = (
+        f"the service sees {seen} instead of this client, {own}: "
+        "all users share one address and its limits"
+    )
+    return warn(about, found, FORWARD_ADDRESS.format(seen))
 
 
-def _who(answer: Exchange) -> str:
-    """The service says no name of its own, so a name is a proxy's or another server's."""
-    return answer.headers.get("Server") or answer.headers.get("Via") or "what is there"
+def _who(exchange: Exchange) -> str:
+    """Name the server that responded. chatsvc sends no name, so a name is another server's."""
+    return exchange.headers.get("Server") or exchange.headers.get("Via") or "the server there"

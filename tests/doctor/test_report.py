@@ -52,7 +52,7 @@ def test_each_check_is_a_line_and_a_failure_is_the_exit_status(
     failures = [line for line in lines if line.startswith("FAIL")]
     assert failures == [
         f"FAIL  reachable: http://localhost:{port}: Connection refused; "
-        "start the service and what is in front of it, or correct CHATSVC_PUBLIC_URL"
+        "start the service and its proxy, or correct CHATSVC_PUBLIC_URL"
     ]
 
 
@@ -114,9 +114,7 @@ def test_the_limit_of_file_descriptors_is_that_of_the_process(server: ServerProc
     )
     seen = {one["about"]: one for one in json.loads(done.stdout)}
     assert seen["file descriptors"]["level"] == "warn", done.stdout
-    assert (
-        seen["file descriptors"]["found"] == "300 for this account here, room for 100 open streams"
-    )
+    assert seen["file descriptors"]["found"] == "300 for this account, enough for 100 open streams"
     assert "LimitNOFILE=65536" in seen["file descriptors"]["advice"]
 
 
@@ -134,17 +132,17 @@ PUBLIC = {"public_url": "https://chat.example.com"}
         ({"public_url": "http://chat.example.com"}, "PUBLIC_URL", "warn", "is not encrypted"),
         ({"public_url": "http://localhost.example.com"}, "PUBLIC_URL", "warn", "is not encrypted"),
         ({"public_url": "http://192.168.0.7"}, "PUBLIC_URL", "warn", "is not encrypted"),
-        ({"public_url": "http://localhost:0"}, "PUBLIC_URL", "warn", "the port is not known"),
+        ({"public_url": "http://localhost:0"}, "PUBLIC_URL", "warn", "the port is unknown"),
         ({}, "TRUSTED_PROXIES", "ok", "none"),
-        (PUBLIC, "TRUSTED_PROXIES", "warn", "all users seem to come from the proxy"),
+        (PUBLIC, "TRUSTED_PROXIES", "warn", "all users appear to come from the proxy"),
         (PUBLIC | {"trusted_proxies": ("127.0.0.1",)}, "TRUSTED_PROXIES", "ok", "127.0.0.1"),
-        ({}, "ALLOWED_ORIGINS", "warn", "in pages of PUBLIC_URL only"),
+        ({}, "ALLOWED_ORIGINS", "warn", "only on pages of PUBLIC_URL"),
         ({"demo": True}, "ALLOWED_ORIGINS", "ok", "none"),
         ({"allowed_origins": ("https://a.example",)}, "ALLOWED_ORIGINS", "ok", "https://a.example"),
         ({}, "DEMO", "ok", "off"),
         ({"demo": True}, "DEMO", "warn", "CHATSVC_DEMO=off"),
-        (PUBLIC | {"demo": True}, "DEMO", "FAIL", "everybody can get a token"),
-        ({"smtp_url": "smtp://mail"}, "MAIL_FROM", "warn", "has no domain of the internet"),
+        (PUBLIC | {"demo": True}, "DEMO", "FAIL", "anybody can get a token"),
+        ({"smtp_url": "smtp://mail"}, "MAIL_FROM", "warn", "has no public domain"),
         (
             {"smtp_url": "smtp://mail", "mail_from": "A <a@b.example>"},
             "MAIL_FROM",
@@ -206,13 +204,13 @@ def test_a_generated_key_that_others_can_read_fails(tmp_path: Path) -> None:
         and finding.advice == f"chmod 600 {file}"
     )
     file.write_text("short")
-    assert "holds 5 bytes, 32 are needed" in secrets.secret_key(config).found
+    assert "has 5 bytes; the minimum is 32" in secrets.secret_key(config).found
 
 
 @pytest.mark.parametrize(
     ("changes", "about", "level", "words"),
     [
-        ({"secret_key": RANDOM}, "SECRET_KEY", "ok", "given, 32 bytes"),
+        ({"secret_key": RANDOM}, "SECRET_KEY", "ok", "set, 32 bytes"),
         ({"secret_key": b"secret" * 6}, "SECRET_KEY", "warn", "only 5 different characters"),
         (
             {"secret_key": IDENTITY_SECRET},
@@ -220,14 +218,14 @@ def test_a_generated_key_that_others_can_read_fails(tmp_path: Path) -> None:
             "FAIL",
             "the same as one of IDENTITY_SECRETS",
         ),
-        ({}, "IDENTITY_SECRETS", "ok", f"1, the shortest of {len(IDENTITY_SECRET)} bytes"),
+        ({}, "IDENTITY_SECRETS", "ok", f"1, the shortest has {len(IDENTITY_SECRET)} bytes"),
         (
             {"identity_secrets": (RANDOM, b"a" * 32)},
             "IDENTITY_SECRETS, number 2",
             "warn",
             "only 1 different",
         ),
-        ({"identity_secrets": ()}, "IDENTITY_SECRETS", "warn", "all who chat are visitors"),
+        ({"identity_secrets": ()}, "IDENTITY_SECRETS", "warn", "everybody chats as a visitor"),
         (
             {"identity_secrets": (), "visitors": False},
             "IDENTITY_SECRETS",
@@ -299,7 +297,7 @@ def test_a_schema_that_does_not_fit_fails(connection: Connection) -> None:
         "INSERT INTO schema_migrations (name, applied) VALUES ('9999_future', now())"
     )
     newer = database.schema(connection)
-    assert newer.level == "FAIL" and newer.found == "newer than this program: it has 9999_future"
+    assert newer.level == "FAIL" and newer.found == "newer than this version: it has 9999_future"
     connection.execute_sql("DELETE FROM schema_migrations")
     older = database.schema(connection)
     assert (
@@ -321,7 +319,7 @@ def test_missing_rights_are_named_with_the_statement_that_gives_them(
     )
     try:
         for about in (
-            "may not make tables in schema public",
+            "may not create tables in schema public",
             "does not own schema_migrations",
             "in schema public",
         ):
@@ -376,7 +374,7 @@ def test_too_few_connections_are_named(
 
 @pytest.mark.parametrize(
     ("ahead_s", "level", "words"),
-    [(0, "ok", "agree"), (5, "warn", "5.0 s behind ours"), (-40, "FAIL", "40.0 s ahead of ours")],
+    [(0, "ok", "agree"), (5, "warn", "5.0 s behind"), (-40, "FAIL", "40.0 s ahead of")],
 )
 def test_clocks_that_differ_are_named(
     connection: Connection, ahead_s: float, level: str, words: str
@@ -430,7 +428,7 @@ def test_notices_that_wait_too_long_or_failed_are_named(
     add_notice(
         "pending", due="-3 hours", attempts=3, next_try="1 hour", reason="451 try again later"
     )
-    assert notices.waiting(connection).found == "1 are tried again: 451 try again later"
+    assert notices.waiting(connection).found == "1 will be retried: 451 try again later"
     add_notice("pending", due="-30 minutes")
     add_notice("claimed", due="-20 minutes")
     late = notices.waiting(connection)

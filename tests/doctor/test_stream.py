@@ -54,7 +54,7 @@ async def test_a_service_in_order_passes_and_nothing_is_left_behind(
         seen[about].level
         for about in ("schema", "reachable", "stream", "heartbeat", "client address")
     } == {"ok"}
-    assert seen["client address"].found == "127.0.0.1, as it is"
+    assert seen["client address"].found == "127.0.0.1"
     assert execute(service.database_url, "SELECT count(*) FROM users") == [(0,)]
 
 
@@ -101,7 +101,7 @@ async def test_a_proxy_that_passes_streams_on_is_in_order(through: Through) -> N
             "cuts silence",
             "heartbeat",
             "FAIL",
-            f"{NAME} cuts a stream that is silent for ",
+            f"{NAME} closes a stream that is silent for ",
             "`proxy_read_timeout 1h;`",
         ),
         ("holds pings back", "heartbeat", "FAIL", "nothing arrives for ", "`proxy_buffering off;`"),
@@ -109,7 +109,7 @@ async def test_a_proxy_that_passes_streams_on_is_in_order(through: Through) -> N
             "comes from elsewhere",
             "client address",
             "warn",
-            f"takes this client, 127.0.0.1, for {ELSEWHERE}",
+            f"sees {ELSEWHERE} instead of this client, 127.0.0.1",
             f"`proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;`, and set CHATSVC_TRUSTED_PROXIES={ELSEWHERE}",
         ),
     ],
@@ -130,14 +130,14 @@ async def test_what_shows_itself_on_an_open_stream_is_named(
         ("holds all back", "nothing arrives within"),
         ("holds the body back", "nothing arrives within"),
         ("compresses", f"{NAME} compresses it (gzip)"),
-        ("caches", f"{NAME} sends Cache-Control: max-age=60 where the service sends no-store"),
-        ("drops credentials", f"{NAME} answers 401"),
+        ("caches", f"{NAME} sends Cache-Control: max-age=60 instead of no-store"),
+        ("drops credentials", f"{NAME} responds 401"),
     ],
 )
 async def test_what_a_proxy_does_to_a_stream_is_named(
     through: Through, monkeypatch: pytest.MonkeyPatch, habit: Habit, words: str
 ) -> None:
-    monkeypatch.setattr(http_probe, "ANSWER_LIMIT_S", IMPATIENT_S)
+    monkeypatch.setattr(http_probe, "RESPONSE_LIMIT_S", IMPATIENT_S)
     seen = await through(habit)
     assert seen["reachable"].level == "ok"
     assert (
@@ -150,9 +150,9 @@ async def test_what_a_proxy_does_to_a_stream_is_named(
 @pytest.mark.parametrize(
     ("habit", "words"),
     [
-        ("says bad gateway", f"{NAME} answers 502: it does not reach this service"),
+        ("says bad gateway", f"{NAME} responds 502: it does not reach this service"),
         ("redirects", f"{NAME} redirects to https://chat.example.com/healthz"),
-        ("is something else", f"{NAME} answers 200, and is not this service"),
+        ("is something else", f"{NAME} responds 200 and is not this service"),
     ],
 )
 async def test_what_is_not_the_service_is_named(through: Through, habit: Habit, words: str) -> None:
@@ -175,8 +175,8 @@ async def test_a_first_byte_that_comes_late_fails(
     ("public_url", "words", "advice"),
     [
         ("http://chat.invalid", "http://chat.invalid: ", "DNS"),
-        ("https://127.0.0.1:{port}", "no TLS there", "correct CHATSVC_PUBLIC_URL"),
-        ("https://127.0.0.1:{silent}", "no answer within", "https where there is no TLS"),
+        ("https://127.0.0.1:{port}", "no TLS: ", "correct CHATSVC_PUBLIC_URL"),
+        ("https://127.0.0.1:{silent}", "no response within", "https to a port without TLS"),
         ("http://127.0.0.1:{free}", "Connection refused", "start the service"),
     ],
 )
@@ -188,7 +188,7 @@ async def test_an_address_that_leads_nowhere_is_named(
     words: str,
     advice: str,
 ) -> None:
-    monkeypatch.setattr(http_probe, "ANSWER_LIMIT_S", IMPATIENT_S)
+    monkeypatch.setattr(http_probe, "RESPONSE_LIMIT_S", IMPATIENT_S)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         ports = {"port": service.url.rpartition(":")[2], "silent": silent.getsockname()[1]}
         url = public_url.format(**ports, free=reserve_port())
