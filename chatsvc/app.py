@@ -325,7 +325,7 @@ class App:
         """Take what a transaction emitted, after its COMMIT."""
         match emitted:
             case Emission():
-                self.bus.publish(Event.of(*emitted))
+                self.bus.publish(Event.encode(*emitted))
             case MessagePosted():
                 self.metrics.messages.labels(emitted.sender_type).inc()
             case NoticeDue():

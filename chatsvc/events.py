@@ -48,7 +48,7 @@ class Event(msgspec.Struct, frozen=True):
     seq: int | None = None
 
     @classmethod
-    def of(cls, topic: str, data: msgspec.Struct, seq: int | None = None) -> "Event":
+    def encode(cls, topic: str, data: msgspec.Struct, seq: int | None = None) -> "Event":
         """Encode `data` once, for all subscribers of `topic`."""
         return cls(topic, encode_frame(data, seq=seq), seq)
 

@@ -26,12 +26,12 @@ from chatsvc.pages.assets import Assets
 from chatsvc.pages.templates import load_templates
 from chatsvc.services.chats import Sender
 from chatsvc.services.notices import PAUSES_S, NoticeService
-from chatsvc.store.notices import Notice
+from chatsvc.store.notices import Notice, notices_of
 from chatsvc.text.translations import Translations
 from tests.conftest import ServiceFactory
-from tests.support.desk import DELAY_S, INTERVAL_S, moves
 from tests.support.postgres import execute
 from tests.support.service import SECRET_KEY, Service
+from tests.support.staff_fixture import DELAY_S, INTERVAL_S, moves
 
 LEASE_S = 400  # more than notices.LEASE_S
 EXAMPLES = int(os.environ.get("EXAMPLES", 60))
@@ -41,7 +41,7 @@ class Crash(BaseException):
     """The process ends here."""
 
 
-class Answer(NamedTuple):
+class Scripted(NamedTuple):
     """What the mail server does with an e-mail: whether it takes it, and what the sender hears of it."""
 
     takes: bool
@@ -49,16 +49,16 @@ class Answer(NamedTuple):
     options: dict[str, Any] = {}  # noqa: RUF012 -- never changed
 
 
-FINE = Answer(True)
-ANSWERS = {
+FINE = Scripted(True)
+SCRIPTED = {
     "fine": FINE,
-    "later": Answer(False, TemporaryFailure),
-    "lost on the way": Answer(False, TemporaryFailure, {"outcome_unknown": True}),
-    "taken, answer lost": Answer(True, TemporaryFailure, {"outcome_unknown": True}),
-    "refused": Answer(False, Rejected),
-    "bad login": Answer(False, MailDisabled),
-    "crash before": Answer(False, Crash),
-    "crash after": Answer(True, Crash),
+    "later": Scripted(False, TemporaryFailure),
+    "lost on the way": Scripted(False, TemporaryFailure, {"outcome_unknown": True}),
+    "taken, answer lost": Scripted(True, TemporaryFailure, {"outcome_unknown": True}),
+    "refused": Scripted(False, Rejected),
+    "bad login": Scripted(False, MailDisabled),
+    "crash before": Scripted(False, Crash),
+    "crash after": Scripted(True, Crash),
 }
 
 
@@ -79,7 +79,7 @@ class ScriptedMailer:
     def __init__(self) -> None:
         self.answer = FINE
         self.meanwhile: Callable[[], Awaitable[None]] | None = None
-        self.on_send: Callable[[EmailMessage, Answer], None] = lambda message, answer: None
+        self.on_send: Callable[[EmailMessage, Scripted], None] = lambda message, answer: None
 
     async def send(self, message: EmailMessage) -> str:
         answer = self.answer
@@ -94,7 +94,7 @@ class ScriptedMailer:
         if self.answer.says is MailDisabled:
             self._say(self.answer)
 
-    def _say(self, answer: Answer) -> None:
+    def _say(self, answer: Scripted) -> None:
         if answer.says is not None:
             raise (
                 answer.says("headline", "reason")
@@ -182,14 +182,14 @@ class Story(RuleBasedStateMachine):
     def unread(self) -> set[int]:
         return {seq for seq in self.posted if seq > self.read_up_to}
 
-    def reach(self, message: EmailMessage, answer: Answer) -> None:
+    def reach(self, message: EmailMessage, answer: Scripted) -> None:
         """What is wrong with an e-mail is kept: the service would take it for an error of its own."""
         try:
             self.see(message, answer)
         except AssertionError as error:
             self.problems.append(error)
 
-    def see(self, message: EmailMessage, answer: Answer) -> None:
+    def see(self, message: EmailMessage, answer: Scripted) -> None:
         """An e-mail reaches the mail server: is it one that may be sent now?"""
         seqs, message_id = (
             frozenset(map(int, str(message["X-Seqs"]).split())),
@@ -279,12 +279,12 @@ class Story(RuleBasedStateMachine):
 
     @rule(
         after=st.sampled_from([0, DELAY_S, DELAY_S, LEASE_S, INTERVAL_S, 4 * 3600 * 1.2]),
-        answer=st.sampled_from(sorted(ANSWERS)),
+        answer=st.sampled_from(sorted(SCRIPTED)),
         meanwhile=st.sampled_from(["nothing", "nothing", "staff", "user", "read", "archive"]),
     )
     def the_service_sweeps(self, after: float, answer: str, meanwhile: str) -> None:
         self.time_passes(after)
-        self.mailer.answer = ANSWERS[answer]
+        self.mailer.answer = SCRIPTED[answer]
         actions: dict[str, Callable[[], Awaitable[None]]] = {
             "staff": lambda: self.post("staff"),
             "user": lambda: self.post("user"),
@@ -315,7 +315,9 @@ class Story(RuleBasedStateMachine):
     # ---- what holds ----
 
     def rows(self) -> list[Notice]:
-        found: list[Notice] = self.run(lambda: self.notices.notices_of(self.chat_id))
+        found: list[Notice] = self.run(
+            lambda: self.service.app.db.read(notices_of, self.chat_id, 0)
+        )
         return found
 
     @invariant()

@@ -30,7 +30,6 @@ from chatsvc.store import claims
 from chatsvc.store import notices as rows
 from chatsvc.store.chats import list_item
 from chatsvc.store.claims import Claim, ClaimPolicy, NoticeOutcome
-from chatsvc.store.notices import Notice
 from chatsvc.wire import StaffChatUpdatedEvent
 
 log = logging.getLogger(__name__)
@@ -113,10 +112,6 @@ class NoticeService:
         await self._mailer.close()
 
     # ---- for staff ----
-
-    async def notices_of(self, chat_id: str, from_seq: int = 0) -> list[Notice]:
-        """Return the chat's notices about messages from `from_seq` on, oldest first."""
-        return await self._db.read(rows.notices_of, chat_id, from_seq)
 
     async def send_now(self, chat_id: str) -> bool:
         """Send the e-mail about unread messages now, without the delay and the interval.

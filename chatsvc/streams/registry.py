@@ -224,7 +224,7 @@ class Streams:
         if topic is not None and topic.version != version:
             return False
         if topic is not None:
-            topic.resync(Event.of(chat_topic(chat_id), state), state.last_seq, self._tick)
+            topic.resync(Event.encode(chat_topic(chat_id), state), state.last_seq, self._tick)
         return True
 
     # ---- rhythms ----

@@ -84,7 +84,7 @@ class Resynchronizer:
         """
         self.rounds += 1
         if only is None and for_staff and self._streams.has_staff:
-            self._streams.deliver(Event.of(STAFF_TOPIC, await self._staff_state()))
+            self._streams.deliver(Event.encode(STAFF_TOPIC, await self._staff_state()))
         versions = self._streams.versions
         if only is not None:
             versions = {chat_id: versions[chat_id] for chat_id in only & versions.keys()}

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 import pytest
 from playwright.sync_api import Error, Page, expect
 
-from .desk import bubbles, card, no_connection, open_chat, unread
+from .dashboard import bubbles, card, no_connection, open_chat, unread
 from .hosting import NewContext, person
 from .serving import STAFF_EMAIL, STAFF_PASSWORD, Server
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from .desk import PHONE, WIDE, card, live, no_connection, open_chat, open_list
+from .dashboard import PHONE, WIDE, card, live, no_connection, open_chat, open_list
 from .hosting import NewContext, person
 from .serving import Server
 from .test_widget_accessibility import AXE, RULES

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from .desk import WIDE, bubbles, live, open_list
+from .dashboard import WIDE, bubbles, live, open_list
 from .hosting import NewContext, person, set_visible
 from .serving import Server
 from .test_dashboard import PAYLOADS, as_name

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from .desk import WIDE, bubbles, card, live, open_chat, open_list, reply_box
+from .dashboard import WIDE, bubbles, card, live, open_chat, open_list, reply_box
 from .hosting import NewContext, person
 from .serving import STAFF_EMAIL, STAFF_PASSWORD, Server
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import APIResponse, Page, Route, expect
 
-from .desk import PHONE, WIDE, bubbles, card, live, open_chat, open_list, reply_box, unread
+from .dashboard import PHONE, WIDE, bubbles, card, live, open_chat, open_list, reply_box, unread
 from .hosting import NewContext, host_page, messages, person, set_visible, write
 from .hosting import open_chat as open_panel
 from .serving import Server

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Route, ViewportSize, expect
 
-from .desk import PHONE, WIDE, bubbles, card, live, open_chat, open_list, unread
+from .dashboard import PHONE, WIDE, bubbles, card, live, open_chat, open_list, unread
 from .hosting import NewContext, person
 from .serving import Server
 

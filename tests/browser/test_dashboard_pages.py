@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from .desk import card
+from .dashboard import card
 from .hosting import NewContext, person
 from .serving import STAFF_EMAIL, STAFF_PASSWORD, Server
 

@@ -5,12 +5,12 @@ from typing import Any
 
 from tests.contract.conftest import People
 from tests.contract.shapes import check_problem, is_time
-from tests.support.service import Answer, Service
+from tests.support.service import Response, Service
 
 PATH = "/support_chat/mark_read"
 
 
-async def mark(service: Service, token: str | None, body: Any = None) -> Answer:
+async def mark(service: Service, token: str | None, body: Any = None) -> Response:
     return await service.request("PATCH", PATH, token=token, body=body)
 
 

@@ -8,10 +8,10 @@ from tests.contract.conftest import People
 from tests.contract.shapes import check_admin_chat, check_list_item, check_page, check_problem
 from tests.support.postgres import execute
 from tests.support.seed import seed_messages
-from tests.support.service import Answer, Service
+from tests.support.service import Response, Service
 
 
-async def act(service: Service, people: People, action: str, body: Any = None) -> Answer:
+async def act(service: Service, people: People, action: str, body: Any = None) -> Response:
     """`action` on alice's chat by staff."""
     return await service.post(f"/admin/chats/{people.chat_id}/{action}", people.staff, body)
 

@@ -6,10 +6,10 @@ from typing import Any
 from tests.contract.conftest import People
 from tests.contract.shapes import check_list_item, check_problem
 from tests.support.postgres import execute
-from tests.support.service import Answer, Service
+from tests.support.service import Response, Service
 
 
-async def get(service: Service, staff: str, query: str = "") -> Answer:
+async def get(service: Service, staff: str, query: str = "") -> Response:
     answer = await service.get(f"/admin/chats{query}", staff)
     assert answer.status == 200, answer.text
     for item in answer.json:
@@ -17,7 +17,7 @@ async def get(service: Service, staff: str, query: str = "") -> Answer:
     return answer
 
 
-def next_query(answer: Answer) -> str | None:
+def next_query(answer: Response) -> str | None:
     """The query of the following page, from `Link`."""
     if "Link" not in answer.headers:
         return None

@@ -9,12 +9,12 @@ from tornado.ioloop import IOLoop
 from tests.conftest import ServiceFactory
 from tests.contract.conftest import People
 from tests.contract.shapes import check_problem, is_id
-from tests.support.service import Answer, Service
+from tests.support.service import Response, Service
 
 DAY_S = 24 * 3600
 
 
-async def change(service: Service, token: str | None, body: Any) -> Answer:
+async def change(service: Service, token: str | None, body: Any) -> Response:
     return await service.request("PATCH", "/visitors/me", token=token, body=body)
 
 

@@ -111,17 +111,17 @@ async def in_one_batch(database: Database, *work: tuple[Any, ...]) -> list[Any]:
 # ---- what stays ----
 
 
-class Answer:
+class Result:
     """Something that can be seen to be gone."""
 
 
-def is_gone(answer: weakref.ref[Answer]) -> bool:
-    return answer() is None
+def is_gone(result: weakref.ref[Result]) -> bool:
+    return result() is None
 
 
 async def test_a_thread_that_waits_keeps_nothing_of_its_last_job(db: Database) -> None:
     for run in (db.read, db.write):
-        kept = weakref.ref(await run(lambda connection: Answer()))
+        kept = weakref.ref(await run(lambda connection: Result()))
         await until(partial(is_gone, kept))
 
 

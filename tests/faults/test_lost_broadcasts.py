@@ -127,7 +127,7 @@ def publish_early(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
             result = fn(tx, rows)
             for emitted in tx.take_emitted():
                 if isinstance(emitted, Emission):
-                    loop.call_soon_threadsafe(app.bus.publish, Event.of(*emitted))
+                    loop.call_soon_threadsafe(app.bus.publish, Event.encode(*emitted))
             return result
 
         return await write_many(run, row)

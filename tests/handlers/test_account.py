@@ -10,7 +10,7 @@ from chatsvc.security import tokens
 from chatsvc.text.translations import Translations
 from tests.handlers.test_dashboard import get, submit
 from tests.support.postgres import execute
-from tests.support.service import PASSWORD, Answer, Service, read_cookies
+from tests.support.service import PASSWORD, Response, Service, read_cookies
 
 A_WHILE_S = 3600.0  # after which all tries to log in are earned again
 NEW_PASSWORD = "another horse battery"
@@ -26,7 +26,7 @@ def cookies(service: Service, io_loop: Any) -> dict[str, str]:
     return found
 
 
-def ids(page: Answer, kind: str) -> list[str]:
+def ids(page: Response, kind: str) -> list[str]:
     return re.findall(rf'action="/dashboard/account/{kind}/([0-9a-f-]+)/', page.text)
 
 

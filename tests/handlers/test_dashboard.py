@@ -12,7 +12,7 @@ from chatsvc.mail.mailer import MailDisabled
 from chatsvc.pages.presentation import capped, card, person, safe_next, unread_title
 from chatsvc.text.translations import Translations
 from chatsvc.wire import SupportChatListItem
-from tests.support.service import PASSWORD, Answer, Service, read_cookies
+from tests.support.service import PASSWORD, Response, Service, read_cookies
 
 INSIDE = [
     "/",
@@ -41,23 +41,23 @@ TEXTS = Translations().translator("en")
 GERMAN = {"Accept-Language": "de-AT, en;q=0.5"}
 
 
-async def get(service: Service, path: str, cookies: dict[str, str]) -> Answer:
+async def get(service: Service, path: str, cookies: dict[str, str]) -> Response:
     answer = await service.get(path, cookies=cookies)
     assert answer.status == 200, answer.text
     return answer
 
 
-async def submit(service: Service, path: str, cookies: dict[str, str], **fields: str) -> Answer:
+async def submit(service: Service, path: str, cookies: dict[str, str], **fields: str) -> Response:
     return await service.request(
         "POST", path, form={"_xsrf": cookies["_xsrf"], **fields}, cookies=cookies
     )
 
 
-def seqs(answer: Answer) -> list[int]:
+def seqs(answer: Response) -> list[int]:
     return [int(seq) for seq in re.findall(r'id="message-(\d+)"', answer.text)]
 
 
-def chats(answer: Answer) -> list[str]:
+def chats(answer: Response) -> list[str]:
     return re.findall(r'id="chat-([0-9a-f-]+)"', answer.text)
 
 

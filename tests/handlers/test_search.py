@@ -11,7 +11,7 @@ from chatsvc.store import search
 from tests.handlers.test_dashboard import get, seqs
 from tests.support.postgres import execute
 from tests.support.seed import seed_messages
-from tests.support.service import Answer, Service
+from tests.support.service import Response, Service
 from tests.support.waiting import until
 
 
@@ -22,17 +22,17 @@ def cookies(service: Service, io_loop: object) -> dict[str, str]:
     return found
 
 
-def results(page: Answer) -> list[tuple[str, int]]:
+def results(page: Response) -> list[tuple[str, int]]:
     """Chat and seq of the messages found."""
     found = re.findall(r'href="/dashboard/chats/([0-9a-f-]+)\?message=(\d+)#message-\2"', page.text)
     return [(chat, int(seq)) for chat, seq in found]
 
 
-def people(page: Answer) -> list[str]:
+def people(page: Response) -> list[str]:
     return re.findall(r'id="chat-([0-9a-f-]+)"', page.text)
 
 
-def following(page: Answer, kind: str) -> str | None:
+def following(page: Response, kind: str) -> str | None:
     found = re.search(rf'href="(/dashboard/search\?[^"]*{kind}=[^"]+)"', page.text)
     return html.unescape(found[1]) if found else None
 

@@ -7,7 +7,7 @@ from chatsvc.security import tokens
 from chatsvc.security.rate_limits import Rates
 from chatsvc.store import people
 from tests.support.postgres import execute
-from tests.support.service import IDENTITY_SECRET, Answer, Service
+from tests.support.service import IDENTITY_SECRET, Response, Service
 
 XSRF = "2|00000000|00000000000000000000000000000000|1700000000"
 SECRET_TEXT = "what alice alone may read"
@@ -23,7 +23,7 @@ class Actors(NamedTuple):
     headers: dict[str, dict[str, str]]
     chat_id: str
 
-    async def request(self, who: str, method: str, path: str, **options: Any) -> Answer:
+    async def request(self, who: str, method: str, path: str, **options: Any) -> Response:
         """As a browser of ours would send it: with the XSRF token, whoever it is."""
         head = {"X-XSRFToken": XSRF, **self.headers[who], **options.pop("headers", {})}
         head["Cookie"] = "; ".join(filter(None, [head.get("Cookie"), f"_xsrf={XSRF}"]))

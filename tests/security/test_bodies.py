@@ -12,7 +12,7 @@ from chatsvc.handlers.openapi import Operation
 from chatsvc.web.limits import ServerLimits
 from tests.security.raw import exchange, head, status
 from tests.security.test_matrix import TABLE, all_routes
-from tests.support.service import Answer, Service
+from tests.support.service import Response, Service
 
 JSON = {"Content-Type": "application/json"}
 WITH_BODY: dict[tuple[str, str], Operation] = {
@@ -112,7 +112,7 @@ OTHER_TYPES = (
 )
 
 
-def check_problem(answer: Answer, *statuses: int) -> Any:
+def check_problem(answer: Response, *statuses: int) -> Any:
     """A 4xx as docs/api.md section 6 wants it; returns its JSON."""
     assert answer.status in statuses, (answer.status, answer.text[:300])
     assert answer.headers["Content-Type"] == "application/problem+json"
@@ -147,7 +147,7 @@ class Doors:
 
     async def send(
         self, route: tuple[str, str], raw: bytes, headers: dict[str, str] | None = None
-    ) -> Answer:
+    ) -> Response:
         pattern, method = route
         token = next(token for start, token in self.tokens.items() if pattern.startswith(start))
         path = TABLE[route].path.format(chat=self.chat)

@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import ServiceFactory
 from tests.security.conftest import with_options
 from tests.security.test_matrix import TABLE, all_routes
-from tests.support.service import Answer, Service
+from tests.support.service import Response, Service
 
 ALLOWED = ("https://www.example.com", "http://shop.example.org:8080")
 EVIL = (
@@ -48,7 +48,7 @@ def service(make_service: ServiceFactory) -> Service:
     return make_service(allowed_origins=ALLOWED)
 
 
-def allowed_origin(answer: Answer) -> str | None:
+def allowed_origin(answer: Response) -> str | None:
     """The origin that may read this answer; the rest of what must hold of every answer beside it."""
     assert "Access-Control-Allow-Credentials" not in answer.headers
     assert "Origin" in answer.headers.get("Vary", "")

@@ -15,7 +15,7 @@ from tests.security.test_bodies import check_problem
 from tests.security.test_matrix import TABLE, UUID
 from tests.security.test_tokens import OTHER_SECRET, claims, sign
 from tests.support.postgres import execute, with_database
-from tests.support.service import Answer, Service
+from tests.support.service import Response, Service
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; "
@@ -29,7 +29,7 @@ REQUEST_ID = re.compile(r"[0-9a-f]{16}")
 SECRET = "s3cret of /etc/passwd SELECT 1"
 
 
-def check_tells_nothing(answer: Answer) -> None:
+def check_tells_nothing(answer: Response) -> None:
     lines = "\n".join(f"{name}: {value}" for name, value in answer.headers.get_all())
     assert "Server" not in answer.headers and "X-Powered-By" not in answer.headers
     assert not INSIDE.search(lines), lines
@@ -58,7 +58,7 @@ async def test_every_answer_is_silent_about_the_server_and_typed_for_good(servic
     stream.close()
 
 
-async def pages(service: Service) -> list[Answer]:
+async def pages(service: Service) -> list[Response]:
     """Each kind of page: before and behind the login, errors, redirects, fragments."""
     await service.create_staff()
     chat = await service.chat_id(service.user_token())
@@ -248,7 +248,7 @@ async def test_every_status_of_the_contract_can_be_had_and_is_a_problem(
 ) -> None:
     alice, staff = service.user_token(), await service.staff_token()
     await service.send(alice, "first", "c1")
-    had: dict[int, Answer] = {}
+    had: dict[int, Response] = {}
     tries: list[tuple[str, str, dict[str, Any]]] = [
         ("GET", "/support_chat/messages?limit=x", {"token": alice}),
         ("GET", "/support_chat", {}),

@@ -16,7 +16,7 @@ from chatsvc.store import people
 from tests.conftest import ServiceFactory
 from tests.faults.client import running
 from tests.security.conftest import with_options
-from tests.support.service import PASSWORD, Answer, Service, make_config, read_cookies
+from tests.support.service import PASSWORD, Response, Service, make_config, read_cookies
 from tests.support.waiting import until
 
 STAFF = "staff@example.com"
@@ -40,7 +40,7 @@ class Browser:
         password: str = "wrong wrong wrong",
         address: str = "",
         **form: str,
-    ) -> Answer:
+    ) -> Response:
         fields = {"email": email, "password": password, "_xsrf": self.cookies["_xsrf"], **form}
         headers = {"X-Forwarded-For": address} if address else {}
         return await self.service.request(
@@ -186,7 +186,7 @@ async def test_known_and_unknown_accounts_are_treated_alike(
     assert pages[0] == pages[1] and pages[0][0] == 401
 
 
-def _xsrf_of(answer: Answer) -> str:
+def _xsrf_of(answer: Response) -> str:
     return answer.text.partition('name="_xsrf" value="')[2].partition('"')[0]
 
 

@@ -7,7 +7,7 @@ from chatsvc.security import rate_limits
 from chatsvc.security.rate_limits import Rates
 from tests.security.conftest import with_options as with_any_options
 from tests.security.test_bodies import check_problem
-from tests.support.service import Answer, Service
+from tests.support.service import Response, Service
 
 PROXY = ("127.0.0.1",)
 
@@ -16,7 +16,7 @@ PROXY = ("127.0.0.1",)
 with_options = partial(with_any_options, rates=Rates(user=3, staff=3, address=3, visitors=3))
 
 
-async def say(service: Service, token: str, chat: str = "", **options: Any) -> Answer:
+async def say(service: Service, token: str, chat: str = "", **options: Any) -> Response:
     path = f"/admin/chats/{chat}/messages" if chat else "/support_chat/messages"
     return await service.post(path, token, {"content": "x"}, **options)
 
@@ -25,7 +25,7 @@ def from_(address: str) -> dict[str, str]:
     return {"X-Forwarded-For": address}
 
 
-def check_refused(answer: Answer, per_minute: int) -> None:
+def check_refused(answer: Response, per_minute: int) -> None:
     check_problem(answer, 429)
     assert 1 <= int(answer.headers["Retry-After"]) <= 60 / per_minute + 1
 

@@ -16,7 +16,7 @@ from chatsvc.streams.registry import Rhythm
 from tests.security.actors import open_session
 from tests.security.conftest import with_options
 from tests.support.process import ServerProcess
-from tests.support.service import PASSWORD, Answer, Service, read_cookies
+from tests.support.service import PASSWORD, Response, Service, read_cookies
 from tests.support.waiting import wait
 
 STAFF = "staff@example.com"
@@ -27,13 +27,13 @@ async def is_in(service: Service, cookies: dict[str, str]) -> bool:
     return (await service.get("/admin/chats", cookies=cookies)).status == 200
 
 
-def session_header(answer: Answer, name: str = "chatsvc") -> str:
+def session_header(answer: Response, name: str = "chatsvc") -> str:
     return next(
         header for header in answer.headers.get_list("Set-Cookie") if header.startswith(f"{name}=")
     )
 
 
-async def submit_login(service: Service, cookies: dict[str, str]) -> Answer:
+async def submit_login(service: Service, cookies: dict[str, str]) -> Response:
     page = await service.get("/login", cookies=cookies)
     cookies = {**cookies, **read_cookies(page)}
     form = {"email": STAFF, "password": PASSWORD, "_xsrf": cookies["_xsrf"]}

@@ -7,10 +7,10 @@ from functools import partial
 import pytest
 
 from tests.conftest import ServiceFactory
-from tests.support.desk import DELAY_S, INTERVAL_S, Desk
 from tests.support.mail import MailServer, mail_server, told
 from tests.support.postgres import execute
 from tests.support.service import Service
+from tests.support.staff_fixture import DELAY_S, INTERVAL_S, StaffFixture
 from tests.support.waiting import until
 
 
@@ -32,23 +32,23 @@ def has_told(server: MailServer, content: str) -> bool:
 async def test_one_e_mail_tells_all_that_is_unread_then(
     service: Service, server: MailServer
 ) -> None:
-    desk = await Desk(service).set_up()
+    fixture = await StaffFixture(service).set_up()
     for content in ("m1", "m2"):
-        await desk.answer(content)
-    await desk.read(1)
-    await desk.answer("m3")
-    desk.passes(DELAY_S - 5)
-    await desk.answer("m4")
+        await fixture.answer(content)
+    await fixture.read(1)
+    await fixture.answer("m3")
+    fixture.passes(DELAY_S - 5)
+    await fixture.answer("m4")
     assert server.mails == []
-    desk.passes(5)
-    await desk.ends("sent")
+    fixture.passes(5)
+    await fixture.ends("sent")
     [mail] = server.mails
     assert mail["To"] == "Alice <alice@example.com>" and told(server) == ["m2", "m3", "m4"]
     [(notice_id, message_id)] = execute(
         service.database_url, "SELECT id::text, message_id FROM support_notices"
     )
     assert mail["Message-ID"] == message_id and str(notice_id) in str(message_id)
-    assert await desk.seen() == [("sent", 2, 4, None)]
+    assert await fixture.seen() == [("sent", 2, 4, None)]
     assert len(server.seen) == 1 and server.connections == 1
 
 
@@ -56,46 +56,48 @@ async def test_one_e_mail_tells_all_that_is_unread_then(
 async def test_every_door_that_staff_answer_by_leads_to_an_e_mail(
     service: Service, server: MailServer, door: str
 ) -> None:
-    desk = await Desk(service).set_up()
-    await getattr(desk, door)("m1")
-    desk.passes(DELAY_S)
-    await desk.ends("sent")
+    fixture = await StaffFixture(service).set_up()
+    await getattr(fixture, door)("m1")
+    fixture.passes(DELAY_S)
+    await fixture.ends("sent")
     assert told(server) == ["m1"]
 
 
-async def read(desk: Desk) -> None:
-    await desk.read()
+async def read(fixture: StaffFixture) -> None:
+    await fixture.read()
 
 
-async def archive(desk: Desk) -> None:
-    await desk.staff_do("archive")
+async def archive(fixture: StaffFixture) -> None:
+    await fixture.staff_do("archive")
 
 
-async def archive_and_restore(desk: Desk) -> None:
+async def archive_and_restore(fixture: StaffFixture) -> None:
     for action in ("archive", "unarchive"):
-        await desk.staff_do(action)
+        await fixture.staff_do(action)
 
 
-async def lose_the_address(desk: Desk) -> None:
-    execute(desk.service.database_url, "UPDATE users SET email = NULL WHERE external_id = 'alice'")
-
-
-async def opt_out(desk: Desk) -> None:
+async def lose_the_address(fixture: StaffFixture) -> None:
     execute(
-        desk.service.database_url,
+        fixture.service.database_url, "UPDATE users SET email = NULL WHERE external_id = 'alice'"
+    )
+
+
+async def opt_out(fixture: StaffFixture) -> None:
+    execute(
+        fixture.service.database_url,
         "UPDATE users SET email_opted_out_at = now() WHERE external_id = 'alice'",
     )
 
 
-async def refuse_the_address(desk: Desk) -> None:
+async def refuse_the_address(fixture: StaffFixture) -> None:
     execute(
-        desk.service.database_url,
+        fixture.service.database_url,
         "UPDATE users SET email_refused = email WHERE external_id = 'alice'",
     )
 
 
-async def do_not_send(desk: Desk) -> None:
-    assert await desk.notices.do_not_send(desk.chat_id)
+async def do_not_send(fixture: StaffFixture) -> None:
+    assert await fixture.notices.do_not_send(fixture.chat_id)
 
 
 @pytest.mark.parametrize(
@@ -111,112 +113,118 @@ async def do_not_send(desk: Desk) -> None:
     ],
 )
 async def test_there_is_none(
-    service: Service, server: MailServer, why_not: Callable[[Desk], Awaitable[None]], reason: str
+    service: Service,
+    server: MailServer,
+    why_not: Callable[[StaffFixture], Awaitable[None]],
+    reason: str,
 ) -> None:
     """Bob's shows that the queue was worked through."""
-    desk, bobs = await Desk(service).set_up(), await Desk(service, "bob").set_up()
-    await desk.answer()
+    fixture, bobs = (
+        await StaffFixture(service).set_up(),
+        await StaffFixture(service, "bob").set_up(),
+    )
+    await fixture.answer()
     await bobs.answer()
-    await why_not(desk)
+    await why_not(fixture)
     execute(
         service.database_url,
         "UPDATE users SET email = 'bob@example.com', email_refused = NULL WHERE external_id = 'bob'",
     )
-    desk.passes(DELAY_S)
+    fixture.passes(DELAY_S)
     await bobs.ends("cancelled", "sent")
     assert [mail["To"] for mail in server.seen] == ["Bob <bob@example.com>"]
-    assert await desk.seen() == [("cancelled", 1, 1, reason)]
+    assert await fixture.seen() == [("cancelled", 1, 1, reason)]
 
 
 async def test_what_is_read_in_the_last_moment_is_not_told(
     service: Service, server: MailServer
 ) -> None:
     """Between the alarm and the claim: the claim reads again what is unread."""
-    desk = await Desk(service).set_up()
-    await desk.answer("m1")
-    await desk.answer("m2")
-    await desk.read(1)
+    fixture = await StaffFixture(service).set_up()
+    await fixture.answer("m1")
+    await fixture.answer("m2")
+    await fixture.read(1)
     execute(
         service.database_url, "UPDATE support_messages SET read_at = now()"
     )  # and the notice was not told
-    desk.passes(DELAY_S)
-    await desk.ends("cancelled")
+    fixture.passes(DELAY_S)
+    await fixture.ends("cancelled")
     assert server.seen == []
 
 
 async def test_further_ones_wait_for_the_interval_and_are_told_once(
     service: Service, server: MailServer
 ) -> None:
-    desk = await Desk(service).set_up()
-    await desk.answer("m1")
-    desk.passes(DELAY_S)
-    await desk.ends("sent")
-    await desk.answer("m2")
-    await desk.answer("m3")
-    desk.passes(INTERVAL_S - 5)
-    await until(lambda: desk.states() == ["sent", "pending"])
-    await desk.notices.sweep()
+    fixture = await StaffFixture(service).set_up()
+    await fixture.answer("m1")
+    fixture.passes(DELAY_S)
+    await fixture.ends("sent")
+    await fixture.answer("m2")
+    await fixture.answer("m3")
+    fixture.passes(INTERVAL_S - 5)
+    await until(lambda: fixture.states() == ["sent", "pending"])
+    await fixture.notices.sweep()
     assert len(server.seen) == 1
-    desk.passes(5)
-    await desk.ends("sent", "sent")
+    fixture.passes(5)
+    await fixture.ends("sent", "sent")
     assert told(server) == ["m2", "m3"]
     assert len(set(server.message_ids)) == 2
 
 
 async def test_staff_can_send_it_now(service: Service, server: MailServer) -> None:
-    desk = await Desk(service).set_up()
+    fixture = await StaffFixture(service).set_up()
     for content in ("m1", "m2"):
-        await desk.answer(content)
-        assert await desk.notices.send_now(desk.chat_id)
+        await fixture.answer(content)
+        assert await fixture.notices.send_now(fixture.chat_id)
         await until(partial(has_told, server, content))
-    await desk.ends("sent", "sent")
+    await fixture.ends("sent", "sent")
 
 
 async def test_one_that_comes_while_an_e_mail_is_under_way_is_in_the_next(
     service: Service, server: MailServer
 ) -> None:
     """Nothing is lost and nothing is told twice: the e-mail under way keeps what it was written about."""
-    desk = await Desk(service).set_up()
+    fixture = await StaffFixture(service).set_up()
     server.go_on.clear()
-    await desk.answer("m1")
-    desk.passes(DELAY_S)
+    await fixture.answer("m1")
+    fixture.passes(DELAY_S)
     await until(lambda: server.seen)
-    await desk.answer("m2")
-    assert desk.states() == ["claimed", "pending"]
+    await fixture.answer("m2")
+    assert fixture.states() == ["claimed", "pending"]
     server.go_on.set()
-    await desk.ends("sent", "pending")
-    [notice] = await desk.notices.notices_of(desk.chat_id, from_seq=2)
+    await fixture.ends("sent", "pending")
+    [notice] = await fixture.listed(from_seq=2)
     [(sent_at,)] = execute(service.database_url, "SELECT max(sent_at) FROM support_notices")
     assert isinstance(sent_at, datetime)
     assert datetime.fromisoformat(notice.due_at) == sent_at + timedelta(seconds=INTERVAL_S)
-    desk.passes(INTERVAL_S)
-    await desk.ends("sent", "sent")
+    fixture.passes(INTERVAL_S)
+    await fixture.ends("sent", "sent")
     assert [told(server, number) for number in range(2)] == [["m1"], ["m2"]]
 
 
 async def test_staff_are_told_when_it_is_sent(service: Service, server: MailServer) -> None:
-    desk = await Desk(service).set_up()
-    await desk.answer()
-    stream = await service.stream(desk.staff, "/admin/notifications/stream")
+    fixture = await StaffFixture(service).set_up()
+    await fixture.answer()
+    stream = await service.stream(fixture.staff, "/admin/notifications/stream")
     await stream.next("state")
-    desk.passes(DELAY_S)
+    fixture.passes(DELAY_S)
     event = await stream.next("chat_updated")
-    assert event.data["chat"]["id"] == desk.chat_id and desk.states() == ["sent"]
+    assert event.data["chat"]["id"] == fixture.chat_id and fixture.states() == ["sent"]
 
 
 async def test_a_visitor_who_leaves_an_address_in_time_gets_it(
     service: Service, server: MailServer
 ) -> None:
-    desk = await Desk(service).set_up()
-    desk.user = await service.visitor_token()
-    desk.chat_id = await service.chat_id(desk.user)
-    await desk.answer("m1")
+    fixture = await StaffFixture(service).set_up()
+    fixture.user = await service.visitor_token()
+    fixture.chat_id = await service.chat_id(fixture.user)
+    await fixture.answer("m1")
     body = {"email": "v@example.com"}
     assert (
-        await service.request("PATCH", "/visitors/me", token=desk.user, body=body)
+        await service.request("PATCH", "/visitors/me", token=fixture.user, body=body)
     ).status == 200
-    desk.passes(DELAY_S)
-    await desk.ends("sent")
+    fixture.passes(DELAY_S)
+    await fixture.ends("sent")
     assert [mail["To"] for mail in server.mails] == ["v@example.com"]
 
 
@@ -225,20 +233,20 @@ async def test_a_visitors_name_is_not_in_the_e_mail(service: Service, server: Ma
 
     The company's mail server delivered it.
     """
-    desk = await Desk(service).set_up()
-    desk.user = await service.visitor_token(email="v@example.com", name="Win a prize today")
-    desk.chat_id = await service.chat_id(desk.user)
-    await desk.answer("m1")
-    desk.passes(DELAY_S)
-    await desk.ends("sent")
+    fixture = await StaffFixture(service).set_up()
+    fixture.user = await service.visitor_token(email="v@example.com", name="Win a prize today")
+    fixture.chat_id = await service.chat_id(fixture.user)
+    await fixture.answer("m1")
+    fixture.passes(DELAY_S)
+    await fixture.ends("sent")
     [mail] = server.mails
     assert mail["To"] == "v@example.com" and "prize" not in mail.as_string()
 
 
 async def test_a_burst_goes_over_one_connection(service: Service, server: MailServer) -> None:
-    desks = [await Desk(service, f"user{n}").set_up() for n in range(5)]
-    for desk in desks:
-        await desk.answer()
-    desks[0].passes(DELAY_S)
-    await desks[0].ends(*["sent"] * 5)
+    fixtures = [await StaffFixture(service, f"user{n}").set_up() for n in range(5)]
+    for fixture in fixtures:
+        await fixture.answer()
+    fixtures[0].passes(DELAY_S)
+    await fixtures[0].ends(*["sent"] * 5)
     assert server.connections == 1

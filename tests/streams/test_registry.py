@@ -334,7 +334,7 @@ async def test_a_state_read_before_a_chats_last_stream_closed_is_not_told_to_its
     registry, earlier, later = make_streams(), FakeConnection(), FakeConnection()
     registry.open(Subscription("u1", "a", chat_id="c"), earlier)
     read_at = registry.versions["c"]
-    registry.deliver(Event.of(chat_topic("c"), ChatUpdatedEvent(archived=True)))
+    registry.deliver(Event.encode(chat_topic("c"), ChatUpdatedEvent(archived=True)))
     earlier.close()
     registry.open(Subscription("u1", "a", chat_id="c"), later)
     await settle()

@@ -56,9 +56,6 @@ class Response(NamedTuple):
         return self.body.decode()
 
 
-Answer = Response
-
-
 class Service:
     """Start it with `await service.start()`; the fixture `service` does, and stops it."""
 

@@ -1,10 +1,11 @@
-"""A user, her chat and a member of staff; and time that passes for the database's rows."""
+"""A user, her chat and a member of staff; moves the times in the database."""
 
 from contextlib import closing
 from typing import Any
 
 import psycopg2
 
+from chatsvc.store.notices import Notice, notices_of
 from tests.support.postgres import execute
 from tests.support.service import Service, read_cookies
 from tests.support.waiting import until
@@ -20,7 +21,7 @@ TIMES = {
 
 
 def pass_time(database_url: str, seconds: float) -> None:
-    """As if it were so much later (or earlier): all times in the tables move the other way."""
+    """Move all times in the tables back by `seconds`, as if so much time had passed."""
     with (
         closing(psycopg2.connect(database_url)) as connection,
         connection,
@@ -38,15 +39,15 @@ def moves(seconds: float) -> list[str]:
     ]
 
 
-class Desk:
-    """Alice (or somebody else with a `sub` of the test's) and staff who answer her."""
+class StaffFixture:
+    """A user and her chat, and staff who reply in it."""
 
     def __init__(self, service: Service, sub: str = "alice", **claims: Any) -> None:
         self.service, self.notices = service, service.app.notices
         self.user = service.user_token(sub, **{"name": sub.capitalize(), **claims})
         self.staff, self.chat_id = "", ""
 
-    async def set_up(self) -> "Desk":
+    async def set_up(self) -> "StaffFixture":
         self.staff, self.chat_id = (
             await self.service.staff_token(),
             await self.service.chat_id(self.user),
@@ -90,10 +91,16 @@ class Desk:
         )
         assert answer.status == 201, answer.text
 
+    async def listed(self, from_seq: int = 0) -> list[Notice]:
+        """Return the notices that staff see."""
+        return await self.service.app.db.read(notices_of, self.chat_id, from_seq)
+
     async def seen(self, from_seq: int = 0) -> list[tuple[str, int, int | None, str | None]]:
-        """State, range and reason of the notices that staff see."""
-        found = await self.notices.notices_of(self.chat_id, from_seq)
-        return [(each.state, each.first_seq, each.up_to_seq, each.reason) for each in found]
+        """Return state, range and reason of the notices that staff see."""
+        return [
+            (notice.state, notice.first_seq, notice.up_to_seq, notice.reason)
+            for notice in await self.listed(from_seq)
+        ]
 
     def states(self) -> list[str]:
         """Of all notices in the database, oldest first."""
