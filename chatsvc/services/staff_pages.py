@@ -106,6 +106,9 @@ def _chat_page(
     chat = chats.admin_chat(connection, chat_id, LATEST)
     end = before or _end_around(around, chat.last_seq)
     page = chat if end is None else messages.messages_before(connection, chat_id, end, LATEST)
+    if around is not None and around < min((one.seq for one in page.messages), default=0):
+        # Long messages after it fill the page.
+        page = messages.messages_before(connection, chat_id, around + 1, LATEST)
     return ChatPage(
         chat,
         chats.is_visitor_chat(connection, chat_id),

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+import msgspec
+
 from chatsvc.database.connection import Connection, Statement, Transaction
 from chatsvc.errors import Conflict, DomainError, NotFound
 from chatsvc.wire import (
@@ -235,22 +237,34 @@ def _outcome(
 # `to_message` reads them.
 COLUMNS = "m.id, m.content, m.sender_type, m.read_at, m.created_at, m.seq, m.client_id"
 
-# Each reads one row more than asked for: whether it is there is `has_more`. Of a chat that does not exist they give no row at all.
-_AFTER = Statement(
-    "messages_after",
-    ("uuid", "bigint", "int"),
-    f"SELECT {COLUMNS} FROM support_messages m WHERE m.chat_id = $1 AND m.seq > $2 ORDER BY m.seq LIMIT $3 + 1",
-)
-_SINCE = Statement(
-    "messages_since",
-    ("uuid", "timestamptz", "int"),
-    f"SELECT {COLUMNS} FROM support_messages m WHERE m.chat_id = $1 AND m.created_at > $2 ORDER BY m.created_at LIMIT $3 + 1",
-)
-_BEFORE = Statement(
-    "messages_before",
-    ("uuid", "bigint", "int"),
-    f"SELECT {COLUMNS} FROM support_messages m WHERE m.chat_id = $1 AND m.seq < $2 ORDER BY m.seq DESC LIMIT $3 + 1",
-)
+PAGE_MAX_BYTES = 512 * 1024  # of content; without it, 200 messages take 12 MB of memory
+CHAR_MAX_BYTES = 6  # of one character in JSON, such as \u0001
+
+
+def _page_statement(name: str, cursor: str, order: str) -> Statement:
+    """Return a statement for the messages of a chat from a cursor on.
+
+    It reads one row more than asked for, which is `has_more`. Of a long page it reads one row more
+    than PAGE_MAX_BYTES. For a chat that does not exist it returns no row.
+    """
+    column, comparison, cursor_type = cursor.split()
+    return Statement(
+        name,
+        ("uuid", cursor_type, "int"),
+        f"""
+        SELECT {COLUMNS} FROM (
+            SELECT *, sum(octet_length(content)) OVER (ORDER BY {order} ROWS UNBOUNDED PRECEDING)
+                - octet_length(content) AS bytes_before
+            FROM support_messages WHERE chat_id = $1 AND {column} {comparison} $2
+            ORDER BY {order} LIMIT $3 + 1
+        ) m WHERE m.bytes_before <= {PAGE_MAX_BYTES} ORDER BY {order}
+        """,
+    )
+
+
+_AFTER = _page_statement("messages_after", "seq > bigint", "seq")
+_SINCE = _page_statement("messages_since", "created_at > timestamptz", "created_at")
+_BEFORE = _page_statement("messages_before", "seq < bigint", "seq DESC")
 _COLLEAGUES = Statement(
     "colleagues",
     ("uuid", "bigint", "bigint", "uuid"),
@@ -287,7 +301,8 @@ def latest_messages(
 ) -> tuple[list[SupportMessage], bool]:
     """Return the last messages up to `up_to_seq`, in order, and whether there are older ones."""
     rows = connection.execute(_BEFORE, chat_id, up_to_seq + 1, limit)
-    return [to_message(row) for row in reversed(rows[:limit])], len(rows) > limit
+    messages = _fitting([to_message(row) for row in rows[:limit]])
+    return messages[::-1], len(rows) > len(messages)
 
 
 def colleagues(
@@ -310,9 +325,21 @@ def last_seq_of(connection: Connection, chat_id: str) -> int:
 
 def _forward_page(rows: list[tuple[Any, ...]], limit: int, last_seq: int) -> MessagePage:
     """`last_seq` was read before `rows`, so messages committed in between are in the rows alone."""
-    messages = [to_message(row) for row in rows[:limit]]
+    messages = _fitting([to_message(row) for row in rows[:limit]])
     newest = messages[-1].seq if messages else 0
-    return MessagePage(messages, has_more=len(rows) > limit, last_seq=max(last_seq, newest))
+    return MessagePage(messages, len(rows) > len(messages), max(last_seq, newest))
+
+
+def _fitting(messages: list[SupportMessage]) -> list[SupportMessage]:
+    """Return the first messages whose content fits into PAGE_MAX_BYTES of JSON; at least one."""
+    if sum(len(one.content) for one in messages) * CHAR_MAX_BYTES <= PAGE_MAX_BYTES:
+        return messages
+    size = 0
+    for n, one in enumerate(messages):
+        size += len(msgspec.json.encode(one.content))
+        if size > PAGE_MAX_BYTES and n:
+            return messages[:n]
+    return messages
 
 
 def to_message(row: tuple[Any, ...]) -> SupportMessage:
