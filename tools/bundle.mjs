@@ -1,9 +1,10 @@
 // Bundles the JavaScript of chatsvc/static/ into the folder that is given. `make dist` runs it through tools/dist.py.
-import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { readdir, readFile, writeFile } from "node:fs/promises";
+import { basename, join } from "node:path";
 import * as esbuild from "esbuild";
 
 const STATIC = new URL("../chatsvc/static/", import.meta.url).pathname;
+const LANGUAGES = new URL("../chatsvc/languages/", import.meta.url).pathname;
 // chatsvc/pages/assets.py puts the version in its place, which is as long: the source map stays right.
 const LOADER_MAP = "//# sourceMappingURL=static/v/000000000000/dist/widget.js.map";
 
@@ -15,6 +16,29 @@ const BUNDLES = {
   "account-page": { entry: "dashboard/account-page.js" },
 };
 
+/** `import texts from "texts:PART"` is that part of every file in chatsvc/languages/, by language. */
+const TEXTS = {
+  name: "texts",
+  /** @param {import("esbuild").PluginBuild} build */
+  setup(build) {
+    build.onResolve({ filter: /^texts:/ }, ({ path }) => ({ path, namespace: "texts" }));
+    build.onLoad({ filter: /.*/, namespace: "texts" }, async ({ path }) => ({
+      contents: JSON.stringify(await part(path.slice("texts:".length))),
+      loader: "json",
+    }));
+  },
+};
+
+/** @param {string} name */
+async function part(name) {
+  const files = (await readdir(LANGUAGES)).filter((file) => file.endsWith(".json")).sort();
+  const languages = files.map(async (file) => {
+    const parts = JSON.parse(await readFile(join(LANGUAGES, file), "utf8"));
+    return [basename(file, ".json"), parts[name]];
+  });
+  return Object.fromEntries(await Promise.all(languages));
+}
+
 /** @param {string} folder */
 async function build(folder) {
   for (const [name, { entry, map }] of Object.entries(BUNDLES)) {
@@ -25,6 +49,8 @@ async function build(folder) {
       minify: true,
       format: "esm",
       target: "es2022",
+      charset: "utf8", // a module script is always read as UTF-8
+      plugins: [TEXTS],
       legalComments: "none",
       sourcemap: map ? "external" : "linked",
       footer: map ? { js: map } : {},

@@ -35,9 +35,7 @@ USERS = {
     "kim": DemoUser("demo-kim", "kim@example.com", "Kim Example"),
 }
 PEOPLE = {"alex": "Alex Example", "kim": "Kim Example", "visitor": "an anonymous visitor"}
-LANGUAGES = {"": "as this page", "en": "English", "de": "Deutsch"}
 THEMES = {"auto": "as the system", "light": "light", "dark": "dark"}
-CHOICES = [("as", "You are", PEOPLE), ("lang", "Language", LANGUAGES), ("theme", "Colours", THEMES)]
 ACCENT = "#1f6f54"
 PRODUCTS = [
     Product("Lichtung 2", "Two people, 1.4 kg, stands in any wind.", "389", "dawn"),
@@ -65,11 +63,12 @@ class DemoHandler(PageHandler):
     audience = "public"
 
     def get(self) -> None:
+        languages = {"": "as this page", **self.services.languages.labels}
         chosen = {
             "as": self._choice(
                 "as", PEOPLE, "alex" if self.get_query_argument("as", None) is None else "visitor"
             ),
-            "lang": self._choice("lang", LANGUAGES, ""),
+            "lang": self._choice("lang", languages, ""),
             "theme": self._choice("theme", THEMES, "auto"),
         }
         token = sign(self.services, chosen["as"])
@@ -79,7 +78,11 @@ class DemoHandler(PageHandler):
         self.page(
             "demo.html",
             goods=PRODUCTS,
-            choices=CHOICES,
+            choices=[
+                ("as", "You are", PEOPLE),
+                ("lang", "Language", languages),
+                ("theme", "Colours", THEMES),
+            ],
             chosen=chosen,
             token=token,
             accent=accent,

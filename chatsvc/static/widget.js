@@ -128,11 +128,7 @@ class SupportChat extends HTMLElement {
   }
 
   #label() {
-    this.#launcher.show(
-      this.open,
-      this.#unread,
-      this.lang || document.documentElement.lang || navigator.language || "en",
-    );
+    this.#launcher.show(this, this.open, this.#unread);
   }
 
   /** @param {boolean} open */

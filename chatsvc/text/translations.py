@@ -1,4 +1,4 @@
-"""The texts of pages and e-mails, one file per language in languages/. A language is one more file."""
+"""The texts that people see, one file per language in languages/. A language is one more file."""
 
 from pathlib import Path
 

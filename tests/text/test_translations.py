@@ -17,7 +17,15 @@ from tests.support.process import ROOT
 LANGUAGES = Translations()
 KEY = re.compile(r"""\b(?:t|texts)\(\s*["']([a-z_]+\.[a-z_]+)["']""")
 # found by an error's code or a field's reason; read by programs in the browser
-BY_CODE = ("errors.", "error_hints.", "problems.", "dashboard_js.", "email_reasons.")
+BY_CODE = ("errors.", "error_hints.", "problems.", "email_reasons.")
+STATIC = ROOT / "chatsvc" / "static"
+# the parts that scripts ask for with text("key"), and their scripts
+SCRIPTS = {
+    "dashboard_js": [*(STATIC / "dashboard").glob("*.js")],
+    "launcher": [STATIC / "widget" / "launcher.js"],
+    "widget": [path for path in (STATIC / "widget").glob("*.js") if path.stem != "launcher"],
+}
+SCRIPT_KEY = re.compile(r"""\btext\((?:"([^"]+)"|`([^`]+)`)""")
 
 
 def forms(text: str | dict[str, str]) -> dict[str, str]:
@@ -41,10 +49,10 @@ def test_a_language_has_every_text_with_the_same_placeholders(language: str) -> 
     for part, texts in reference.items():
         assert set(translated[part]) == set(texts), part
         for key, text in texts.items():
-            expected = forms(text)
+            expected = placeholders(forms(text).get("other", text))
             for form, words in forms(translated[part][key]).items():
-                model = expected.get(form) or expected["other"]  # a plural form that English lacks
-                assert placeholders(words) == placeholders(model), f"{part}.{key}"
+                optional = set() if form in ("", "other") else {"n"}  # "one": "a message"
+                assert expected - optional <= placeholders(words) <= expected, f"{part}.{key}"
             assert set(forms(translated[part][key])) >= plural_forms(language, text), (
                 f"{part}.{key}"
             )
@@ -86,8 +94,9 @@ def test_what_is_asked_for_is_there_and_what_is_there_is_asked_for() -> None:
     """Keys as they stand in templates and programs; keys put together from a code are those of the catalogue."""
     sources = [*(ROOT / "chatsvc" / "templates").rglob("*"), *(ROOT / "chatsvc").rglob("*.py")]
     used = {key for path in sources if path.is_file() for key in KEY.findall(path.read_text())}
-    by_code = {key for key in LANGUAGES.translator(None).keys if key.startswith(BY_CODE)}
-    assert used | by_code == LANGUAGES.translator(None).keys
+    keys = LANGUAGES.translator(None).keys
+    elsewhere = {key for key in keys if key.startswith(BY_CODE) or key.partition(".")[0] in SCRIPTS}
+    assert used | elsewhere == keys
 
 
 def test_an_unknown_language_is_the_default() -> None:
@@ -134,15 +143,29 @@ def test_another_language_is_one_file_with_its_own_plural_forms(tmp_path: Path) 
     )
 
 
-def test_scripts_ask_for_what_the_page_brings_and_for_all_of_it() -> None:
-    """static/dashboard/ asks with text("key"); keys put together begin with the name of a setting or with "key_"."""
-    scripts = [
-        path.read_text() for path in (ROOT / "chatsvc" / "static" / "dashboard").glob("*.js")
-    ]
-    asked = {key for script in scripts for key in re.findall(r'"([a-z]+(?:_[a-z]+)*)"', script)}
-    brought = set(LANGUAGES.translator(None).part("dashboard_js"))
-    called = {key for script in scripts for key in re.findall(r'\btext\("(\w+)"', script)}
-    assert called <= brought
-    assert {
-        key for key in brought if not key.startswith("key_") and not key.endswith("_hint")
-    } <= asked
+@pytest.mark.parametrize("part", SCRIPTS)
+def test_scripts_ask_for_the_texts_of_their_part_and_for_all_of_them(part: str) -> None:
+    """A text that nobody shows is still translated, and a misspelled key shows "undefined"."""
+    source = "\n".join(path.read_text() for path in SCRIPTS[part])
+    calls = SCRIPT_KEY.findall(source)
+    asked = {key for key, _ in calls if key}
+    patterns = [re.sub(r"\$\{[^}]*\}.*?", "(.+)", pattern) for _, pattern in calls if pattern]
+    keys = set(LANGUAGES.translator(None).part(part))
+    assert asked <= keys
+    for key in keys - asked:  # put together from a word that is in the source too
+        words = [match[1] for pattern in patterns if (match := re.fullmatch(pattern, key))]
+        assert any(f'"{word}"' in source for word in words), f"{part}.{key}"
+
+
+def test_every_part_belongs_to_pages_or_to_scripts() -> None:
+    bundled = set(re.findall(r'declare module "texts:(\w+)"', (STATIC / "texts.d.ts").read_text()))
+    assert bundled | {"dashboard_js"} == set(SCRIPTS)
+
+
+def test_the_bundles_have_the_texts_of_every_language() -> None:
+    for part, bundle in (("launcher", "widget.js"), ("widget", "panel.js")):
+        code = (STATIC / "dist" / bundle).read_text()
+        for language in LANGUAGES.names:
+            for text in LANGUAGES.translator(language).part(part).values():
+                for words in forms(text).values():
+                    assert words in code, f"{bundle} lacks {words!r}: run `make dist`"

@@ -8,6 +8,7 @@ import { REQUEST_LIMIT_MS } from "../shared/limits.js";
 import { MAX_CHARACTERS } from "../shared/text-input.js";
 import { text } from "./texts.js";
 
+/** @type {Map<number, "too_long" | "too_many" | "unavailable">} */
 const REASONS = new Map([
   [413, "too_long"],
   [429, "too_many"],
@@ -18,7 +19,7 @@ const REASONS = new Map([
 export class Refused extends Error {
   /** @param {number} status */
   constructor(status) {
-    super(text(REASONS.get(status) ?? "failed", { status, n: MAX_CHARACTERS }));
+    super(text(`failed_${REASONS.get(status) ?? "other"}`, { status, n: MAX_CHARACTERS }));
     this.status = status;
   }
 }

@@ -5,8 +5,8 @@ import { CROSS } from "../shared/icons.js";
 import { settingSwitch } from "./switches.js";
 import { text } from "./texts.js";
 
-const KEYS = ["j", "k", "Enter", "r", "e", "u", "/", "?"];
-const ALWAYS = ["Ctrl+Enter"]; // in the input, where the switch has no say
+const KEYS = /** @type {const} */ (["j", "k", "Enter", "r", "e", "u", "/", "?"]);
+const ALWAYS = /** @type {const} */ (["Ctrl+Enter"]); // in the input, where the switch has no say
 
 /** @returns {() => void} shows it */
 export function help() {

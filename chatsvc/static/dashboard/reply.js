@@ -73,7 +73,7 @@ export class Reply {
     const content = this.#input.value.trim();
     if (!content || this.#button.disabled) return;
     if (characters(content) > MAX_CHARACTERS)
-      return this.explain(text("too_long", { n: MAX_CHARACTERS }));
+      return this.explain(text("failed_too_long", { n: MAX_CHARACTERS }));
     const clientId = this.#attempt.text === content ? this.#attempt.clientId : uuid();
     keepDraft(this.#key("attempt"), `${clientId}\n${content}`);
     this.#button.disabled = true;

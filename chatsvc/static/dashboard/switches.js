@@ -21,16 +21,16 @@ export function settingSwitch(setting) {
   const words = h(
     "span",
     { id: hint, class: "muted small", role: "status" },
-    text(`${setting}_hint`),
+    text(`setting_${setting}_hint`),
   );
   box.addEventListener("change", async () => {
     const granted = await choose(setting, box.checked);
-    words.textContent = text(granted ? `${setting}_hint` : "notifications_blocked");
+    words.textContent = granted ? text(`setting_${setting}_hint`) : text("notifications_blocked");
   });
   whenChosen(() => {
     box.checked = isOn(setting);
   });
-  return h("div", { class: "switch" }, h("label", {}, box, text(setting)), words);
+  return h("div", { class: "switch" }, h("label", {}, box, text(`setting_${setting}`)), words);
 }
 
 /** @param {"sound" | "notifications"} setting @param {(problem: string) => void} explain @returns {HTMLElement} a button that stays pressed */
@@ -38,8 +38,8 @@ export function settingButton(setting, explain) {
   const button = h("button", {
     type: "button",
     class: "icon",
-    "aria-label": text(setting),
-    title: text(setting),
+    "aria-label": text(`setting_${setting}`),
+    title: text(`setting_${setting}`),
   });
   button.addEventListener("click", async () => {
     const granted = await choose(setting, !isOn(setting));

@@ -1,11 +1,8 @@
 // @ts-check
-/** What scripts say, in the page's language: the page brings the texts, those of the part "dashboard_js" in chatsvc/languages/. */
-import { fill } from "../shared/fill.js";
+/** What scripts say. The page brings the texts: the part "dashboard_js" of chatsvc/languages/ in its language. */
+import { translator } from "../shared/translator.js";
 
-/** @type {Record<string, string>} */
+/** @type {typeof import("../../languages/en.json")["dashboard_js"]} */
 const TEXTS = JSON.parse(document.body.dataset.texts ?? "{}");
 
-/** @param {string} key @param {Record<string, string | number>} [values] for `{name}` in the text */
-export function text(key, values = {}) {
-  return fill(TEXTS[key] ?? key, values);
-}
+export const text = translator(document.documentElement.lang, TEXTS);

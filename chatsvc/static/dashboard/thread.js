@@ -148,7 +148,7 @@ export class Thread {
   #count(unseen) {
     this.#unseen = unseen;
     this.#jump.hidden = unseen === 0;
-    this.#jump.textContent = `${text(unseen === 1 ? "new_message" : "new_messages", { n: unseen })} ↓`;
+    this.#jump.textContent = `${text("new_messages", { n: unseen })} ↓`;
   }
 }
 

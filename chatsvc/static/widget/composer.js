@@ -1,13 +1,12 @@
 // @ts-check
 /** Where people write: grows with the text, sends with Enter, says what is too long. */
 import { h, icon } from "../shared/dom.js";
-import { fill } from "../shared/fill.js";
 import { characters, grow, MAX_CHARACTERS, sends } from "../shared/text-input.js";
 
 const SEND_ICON = "M3 20.5 21.5 12 3 3.5v6.6L15 12 3 13.9z";
 
 export class Composer {
-  #strings;
+  #text;
   #send;
   #typed;
   #error = h("p", { class: "error", role: "alert" });
@@ -21,16 +20,16 @@ export class Composer {
   nodes = [this.#error, this.node];
 
   /**
-   * @param {import("./strings.js").Strings} strings
+   * @param {import("./texts.js").Text} text
    * @param {{ send: (text: string) => boolean, typed: (text: string) => unknown }} actions send: false means not now, the text stays
    */
-  constructor(strings, { send, typed }) {
-    this.#strings = strings;
+  constructor(text, { send, typed }) {
+    this.#text = text;
     this.#send = send;
     this.#typed = typed;
-    this.#input.placeholder = strings.placeholder;
-    this.#input.setAttribute("aria-label", strings.input);
-    this.#button.setAttribute("aria-label", strings.send);
+    this.#input.placeholder = text("placeholder");
+    this.#input.setAttribute("aria-label", text("input"));
+    this.#button.setAttribute("aria-label", text("send"));
     this.#listen();
   }
 
@@ -68,9 +67,7 @@ export class Composer {
     const text = this.text.trim();
     const length = characters(text);
     this.#error.textContent =
-      length > MAX_CHARACTERS
-        ? fill(this.#strings.tooLong, { n: length, max: MAX_CHARACTERS })
-        : "";
+      length > MAX_CHARACTERS ? this.#text("too_long", { n: length, max: MAX_CHARACTERS }) : "";
     if (!text || length > MAX_CHARACTERS || !this.#send(text)) return;
     this.text = "";
     this.focus();

@@ -5,7 +5,7 @@ import { h } from "../shared/dom.js";
 export class ContactForm {
   /** The address is known; what is left is a word of thanks. */
   thanked = false;
-  #strings;
+  #text;
   #actions;
   #input = h("input", {
     type: "email",
@@ -20,18 +20,18 @@ export class ContactForm {
   node = h("form", { class: "contact", novalidate: true, hidden: true });
 
   /**
-   * @param {import("./strings.js").Strings} strings
+   * @param {import("./texts.js").Text} text
    * @param {{ save: (email: string) => Promise<void>, skip: () => void }} actions `save` rejects with what is wrong
    */
-  constructor(strings, actions) {
-    this.#strings = strings;
+  constructor(text, actions) {
+    this.#text = text;
     this.#actions = actions;
-    this.#input.placeholder = strings.contactExample;
-    const skip = h("button", { type: "button", class: "plain" }, strings.contactSkip);
+    this.#input.placeholder = text("contact_example");
+    const skip = h("button", { type: "button", class: "plain" }, text("contact_skip"));
     skip.addEventListener("click", actions.skip);
-    const save = h("button", { type: "submit", class: "save" }, strings.contactSave);
+    const save = h("button", { type: "submit", class: "save" }, text("contact_save"));
     this.node.append(
-      h("label", { for: "contact" }, strings.contact),
+      h("label", { for: "contact" }, text("contact")),
       this.#input,
       this.#error,
       h("div", {}, save, skip),
@@ -45,17 +45,17 @@ export class ContactForm {
   async #save() {
     const email = this.#input.value.trim();
     if (this.#saving) return;
-    if (!email) return this.#wrong(this.#strings.contactWrong);
+    if (!email) return this.#wrong(this.#text("contact_wrong"));
     this.#saving = true;
     try {
       await this.#actions.save(email);
       this.thanked = true;
-      this.node.replaceChildren(h("p", { role: "status" }, this.#strings.contactSaved));
+      this.node.replaceChildren(h("p", { role: "status" }, this.#text("contact_saved")));
     } catch (error) {
       this.#wrong(
         /** @type {{ status?: number }} */ (error).status === 422
-          ? this.#strings.contactWrong
-          : this.#strings.contactFailed,
+          ? this.#text("contact_wrong")
+          : this.#text("contact_failed"),
       );
     } finally {
       this.#saving = false;

@@ -4,8 +4,8 @@ import { everyMidnight } from "../shared/days.js";
 import { ChatClient } from "./chat-client.js";
 import { Conversation } from "./conversation.js";
 import { Identity } from "./identity.js";
+import { acceptLanguage } from "./language.js";
 import { Memory } from "./memory.js";
-import { acceptLanguage } from "./strings.js";
 import { View } from "./view.js";
 
 const ASK_AGAIN_MS = 5000; // the host application did not tell who it is
@@ -102,9 +102,7 @@ export class Chat {
       outbox: this.#memory.of("outbox", subject),
       tabs: () => this.#memory.tabs(identity.person(subject)),
     };
-    const languages = () =>
-      acceptLanguage(this.#host.lang, document.documentElement.lang, ...navigator.languages);
-    const client = new ChatClient(this.#base, identity, languages);
+    const client = new ChatClient(this.#base, identity, () => acceptLanguage(this.#host));
     const conversation = new Conversation(
       client,
       identity,

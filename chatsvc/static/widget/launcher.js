@@ -1,14 +1,11 @@
 // @ts-check
 /** The round button: all that is there before the panel is opened. */
+import LANGUAGES from "texts:launcher";
 import { BUBBLE, CROSS } from "../shared/icons.js";
+import { translator } from "../shared/translator.js";
+import { chooseLanguage } from "./language.js";
 
 const MOST_COUNTED = 9; // there is room for one digit
-
-/** To open, to close, and what the number on the button counts. @type {Record<string, [string, string, string]>} */
-const LABELS = {
-  en: ["Open support chat", "Close support chat", "unread"],
-  de: ["Support-Chat öffnen", "Support-Chat schließen", "ungelesen"],
-};
 
 // `!important` wins over the host page's own rules (`* { all: unset }`), and only inside this element
 export const STYLE = `
@@ -50,12 +47,16 @@ export class Launcher {
     for (const name of ["pointerenter", "focus"]) this.node.addEventListener(name, approached);
   }
 
-  /** @param {boolean} open @param {number} unread @param {string} language such as `de-AT` */
-  show(open, unread, language) {
-    const [toOpen, toClose, counted] = LABELS[language.slice(0, 2)] ?? LABELS.en;
+  /** @param {HTMLElement} host @param {boolean} open @param {number} unread */
+  show(host, open, unread) {
+    const language = chooseLanguage(LANGUAGES, host);
+    const text = translator(language, LANGUAGES[language]);
     const number = unread > MOST_COUNTED ? `${MOST_COUNTED}+` : String(unread);
-    const label = open ? toClose : toOpen;
-    this.node.setAttribute("aria-label", unread ? `${label}, ${number} ${counted}` : label);
+    const label = open ? text("close") : text("open");
+    this.node.setAttribute(
+      "aria-label",
+      unread ? `${label}, ${text("unread", { n: unread, number })}` : label,
+    );
     this.node.setAttribute("aria-expanded", String(open));
     this.#path.setAttribute("d", open ? CROSS : BUBBLE);
     this.#badge.textContent = number;

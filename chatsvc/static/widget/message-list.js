@@ -15,7 +15,7 @@ export class MessageList {
   unseen = 0;
   node = h("ol", { class: "list", role: "list", tabindex: "0" });
   #actions;
-  #strings;
+  #text;
   #greeting = "";
   #time;
   #dayName;
@@ -28,17 +28,17 @@ export class MessageList {
   #loading = false;
 
   /**
-   * @param {import("./strings.js").Strings} strings
+   * @param {import("./texts.js").Text} text
    * @param {string} language
    * @param {{ retry: (clientId: string) => void, discard: (clientId: string) => void, older: () => Promise<void>, scrolled: () => void }} actions
    */
-  constructor(strings, language, actions) {
-    this.#strings = strings;
+  constructor(text, language, actions) {
+    this.#text = text;
     this.#actions = actions;
     const clock = clockFormat(language);
     this.#time = (/** @type {Date} */ at) => clock.format(at);
     this.#dayName = dayNames(language);
-    this.node.setAttribute("aria-label", strings.messages);
+    this.node.setAttribute("aria-label", text("messages"));
     new ResizeObserver(() => this.#following && this.toEnd()).observe(this.node); // what grows below must not cover the end
     this.node.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     this.node.addEventListener("click", ({ target }) => {
@@ -93,8 +93,8 @@ export class MessageList {
         (message) => message.sender_type === "user" && message.seq <= state.viewedUpTo,
       )?.seq ?? 0;
     const marks = new Map([
-      [lastOwn, this.#strings.sent],
-      [lastSeen, this.#strings.seen],
+      [lastOwn, this.#text("sent")],
+      [lastSeen, this.#text("seen")],
     ]); // "Seen" wins where both are the same
     /** @type {Element[]} */
     const nodes = state.hasMore ? [this.#note] : this.#greeting ? [this.#hello] : [];
@@ -109,7 +109,7 @@ export class MessageList {
       view.update(
         item,
         { first, last, mark: marks.get(state.messages[index]?.seq ?? -1) ?? "" },
-        this.#strings,
+        this.#text,
         this.#time,
       );
       nodes.push(view.node);
@@ -137,12 +137,12 @@ export class MessageList {
   async #older() {
     if (this.#loading) return;
     this.#loading = true;
-    this.#note.textContent = this.#strings.older;
+    this.#note.textContent = this.#text("older");
     try {
       await this.#actions.older();
       this.#note.textContent = "";
     } catch {
-      this.#note.textContent = this.#strings.olderFailed; // scrolling up again tries again
+      this.#note.textContent = this.#text("older_failed"); // scrolling up again tries again
     }
     this.#loading = false;
   }

@@ -39,10 +39,10 @@ export class MessageView {
   /**
    * @param {Shown} shown
    * @param {{ first: boolean, last: boolean, mark: string }} group `mark`: what is said beside the time, such as "Seen"
-   * @param {import("./strings.js").Strings} strings
+   * @param {import("./texts.js").Text} text
    * @param {(at: Date) => string} time
    */
-  update(shown, group, strings, time) {
+  update(shown, group, text, time) {
     const status = shown.outgoing?.status ?? "sent";
     const look = [
       status,
@@ -69,23 +69,23 @@ export class MessageView {
         .map(([name]) => name),
     ].join(" ");
     this.node.replaceChildren(
-      h("span", { class: "hidden" }, `${shown.own ? strings.you : strings.staff}: `),
+      h("span", { class: "hidden" }, `${shown.own ? text("you") : text("staff")}: `),
       h("div", { class: "bubble", dir: "auto" }, ...linked(shown.content)),
-      h("div", { class: "meta" }, ...meta(shown, group.mark, strings, time)),
+      h("div", { class: "meta" }, ...meta(shown, group.mark, text, time)),
     );
   }
 }
 
-/** @param {Shown} shown @param {string} mark @param {import("./strings.js").Strings} strings @param {(at: Date) => string} time */
-function meta(shown, mark, strings, time) {
+/** @param {Shown} shown @param {string} mark @param {import("./texts.js").Text} text @param {(at: Date) => string} time */
+function meta(shown, mark, text, time) {
   const { outgoing } = shown;
   const at = h("time", { datetime: shown.at.toISOString() }, time(shown.at));
   if (!outgoing) return mark ? [at, "·", h("span", { class: "mark" }, mark)] : [at];
-  if (outgoing.status === "pending") return [strings.sending];
-  const text =
+  if (outgoing.status === "pending") return [text("sending")];
+  const problem =
     outgoing.status === "waiting"
-      ? strings.waiting
-      : [strings.refused, outgoing.reason].filter(Boolean).join(": ");
+      ? text("waiting")
+      : [text("refused"), outgoing.reason].filter(Boolean).join(": ");
   const button = (/** @type {string} */ action, /** @type {string} */ label) =>
     h(
       "button",
@@ -93,8 +93,8 @@ function meta(shown, mark, strings, time) {
       label,
     );
   return [
-    h("span", {}, text),
-    button("retry", strings.retry),
-    ...(outgoing.status === "refused" ? [button("discard", strings.discard)] : []),
+    h("span", {}, problem),
+    button("retry", text("retry")),
+    ...(outgoing.status === "refused" ? [button("discard", text("discard"))] : []),
   ];
 }

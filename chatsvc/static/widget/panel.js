@@ -2,7 +2,6 @@
 /** The panel: header, messages, input. Shows what it is given and says what the person does. */
 
 import { h, icon } from "../shared/dom.js";
-import { fill } from "../shared/fill.js";
 import { CROSS } from "../shared/icons.js";
 import { MUTED, SOUND } from "../shared/sound.js";
 import { Composer } from "./composer.js";
@@ -26,7 +25,7 @@ import { MessageList } from "./message-list.js";
 export class Panel {
   list;
   node = h("section", { class: "panel", role: "dialog", tabindex: "-1", hidden: true });
-  #strings;
+  #text;
   #actions;
   #composer;
   #contact;
@@ -37,11 +36,11 @@ export class Panel {
   #jump = h("button", { type: "button", class: "jump", hidden: true });
   #live = h("div", { class: "hidden", role: "status", "aria-live": "polite" });
 
-  /** @param {import("./strings.js").Strings} strings @param {string} language @param {PanelActions} actions */
-  constructor(strings, language, actions) {
-    this.#strings = strings;
+  /** @param {import("./texts.js").Text} text @param {string} language @param {PanelActions} actions */
+  constructor(text, language, actions) {
+    this.#text = text;
     this.#actions = actions;
-    this.list = new MessageList(strings, language, {
+    this.list = new MessageList(text, language, {
       older: actions.older,
       scrolled: () => this.#scrolled(),
       // the button that was pressed goes away: the keyboard stays in the panel
@@ -54,8 +53,8 @@ export class Panel {
         this.focus();
       },
     });
-    this.#composer = new Composer(strings, actions);
-    this.#contact = new ContactForm(strings, actions);
+    this.#composer = new Composer(text, actions);
+    this.#contact = new ContactForm(text, actions);
     this.node.lang = language;
     this.#draw();
     this.#listen();
@@ -77,8 +76,8 @@ export class Panel {
   /** @param {"live" | "polling" | "connecting" | "offline" | "idle"} status */
   status(status) {
     this.#dot.className = `dot ${status}`;
-    if (this.#status.textContent !== this.#strings[status])
-      this.#status.textContent = this.#strings[status];
+    const text = this.#text(`status_${status}`);
+    if (this.#status.textContent !== text) this.#status.textContent = text;
   }
 
   /** @param {boolean} muted */
@@ -121,11 +120,11 @@ export class Panel {
   #draw() {
     const close = h(
       "button",
-      { type: "button", class: "round close", "aria-label": this.#strings.close },
+      { type: "button", class: "round close", "aria-label": this.#text("close") },
       icon(CROSS),
     );
     close.addEventListener("click", () => this.#actions.close());
-    this.#mute.setAttribute("aria-label", this.#strings.sound);
+    this.#mute.setAttribute("aria-label", this.#text("sound"));
     this.#mute.addEventListener("click", () => this.#actions.mute());
     this.node.append(
       h(
@@ -160,7 +159,7 @@ export class Panel {
   #scrolled() {
     const { unseen } = this.list;
     this.#jump.hidden = unseen === 0;
-    this.#jump.textContent = `${fill(unseen === 1 ? this.#strings.newMessage : this.#strings.newMessages, { n: unseen })} ↓`;
+    this.#jump.textContent = `${this.#text("new_messages", { n: unseen })} ↓`;
     this.#actions.looked();
   }
 }

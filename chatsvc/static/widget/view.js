@@ -4,8 +4,8 @@ import { draft, keepDraft } from "../shared/drafts.js";
 import { unread } from "./message-store.js";
 import { Notifier } from "./notifier.js";
 import { Panel } from "./panel.js";
-import { language, strings } from "./strings.js";
 import { SHEET } from "./styles.js";
+import { panelLanguage, texts } from "./texts.js";
 
 /** @typedef {import("../support-chat.js").SupportChatElement & { unread: number, focusLauncher(): void }} Host */
 /** @typedef {import("./conversation.js").Conversation} Conversation */
@@ -17,6 +17,7 @@ export class View {
   #memory;
   #notifier;
   #sheet = new CSSStyleSheet();
+  /** @type {import("./texts.js").Text} */ #text;
   /** @type {Panel} */ #panel;
   /** @type {Conversation | null} */ #conversation = null;
   /** @type {string | null | undefined} null: a visitor; undefined: not known yet */ #subject;
@@ -29,6 +30,7 @@ export class View {
     this.#notifier = new Notifier(memory.muted);
     this.#sheet.replaceSync(SHEET);
     root.adoptedStyleSheets = [...root.adoptedStyleSheets, this.#sheet];
+    this.#text = texts(panelLanguage(host));
     this.#panel = this.draw();
   }
 
@@ -44,8 +46,9 @@ export class View {
 
   /** Draws the panel; once more when the language changed. */
   draw() {
-    const tag = language(this.#host.lang, document.documentElement.lang, navigator.language);
-    const panel = new Panel(strings(tag), tag, {
+    const language = panelLanguage(this.#host);
+    this.#text = texts(language);
+    const panel = new Panel(this.#text, language, {
       send: (text) => {
         this.#conversation?.send(text);
         return this.#conversation !== null;
@@ -82,10 +85,9 @@ export class View {
   }
 
   name() {
-    const { heading, greeting } = strings(this.#panel.node.lang);
     this.#panel.name(
-      this.#host.getAttribute("heading") ?? heading,
-      this.#host.getAttribute("greeting") ?? greeting,
+      this.#host.getAttribute("heading") ?? this.#text("heading"),
+      this.#host.getAttribute("greeting") ?? this.#text("greeting"),
     );
   }
 
@@ -128,7 +130,7 @@ export class View {
 
   /** @param {Conversation} conversation @param {import("../support-chat.js").SupportMessage} message */
   #arrived(conversation, message) {
-    this.#panel.announce(`${strings(this.#panel.node.lang).staff}: ${message.content}`);
+    this.#panel.announce(`${this.#text("staff")}: ${message.content}`);
     this.#host.dispatchEvent(
       new CustomEvent("support-chat:message", { bubbles: true, detail: { message } }),
     );
