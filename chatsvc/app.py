@@ -40,6 +40,7 @@ from chatsvc.handlers import (
 )
 from chatsvc.handlers.access_log import log_request
 from chatsvc.handlers.base import BODY_MAX_BYTES, TooLargeHandler
+from chatsvc.handlers.cookies import cookie_names
 from chatsvc.handlers.openapi_document import describe
 from chatsvc.handlers.page import PageNotFoundHandler
 from chatsvc.handlers.services import Services
@@ -183,6 +184,7 @@ class App:
             lambda: self.notices.unavailable_headline,
         )
         self._running: set[RequestHandler] = set()
+        self._cookies = cookie_names(config.public_url)
         self.metrics.gauge("chatsvc_open_streams", "Open streams", lambda: len(self.streams))
         self.metrics.gauge(
             "chatsvc_database_queue", "Reads and writes under way", lambda: self.db.in_flight
@@ -212,6 +214,7 @@ class App:
             default_handler_class=PageNotFoundHandler,
             services=self._services(),
             xsrf_cookies=True,
+            xsrf_cookie_name=self._cookies.xsrf,
             xsrf_cookie_kwargs={"samesite": "Lax", "httponly": True, "secure": self._is_secure},
             cross_origin_protection=True,
             log_function=functools.partial(log_request, self.metrics),
@@ -297,7 +300,7 @@ class App:
             trusted_proxies=self._trusted_proxies,
             allowed_origins=frozenset(config.allowed_origins),
             public_origin="{0.scheme}://{0.netloc}".format(urlsplit(config.public_url)),
-            cookie_name="__Host-chatsvc" if self._is_secure else "chatsvc",
+            cookies=self._cookies,
             openapi=describe(ROUTES),
             running=self._running,
         )

@@ -300,7 +300,7 @@ def logs_in(dashboard: str, email: str, password: str) -> bool:
     cookies = http.cookiejar.CookieJar()
     browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(cookies))
     page = browser.open(dashboard, timeout=LIMIT_S)
-    xsrf = next(cookie.value for cookie in cookies if cookie.name == "_xsrf")
+    xsrf = next(cookie.value for cookie in cookies if cookie.name.startswith("_xsrf"))
     form = urllib.parse.urlencode({"email": email, "password": password, "_xsrf": xsrf}).encode()
     answer = browser.open(page.url, form, timeout=LIMIT_S)
     return str(answer.url) == dashboard and answer.status == 200

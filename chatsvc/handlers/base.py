@@ -88,9 +88,15 @@ class BaseHandler(RequestHandler):
         token = self.bearer_token
         if token is not None:
             return await self.services.identity.authenticate_bearer(token, remember=self.remembers)
-        if self.audience == "staff" and (cookie := self.get_cookie(self.services.cookie_name)):
-            return await self.services.identity.authenticate_cookie(cookie)
+        if self.audience == "staff" and self.session_cookie:
+            return await self.services.identity.authenticate_cookie(self.session_cookie)
         raise errors.Unauthorized
+
+    @property
+    def session_cookie(self) -> str | None:
+        """The token of a staff session, also from a cookie that an earlier version set."""
+        names = self.services.cookies
+        return self.get_cookie(names.session) or self.get_cookie(names.session_before)
 
     @property
     def language(self) -> str | None:
@@ -128,10 +134,7 @@ class BaseHandler(RequestHandler):
 
     def check_xsrf_cookie(self) -> None:
         """Require the form token beside a session cookie, which browsers send by themselves."""
-        by_cookie = (
-            self.get_cookie(self.services.cookie_name)
-            and self.request.headers.get("Authorization") is None
-        )
+        by_cookie = self.session_cookie and self.request.headers.get("Authorization") is None
         if self.audience == "staff" and by_cookie:  # without credentials prepare() raises 401
             super().check_xsrf_cookie()
 

@@ -48,10 +48,9 @@ class PageHandler(BaseHandler):
 
     async def identify(self) -> Caller:
         """Authenticate by the session cookie only: pages are for browsers."""
-        cookie = self.get_cookie(self.services.cookie_name)
-        if cookie is None:
+        if not self.session_cookie:
             raise Unauthorized
-        return await self.services.identity.authenticate_cookie(cookie)
+        return await self.services.identity.authenticate_cookie(self.session_cookie)
 
     @property
     def texts(self) -> Translator:
@@ -108,7 +107,12 @@ class PageHandler(BaseHandler):
         """Set the session cookie. It ends with the browser, or on the server after 7 days."""
         secure = self.services.public_origin.startswith("https:")
         self.set_cookie(
-            self.services.cookie_name, token, path="/", httponly=True, samesite="Lax", secure=secure
+            self.services.cookies.session,
+            token,
+            path="/",
+            httponly=True,
+            samesite="Lax",
+            secure=secure,
         )
 
     def end_session(self) -> None:
@@ -116,7 +120,7 @@ class PageHandler(BaseHandler):
             "https:"
         )  # a __Host- cookie is not even cleared without it
         self.clear_cookie(
-            self.services.cookie_name, path="/", httponly=True, samesite="Lax", secure=secure
+            self.services.cookies.session, path="/", httponly=True, samesite="Lax", secure=secure
         )
 
     def seq_argument(self, name: str) -> int | None:

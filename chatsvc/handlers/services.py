@@ -5,6 +5,7 @@ import msgspec
 from tornado.web import RequestHandler
 
 from chatsvc.config.config import Config
+from chatsvc.handlers.cookies import CookieNames
 from chatsvc.ops.metrics import Metrics
 from chatsvc.ops.readiness import Readiness
 from chatsvc.pages.assets import Assets
@@ -40,6 +41,6 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     trusted_proxies: Networks
     allowed_origins: frozenset[str]
     public_origin: str
-    cookie_name: str
+    cookies: CookieNames
     openapi: bytes
     running: set[RequestHandler]  # requests that are being answered

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 from uuid import uuid4
 
+from chatsvc.handlers.cookies import cookie_names
 from chatsvc.security import tokens
 from chatsvc.security.rate_limits import Rates
 from chatsvc.store import people
@@ -26,7 +27,8 @@ class Actors(NamedTuple):
     async def request(self, who: str, method: str, path: str, **options: Any) -> Response:
         """As a browser of ours would send it: with the XSRF token, whoever it is."""
         head = {"X-XSRFToken": XSRF, **self.headers[who], **options.pop("headers", {})}
-        head["Cookie"] = "; ".join(filter(None, [head.get("Cookie"), f"_xsrf={XSRF}"]))
+        xsrf = f"{cookie_names(self.service.app.config.public_url).xsrf}={XSRF}"
+        head["Cookie"] = "; ".join(filter(None, [head.get("Cookie"), xsrf]))
         return await self.service.request(method, path, headers=head, **options)
 
 

@@ -102,13 +102,13 @@ async def test_without_the_token_beside_the_cookie_it_is_403(actors: Actors) -> 
         for cookies, token in (
             (session, None),
             (session, XSRF),
-            (f"{session}; _xsrf={XSRF}", None),
-            (f"{session}; _xsrf={XSRF}", ""),
-            (f"{session}; _xsrf={XSRF}", wrong),
-            (f"{session}; _xsrf={XSRF}", "2|x|y|z"),
-            (f"{session}; _xsrf=", ""),
-            (f"{session}; _xsrf={XSRF}", "0" * 31),
-            (f"{session}; _xsrf={XSRF}", "\xff"),
+            (f"{session}; __Host-_xsrf={XSRF}", None),
+            (f"{session}; __Host-_xsrf={XSRF}", ""),
+            (f"{session}; __Host-_xsrf={XSRF}", wrong),
+            (f"{session}; __Host-_xsrf={XSRF}", "2|x|y|z"),
+            (f"{session}; __Host-_xsrf=", ""),
+            (f"{session}; __Host-_xsrf={XSRF}", "0" * 31),
+            (f"{session}; __Host-_xsrf={XSRF}", "\xff"),
         ):
             headers = {"Cookie": cookies, **({} if token is None else {"X-XSRFToken": token})}
             answer = await actors.service.request(
@@ -176,14 +176,18 @@ async def test_nobody_can_log_a_browser_in_from_elsewhere(configured: Service) -
     """Login CSRF: with right credentials (the attacker's own), from the page that embeds the widget too."""
     service = configured
     await service.create_staff()
-    xsrf = read_cookies(await service.get("/login"))["_xsrf"]
+    xsrf = read_cookies(await service.get("/login"))["__Host-_xsrf"]
     form = {"email": "staff@example.com", "password": PASSWORD}
     for headers in FOREIGN:
         answer = await service.request(
-            "POST", "/login", form={**form, "_xsrf": xsrf}, cookies={"_xsrf": xsrf}, headers=headers
+            "POST",
+            "/login",
+            form={**form, "_xsrf": xsrf},
+            cookies={"__Host-_xsrf": xsrf},
+            headers=headers,
         )
         assert answer.status == 403 and "__Host-chatsvc" not in read_cookies(answer), headers
-    for cookies, token in (({}, xsrf), ({"_xsrf": xsrf}, "")):
+    for cookies, token in (({}, xsrf), ({"_xsrf": xsrf}, xsrf), ({"__Host-_xsrf": xsrf}, "")):
         answer = await service.request(
             "POST", "/login", form={**form, "_xsrf": token}, cookies=cookies
         )

@@ -8,11 +8,13 @@ from uuid import uuid4
 
 import pytest
 
+from chatsvc.handlers.cookies import cookie_names
 from chatsvc.security import tokens
 from chatsvc.security.passwords import hash_password
 from chatsvc.services.identity import STAFF_CACHED_S
 from chatsvc.store import people
 from chatsvc.streams.registry import Rhythm
+from tests.conftest import ServiceFactory
 from tests.security.actors import open_session
 from tests.security.conftest import with_options
 from tests.support.process import ServerProcess
@@ -36,7 +38,8 @@ def session_header(answer: Response, name: str = "chatsvc") -> str:
 async def submit_login(service: Service, cookies: dict[str, str]) -> Response:
     page = await service.get("/login", cookies=cookies)
     cookies = {**cookies, **read_cookies(page)}
-    form = {"email": STAFF, "password": PASSWORD, "_xsrf": cookies["_xsrf"]}
+    xsrf = cookies[cookie_names(service.app.config.public_url).xsrf]
+    form = {"email": STAFF, "password": PASSWORD, "_xsrf": xsrf}
     return await service.request("POST", "/login", form=form, cookies=cookies)
 
 
@@ -96,19 +99,54 @@ async def test_behind_https_cookies_never_leave_it(configured: Service) -> None:
         all(f"; {part}" in header for part in ("HttpOnly", "SameSite=Lax", "Path=/", "Secure"))
         and "Domain" not in header
     )
-    assert "; Secure" in session_header(await configured.get("/login"), "_xsrf")
+    assert "; Secure" in session_header(await configured.get("/login"), "__Host-_xsrf")
     cookies = {**read_cookies(answer), **read_cookies(await configured.get("/login"))}
     assert await is_in(configured, cookies)
     assert not await is_in(
         configured, {"chatsvc": cookies["__Host-chatsvc"]}
     )  # a sub-domain could have set that one
     out = await configured.request(
-        "POST", "/logout", cookies=cookies, headers={"X-XSRFToken": cookies["_xsrf"]}
+        "POST", "/logout", cookies=cookies, headers={"X-XSRFToken": cookies["__Host-_xsrf"]}
     )
     cleared = session_header(out, "__Host-chatsvc")
     assert "; Secure" in cleared and "; Path=/" in cleared, (
         "a browser ignores a __Host- cookie without them"
     )
+
+
+@pytest.fixture
+def two_ports(make_service: ServiceFactory) -> list[Service]:
+    return [make_service(public_url=f"http://desk.example:{port}") for port in (8888, 9999)]
+
+
+async def test_two_installations_on_one_host_do_not_log_each_other_out(
+    two_ports: list[Service],
+) -> None:
+    """A browser sends a cookie to all ports of its host: each login once replaced the other's."""
+    ours, theirs = two_ports
+    await ours.create_staff()  # the two share a database
+    browser: dict[str, str] = {}
+    for service in (ours, theirs):
+        browser |= read_cookies(await service.get("/login", cookies=browser))
+        browser |= read_cookies(await submit_login(service, browser))
+    assert await is_in(ours, browser) and await is_in(theirs, browser)
+    left = await theirs.request(
+        "POST", "/logout", cookies=browser, headers={"X-XSRFToken": browser["_xsrf-9999"]}
+    )
+    assert left.status == 303
+    browser |= read_cookies(left)
+    assert await is_in(ours, browser) and not await is_in(theirs, browser)
+
+
+@with_options(public_url="https://chat.example.com:8443")
+async def test_sessions_of_an_earlier_version_stay_but_need_its_prefix(configured: Service) -> None:
+    """Their cookie had no port in its name. A form sent with it needs the token too."""
+    await configured.create_staff()
+    session = await open_session(configured)
+    assert await is_in(configured, {"__Host-chatsvc": session})
+    assert not await is_in(configured, {"chatsvc": session})
+    answer = await configured.post("/admin/chats/x/archive", cookies={"__Host-chatsvc": session})
+    assert answer.status == 403
 
 
 async def test_logging_out_ends_the_session_and_its_streams_at_once(service: Service) -> None:
