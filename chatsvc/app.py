@@ -124,7 +124,6 @@ class App:
         server_limits: ServerLimits | None = None,
     ) -> None:
         self.config = config
-        self._rates = rates
         self._trusted_proxies = parse_networks(config.trusted_proxies)
         self.metrics = Metrics()
         self.languages = Translations()
@@ -150,8 +149,14 @@ class App:
             login_limits=LoginLimits.from_rates(rates),
         )
         descriptors = _raise_descriptor_limit()
+        self.limits = Limits.from_config(config, rates)
         self.streams = Streams(
-            Sources(self.chats.state, self.chats.messages_after, self.chats.staff_state),
+            Sources(
+                self.chats.state,
+                self.chats.messages_after,
+                self.chats.staff_state,
+                self.limits.reads.charge,
+            ),
             per_user=config.streams_per_user,
             per_staff=config.streams_per_staff,
             per_address=config.streams_per_address,
@@ -294,7 +299,7 @@ class App:
             assets=self._assets,
             templates=self._templates,
             languages=self.languages,
-            limits=Limits.from_config(config, self._rates),
+            limits=self.limits,
             metrics=self.metrics,
             readiness=self.readiness,
             trusted_proxies=self._trusted_proxies,

@@ -62,6 +62,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     message_rate_staff: int
     message_rate_address: int
     visitor_rate_address: int
+    read_rate_user: int
+    read_rate_address: int
     streams_per_user: int
     streams_per_staff: int
     streams_per_address: int

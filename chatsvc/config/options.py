@@ -143,6 +143,13 @@ OPTIONS = (
     _rate("MESSAGE_RATE_STAFF", "300", "messages from one staff member"),
     _rate("MESSAGE_RATE_ADDRESS", "600", "messages from one address"),
     _rate("VISITOR_RATE_ADDRESS", "1", "new visitors from one address (bursts of 30)"),
+    _rate(
+        "READ_RATE_USER",
+        "600",
+        "requests of one user that read, and streams opened (bursts of 300); "
+        "each 16 KiB of a response counts as one more",
+    ),
+    _rate("READ_RATE_ADDRESS", "3000", "the same from one address (bursts of 1500)"),
     _streams("STREAMS_PER_USER", "5", "open streams of one user; another one closes the oldest"),
     _streams(
         "STREAMS_PER_STAFF", "20", "open streams of one staff member; another one closes the oldest"

@@ -3,6 +3,7 @@
 Access is denied by default. Errors are problem details in JSON.
 """
 
+import asyncio
 import http
 import logging
 import random
@@ -19,9 +20,12 @@ from chatsvc.handlers.body import decode_body
 from chatsvc.security.rate_limits import RateLimiter, address_key
 from chatsvc.services.identity import Caller
 from chatsvc.web.client_address import client_address
+from chatsvc.web.exchange import Exchange
 from chatsvc.wire import FieldProblem, Problem
 
 if TYPE_CHECKING:
+    from asyncio import Future
+
     from chatsvc.handlers.services import Services
 
 log = logging.getLogger(__name__)
@@ -34,6 +38,7 @@ USER_PATHS = ("/support_chat", "/visitors")  # called by pages of other origins 
 PREFLIGHT_MAX_AGE_S = 7200  # the maximum of Chromium
 CORS_HEADERS = ("Authorization", "Content-Type", "Last-Event-ID")
 REQUESTED_HEADERS_MAX = 64  # names that a preflight may ask for
+REFUSAL_HELD_S = 1.0  # so that a client with 100 connections gets 100 refusals a second
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 # The kinds of callers of each audience; "nobody" has none
 AUDIENCES = {"user": ("host", "visitor"), "staff": ("staff",)}
@@ -185,6 +190,17 @@ class BaseHandler(RequestHandler):
         if wait_s:
             raise errors.TooManyRequests(retry_after_s=wait_s)
 
+    async def limit_read(self) -> None:
+        """Count a read for the caller and for the address. Raise TooManyRequests.
+
+        A refusal is held back: a client that repeats its request at once would cost as much as
+        one that is served.
+        """
+        wait_s = self.services.limits.reads.take(self.caller.user_id, address_key(self.address))
+        if wait_s:
+            await asyncio.sleep(min(wait_s, REFUSAL_HELD_S))
+            raise errors.TooManyRequests(retry_after_s=wait_s)
+
     def limit_message(self) -> None:
         """Count a message for the caller and for the address. Raise TooManyRequests."""
         limits = self.services.limits
@@ -209,7 +225,13 @@ class BaseHandler(RequestHandler):
         """End the request with a JSON response."""
         self.set_status(status)
         self.set_header("Content-Type", "application/json")
-        self.finish(msgspec.json.encode(body))
+        self.finish(b"" if self.has_left else msgspec.json.encode(body))
+
+    @property
+    def has_left(self) -> bool:
+        """Whether the client has closed the connection: nothing need be encoded for it."""
+        connection = self.request.connection
+        return isinstance(connection, Exchange) and not connection.is_connected
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         error = self.as_domain_error(status_code, kwargs.get("exc_info", (None, None, None))[1])
@@ -307,6 +329,19 @@ class UserHandler(CorsMixin):
     """Endpoints for users. Their one chat follows from their identity, never from an id sent."""
 
     audience = "user"
+    _is_read = False  # counted by limit_read()
+
+    async def prepare(self) -> None:
+        await super().prepare()
+        if self.request.method not in ("POST", "OPTIONS"):  # messages have limits of their own
+            await self.limit_read()
+            self._is_read = True
+
+    def finish(self, chunk: str | bytes | dict[str, Any] | None = None) -> "Future[None]":
+        if self._is_read and isinstance(chunk, bytes):
+            address = address_key(self.address)
+            self.services.limits.reads.charge(self.caller.user_id, address, len(chunk))
+        return super().finish(chunk)
 
     async def chat_id(self) -> str:
         """Return the id of the caller's chat, created if there is none yet."""

@@ -21,6 +21,9 @@ BURST_USER = 10  # messages (docs/api.md section 8)
 BURST_STAFF = 50  # replies pasted one after the other
 BURST_ADDRESS = 100  # a school or an office behind one address
 BURST_VISITORS = 30
+BURST_READS_USER = 300  # a chat of 1,000 usual messages, and a tab that is loaded again and again
+BURST_READS_ADDRESS = 1500  # 200 open streams (STREAMS_PER_ADDRESS) that come back at once
+READ_BYTES = 16 * 1024  # a response counts as one more read for each; encoding takes 0.1 ms
 LOGIN_PER_ADDRESS = (5, 20.0)  # tries per seconds (SECURITY.md)
 LOGIN_PER_ACCOUNT = (20, 300.0)
 
@@ -56,18 +59,25 @@ class RateLimiter:
 
     def take(self, key: str) -> float:
         """Count a try and return 0.0, or return the seconds to wait without counting it."""
+        wait_s = self.wait_s(key)
+        if not wait_s:
+            self.charge(key, 1)
+        return wait_s
+
+    def wait_s(self, key: str) -> float:
+        """Return the seconds to wait for the next try."""
         if self._unlimited:
             return 0.0
-        if len(key) > KEY_MAX:
-            key = hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
         now = self._now()
-        keys = ((key, 1), *wider_keys(key))
-        wait = max(self._wait(name, share, now) for name, share in keys)
-        if wait > 0:
-            return wait + ROUNDING_S
-        for name, share in keys:
-            self._count(name, self._interval / share, now)
-        return 0.0
+        wait = max(self._wait(name, share, now) for name, share in counted_keys(key))
+        return wait + ROUNDING_S if wait > 0 else 0.0
+
+    def charge(self, key: str, count: float) -> None:
+        """Count what is not refused any more, also if the next try then waits for it."""
+        if not self._unlimited:
+            now = self._now()
+            for name, share in counted_keys(key):
+                self._count(name, count * self._interval / share, now)
 
     def _wait(self, key: str, share: int, now: float) -> float:
         slack = (self._burst * share - 1) * self._interval / share + ROUNDING_S
@@ -95,6 +105,13 @@ class RateLimiter:
                 del self._full_at[key]
 
 
+def counted_keys(key: str) -> tuple[tuple[str, int], ...]:
+    """Return the keys under which a key counts, each with its share of the limit."""
+    if len(key) > KEY_MAX:
+        key = hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
+    return ((key, 1), *_wider_keys(key))
+
+
 def address_key(address: str) -> str:
     """Return what counts as one address: an IPv4 address, or the /64 network of an IPv6 address.
 
@@ -114,7 +131,7 @@ def address_key(address: str) -> str:
     )
 
 
-def wider_keys(key: str) -> tuple[tuple[str, int], ...]:
+def _wider_keys(key: str) -> tuple[tuple[str, int], ...]:
     """Return the keys of the networks around a /64 of address_key, each with its share."""
     if not key.endswith("/64"):
         return ()
@@ -129,12 +146,14 @@ def wider_keys(key: str) -> tuple[tuple[str, int], ...]:
 
 
 class Rates(NamedTuple):
-    """The bursts of messages and new visitors, the tries at a login per seconds, and the clock."""
+    """The bursts of messages, visitors and reads, the tries at a login per seconds, the clock."""
 
     user: int = BURST_USER
     staff: int = BURST_STAFF
     address: int = BURST_ADDRESS
     visitors: int = BURST_VISITORS
+    reads_user: int = BURST_READS_USER
+    reads_address: int = BURST_READS_ADDRESS
     login_address: tuple[int, float] = LOGIN_PER_ADDRESS
     login_account: tuple[int, float] = LOGIN_PER_ACCOUNT
     now: Callable[[], float] = time.monotonic
@@ -143,13 +162,37 @@ class Rates(NamedTuple):
 DEFAULT_RATES = Rates()
 
 
+class ReadLimits(NamedTuple):
+    """The rate limiters of what a user, and an address, read: by requests and by bytes."""
+
+    user: RateLimiter
+    address: RateLimiter
+
+    def take(self, user_id: str, address: str) -> float:
+        """Count a read and return 0.0, or return the seconds to wait without counting it."""
+        wait_s = max(self.user.wait_s(user_id), self.address.wait_s(address))
+        if not wait_s:
+            self._charge(user_id, address, 1)
+        return wait_s
+
+    def charge(self, user_id: str, address: str, size: int) -> float:
+        """Count the bytes of a response. Return the seconds to wait before sending more."""
+        self._charge(user_id, address, size / READ_BYTES)
+        return max(self.user.wait_s(user_id), self.address.wait_s(address))
+
+    def _charge(self, user_id: str, address: str, count: float) -> None:
+        self.user.charge(user_id, count)
+        self.address.charge(address, count)
+
+
 class Limits(NamedTuple):
-    """The rate limiters of messages and new visitors."""
+    """The rate limiters of messages, new visitors and reads."""
 
     message_user: RateLimiter
     message_staff: RateLimiter
     message_address: RateLimiter
     visitor_address: RateLimiter
+    reads: ReadLimits
 
     @classmethod
     def from_config(cls, config: Config, rates: Rates = DEFAULT_RATES) -> "Limits":
@@ -158,6 +201,10 @@ class Limits(NamedTuple):
             RateLimiter(config.message_rate_staff, rates.staff, now=rates.now),
             RateLimiter(config.message_rate_address, rates.address, now=rates.now),
             RateLimiter(config.visitor_rate_address, rates.visitors, now=rates.now),
+            ReadLimits(
+                RateLimiter(config.read_rate_user, rates.reads_user, now=rates.now),
+                RateLimiter(config.read_rate_address, rates.reads_address, now=rates.now),
+            ),
         )
 
 

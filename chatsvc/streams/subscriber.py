@@ -24,7 +24,7 @@ from chatsvc.wire import (
 log = logging.getLogger(__name__)
 
 REPLAY_MAX = 1000  # further back a fresh fetch is cheaper than a replay (docs/api.md section 5)
-REPLAY_PAGE = 100  # messages read at a time; at 10,000 characters each about 1 MB
+REPLAY_PAGE = 100  # messages read at a time
 REPLAY_WRITE_LIMIT_S = 30.0  # a reader that takes no frame for this long is too slow
 RETRY_S = 1.0  # between two tries to read the log while the database does not answer
 SUBSCRIBE_LIMIT_S = 5.0  # for the bus to confirm a topic; then the stream reads and goes on
@@ -35,11 +35,16 @@ RECONNECT = {"shutdown": True, "slow": True, "expired": True, "revoked": False, 
 
 
 class Sources(NamedTuple):
-    """Where a subscriber reads what it missed."""
+    """Where a subscriber reads what it missed.
+
+    `charge` counts the bytes that were replayed to an owner and an address, and returns the
+    seconds to wait before more.
+    """
 
     chat_state: Callable[[str], Awaitable[ChatStateEvent]]
     messages_after: Callable[[str, int, int], Awaitable[MessagePage]]
     staff_state: Callable[[], Awaitable[StaffStateEvent]]
+    charge: Callable[[str, str, int], float] = lambda owner, address, size: 0.0
 
 
 class Subscription(msgspec.Struct, frozen=True):
@@ -75,6 +80,7 @@ class Subscriber:
         "_gate",
         "_live",
         "_more_in_log",
+        "_replayed_bytes",
         "_sources",
         "_task",
         "last_tick",
@@ -100,6 +106,7 @@ class Subscriber:
         self._cursor = 0
         self._live = False
         self._more_in_log = False
+        self._replayed_bytes = 0  # and not counted yet
         self._before_state: (
             list[bytes] | None
         ) = []  # what arrived before `state` was written, which comes first
@@ -236,7 +243,17 @@ class Subscriber:
                 and not (await asyncio.wait([unsent], timeout=REPLAY_WRITE_LIMIT_S))[0]
             ):
                 self.close("slow")
+            await self._pace()
         self._live = True
+
+    async def _pace(self) -> None:
+        """Count what was replayed, and wait until the owner and the address may read more."""
+        size, self._replayed_bytes = self._replayed_bytes, 0
+        subscription = self.subscription
+        if subscription.access_id is None:  # staff have no limit
+            wait_s = self._sources.charge(subscription.owner, subscription.address, size)
+            if wait_s:
+                await asyncio.sleep(wait_s)
 
     async def _write_page(self, limit: int) -> tuple[int, bool, asyncio.Future[None] | None]:
         """Writes what follows the cursor, up to `limit` messages, until the kernel takes no more.
@@ -248,7 +265,9 @@ class Subscriber:
         )
         for n, message in enumerate(page.messages, 1):
             self._cursor = message.seq
-            unsent = self.write(encode_frame(NewMessageEvent(message), seq=message.seq))
+            frame = encode_frame(NewMessageEvent(message), seq=message.seq)
+            self._replayed_bytes += len(frame)
+            unsent = self.write(frame)
             if unsent is not None:
                 return n, page.has_more or n < len(page.messages), unsent
         return len(page.messages), page.has_more, None

@@ -48,6 +48,11 @@ class Exchange(HTTPConnection):
 
     # ---- what handlers ask for ----
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether the client has not closed the connection."""
+        return self._connection is not None
+
     def set_close_callback(self, callback: Callable[[], None] | None) -> None:
         """Have `callback` called if the connection ends before the response is finished."""
         self._on_close = callback

@@ -50,6 +50,8 @@ class Server(Program):
             message_rate_staff=0,
             message_rate_address=0,
             visitor_rate_address=0,
+            read_rate_user=0,
+            read_rate_address=0,
             **({} if database_url is None else {"database_url": database_url}),
         )
         super().__init__(

@@ -51,6 +51,8 @@ VALUES: dict[str, tuple[str, Any]] = {
     "STREAMS_PER_USER": ("3", 3),
     "STREAMS_PER_STAFF": ("4", 4),
     "STREAMS_PER_ADDRESS": ("100000", 100_000),
+    "READ_RATE_USER": ("0", 0),
+    "READ_RATE_ADDRESS": ("1000000", 1_000_000),
     "TRUSTED_PROXIES": (
         "127.0.0.1, 10.0.0.0/8,2001:DB8::/32",
         ("127.0.0.1", "10.0.0.0/8", "2001:db8::/32"),
@@ -111,6 +113,8 @@ def test_defaults_are_those_of_the_contract() -> None:
         streams_per_user=5,
         streams_per_staff=20,
         streams_per_address=200,
+        read_rate_user=600,
+        read_rate_address=3000,
         trusted_proxies=(),
         log_format="text",
         demo=False,

@@ -118,6 +118,18 @@ def test_long_keys_are_kept_short_and_apart() -> None:
     assert max(map(len, limiter.keys)) <= KEY_MAX
 
 
+def test_what_is_charged_afterwards_is_waited_for() -> None:
+    """What a response costs is known when it is made. It is not refused then, but counts."""
+    clock = Clock()
+    limiter = RateLimiter(60, 5, now=clock)
+    assert limiter.wait_s("a") == 0.0 and len(limiter) == 0
+    limiter.charge("a", 7.5)
+    assert limiter.take("a") == pytest.approx(3.5, abs=1e-5)
+    assert limiter.take("b") == 0.0
+    clock.time += 3.5 + 1e-5
+    assert limiter.take("a") == 0.0 and limiter.take("a") > 0
+
+
 @given(st.lists(KEYS, max_size=50))
 def test_no_limit(keys: list[str]) -> None:
     limiter = RateLimiter(0, 1)

@@ -1,19 +1,25 @@
 """Floods: the figures are those of the configuration, each counted for whom it is meant, and nobody gets more by pretending."""
 
+import asyncio
+from contextlib import closing
 from functools import partial
 from typing import Any
+
+import psycopg2
 
 from chatsvc.security import rate_limits
 from chatsvc.security.rate_limits import Rates
 from tests.security.conftest import with_options as with_any_options
 from tests.security.test_bodies import check_problem
 from tests.support.service import Response, Service
+from tests.support.waiting import until
 
 PROXY = ("127.0.0.1",)
 
 
-# 3 at once instead of 10 to 100; the figures themselves are asked for below
-with_options = partial(with_any_options, rates=Rates(user=3, staff=3, address=3, visitors=3))
+# 3 at once instead of 10 to 100 (and their bytes); the figures themselves are asked for below
+RATES = Rates(user=3, staff=3, address=3, visitors=3, reads_user=4, reads_address=4)
+with_options = partial(with_any_options, rates=RATES)
 
 
 async def say(service: Service, token: str, chat: str = "", **options: Any) -> Response:
@@ -171,8 +177,102 @@ async def test_changes_of_a_profile_count_as_messages(configured: Service) -> No
     check_refused(answers[4], 7)
 
 
+@with_options(read_rate_user=7, trusted_proxies=PROXY)
+async def test_reads_and_stream_openings_of_a_user_are_counted_together(
+    configured: Service,
+) -> None:
+    """60 reads a second of one visitor, which had no limit, slowed everybody down 50 times."""
+    alice, bob = configured.user_token(), configured.user_token("bob")
+    assert (await configured.get("/support_chat", alice)).status == 200
+    assert (await configured.get("/support_chat/messages", alice)).status == 200
+    stream = await configured.stream(alice, X_Forwarded_For="198.51.100.1")
+    assert stream.status == 200
+    check_refused(await configured.get("/support_chat", alice, headers=from_("198.51.100.2")), 7)
+    refused = await configured.stream(alice, X_Forwarded_For="198.51.100.3")
+    assert refused.status == 429 and int(refused.headers["retry-after"]) >= 1
+    read = await configured.request("PATCH", "/support_chat/mark_read", token=alice)
+    check_refused(read, 7)
+    assert (await say(configured, alice)).status == 201, "messages have limits of their own"
+    assert (await configured.get("/support_chat", bob)).status == 200
+    staff = await configured.staff_token()
+    assert {(await configured.get("/admin/chats", staff)).status for _ in range(5)} == {200}
+
+
+@with_options(read_rate_address=7, trusted_proxies=PROXY)
+async def test_reads_of_an_address_are_counted(configured: Service) -> None:
+    """Another visitor is only one request away."""
+    users = [configured.user_token(f"user{n}") for n in range(4)]
+    answers = [
+        await configured.get("/support_chat", user, headers=from_(f"2001:db8::{n}"))
+        for n, user in enumerate(users)
+    ]
+    assert [answer.status for answer in answers] == [200] * 3 + [429]
+    check_refused(answers[3], 7)
+    other = await configured.get("/support_chat", users[3], headers=from_("2001:db8:0:1::"))
+    assert other.status == 200
+
+
+@with_any_options(read_rate_user=60, rates=Rates(reads_user=20))
+async def test_a_read_counts_by_the_bytes_of_its_response(configured: Service) -> None:
+    """A few requests for long pages cost the loop what hundreds of short ones do."""
+    alice, size = configured.user_token(), 0
+    for _ in range(12):
+        await configured.send(alice, "x" * 10_000)
+    statuses = []
+    while size < 10 * rate_limits.READ_BYTES * 20:
+        answer = await configured.get("/support_chat", alice)
+        statuses.append(answer.status)
+        if answer.status == 429:
+            break
+        size += len(answer.body)
+    assert statuses == [200] * 3 + [429]  # each counts as 1 and 7.5
+    configured.rates_clock.advance(60)
+    assert (await configured.get("/support_chat", alice)).status == 200
+
+
+@with_any_options(read_rate_user=600_000, rates=Rates(reads_user=2))
+async def test_a_replay_counts_and_is_complete(configured: Service) -> None:
+    """Each stream may replay 60 MB. The bytes count, and the replay waits as long as is needed."""
+    alice = configured.user_token()
+    for n in range(12):
+        await configured.send(alice, f"{n} {'x' * 9_000}")
+    stream = await configured.stream(alice, cursor=0)
+    messages = await stream.messages_up_to(12)
+    assert [message["seq"] for message in messages] == list(range(1, 13))
+    await until(lambda: configured.app.limits.reads.user.wait_s(alice_id(configured)) > 0)
+
+
+@with_any_options(read_rate_user=60, rates=Rates(reads_user=2))
+async def test_nothing_is_encoded_for_a_client_that_has_left(configured: Service) -> None:
+    """Clients that asked for long pages and hung up cost as much as those that read them."""
+    alice = configured.user_token()
+    for _ in range(5):
+        await configured.send(alice, "x" * 10_000)
+    host, port = configured.url.removeprefix("http://").split(":")
+    with closing(psycopg2.connect(configured.database_url)) as connection:
+        with connection.cursor() as cursor:
+            cursor.execute("LOCK TABLE support_messages IN ACCESS EXCLUSIVE MODE")
+        _, writer = await asyncio.open_connection(host, int(port))
+        head = f"GET /support_chat/messages HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {alice}"
+        writer.write(f"{head}\r\n\r\n".encode())
+        await until(lambda: configured.app.db.in_flight == 1)
+        writer.close()
+        await until(lambda: not configured.app.server.connections)
+    await until(lambda: configured.app.db.in_flight == 0)
+    assert configured.app.limits.reads.user.wait_s(alice_id(configured)) == 0.0
+    assert len((await configured.get("/support_chat/messages", alice)).body) > 50_000
+    assert configured.app.limits.reads.user.wait_s(alice_id(configured)) > 0.0
+
+
+def alice_id(service: Service) -> str:
+    """The only user who has read."""
+    (user_id,) = service.app.limits.reads.user.keys
+    return user_id
+
+
 def test_the_figures_of_the_contract() -> None:
     """Bursts are no options; docs/api.md section 8 names them."""
     assert (Rates().user, Rates().visitors) == (rate_limits.BURST_USER, rate_limits.BURST_VISITORS)
     assert (Rates().user, Rates().visitors) == (10, 30)
+    assert (Rates().reads_user, Rates().reads_address) == (300, 1500)
     assert (Rates().login_address, Rates().login_account) == ((5, 20.0), (20, 300.0))

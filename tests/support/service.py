@@ -29,6 +29,8 @@ NO_LIMITS = {
     "message_rate_staff": 0,
     "message_rate_address": 0,
     "visitor_rate_address": 0,
+    "read_rate_user": 0,
+    "read_rate_address": 0,
     "streams_per_user": 0,
     "streams_per_staff": 0,
     "streams_per_address": 0,
