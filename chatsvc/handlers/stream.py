@@ -1,4 +1,4 @@
-"""Opening streams (docs/api.md section 5). The request ends here; what stays is a Subscriber."""
+"""Opens streams (docs/api.md section 5). The request ends; a Subscriber stays on its connection."""
 
 import logging
 import random
@@ -20,21 +20,19 @@ from chatsvc.streams.subscriber import Subscription
 
 log = logging.getLogger(__name__)
 
-RETRY_MS = (
-    1000,
-    3000,
-)  # what EventSource waits after a cut; spread, so that a crash is not followed by one wave
+# How long EventSource waits before it reconnects; random, so that not all return at once.
+RETRY_MS = (1000, 3000)
 UNPARSABLE = -1
 
 
 class EventStream:
-    """The schema of a stream's answer, for /openapi.json."""
+    """The schema of a stream's response, for /openapi.json."""
 
 
 class StreamHandler(BaseHandler):
-    """Opens a stream on the connection of this request. When very many come at once they wait in line for the database."""
+    """Opens a stream on the connection of this request. Many at once wait for `admission`."""
 
-    remembers = False  # it is asked once; thousands of streams would leave as many entries behind
+    remembers = False  # a stream authenticates once; thousands would fill the cache
 
     async def identify(self) -> Caller:
         async with self.services.streams.admission:
@@ -44,13 +42,16 @@ class StreamHandler(BaseHandler):
         return []
 
     def set_error(self, error: DomainError) -> None:
-        """Where there is no room for a stream, the connection does not take room either."""
+        """Set the error; close the connection too if there is no room for a stream."""
         super().set_error(error)
         if error.status == 503:
             self.set_header("Connection", "close")
 
     def open_stream(self, *, chat_id: str | None, staff: bool) -> None:
-        """Ends the request and leaves a Subscriber on its connection. Raises TooManyRequests, Unavailable before anything is written."""
+        """End the request and leave a Subscriber on its connection.
+
+        Raises TooManyRequests, Unavailable before anything is written.
+        """
         subscription = Subscription(
             owner=self.caller.user_id,
             address=address_key(self.address),
@@ -66,7 +67,7 @@ class StreamHandler(BaseHandler):
         head = self.stream_head(f"chatsvc, for {self.address}" if staff else "chatsvc")
         taken = self.take_over()
         if taken is None:
-            return  # the client left while the database was asked
+            return  # the client left during the reads
         connection = StreamConnection(taken, streams.selector)
         connection.write(head)
         streams.open(subscription, connection)
@@ -80,7 +81,10 @@ class StreamHandler(BaseHandler):
         return taken
 
     def cursor(self) -> int | None:
-        """The last id that the client has: the header counts before the query, which EventSource repeats as it was at first."""
+        """Return the id of the last event that the client has.
+
+        The header wins: EventSource repeats the query of its first request.
+        """
         text = self.request.headers.get("Last-Event-ID") or self.get_query_argument(
             "last_event_id", None
         )
@@ -90,18 +94,17 @@ class StreamHandler(BaseHandler):
         return UNPARSABLE if seq is None else seq
 
     def stream_head(self, comment: str) -> bytes:
-        """The head of the answer and the first bytes, at once: a proxy that holds them back shows itself.
+        """Return the head of the response and a first comment, which reveals a buffering proxy.
 
-        Staff are told their address: by that the doctor finds a proxy that does not say whom it asks for.
+        For staff the comment has their address. The doctor compares it with the real one to find a
+        proxy that does not forward it.
         """
         headers = [
             ("Content-Type", "text/event-stream; charset=utf-8"),
             ("Cache-Control", "no-store, no-transform"),
             ("X-Accel-Buffering", "no"),
-            (
-                "Content-Encoding",
-                "identity",
-            ),  # without it an nginx that compresses this type holds everything back
+            # without it, an nginx that compresses this type buffers everything
+            ("Content-Encoding", "identity"),
             ("Connection", "close"),
             ("Date", format_timestamp(time.time())),
             ("X-Content-Type-Options", "nosniff"),

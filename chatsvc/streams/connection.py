@@ -1,4 +1,4 @@
-"""The socket of an open stream, in four verbs: write, pending, close, on_close. Nothing else here knows which server accepted it."""
+"""The connection of an open stream, independent of the HTTP server that accepted it."""
 
 import asyncio
 import socket
@@ -7,16 +7,12 @@ from typing import Protocol
 
 from chatsvc.streams.selector import SocketSelector
 
-WRITE_BUFFER_BYTES = (
-    256 * 1024
-)  # what a slow reader can hold; without a bound one took 188 MB in 2 s
-SEND_BUFFER_BYTES = (
-    128 * 1024
-)  # left alone, the kernel takes 2.5 MB more for a slow reader over loopback, where a proxy is
-USER_TIMEOUT_MS = 25_000  # a client behind a cut network is given up after this; the kernel's own limit is over 15 minutes
-KEEPALIVE_S = 20  # finds a dead peer on a stream that carries nothing
+WRITE_BUFFER_BYTES = 256 * 1024  # without a limit one slow reader took 188 MB in 2 s
+SEND_BUFFER_BYTES = 128 * 1024  # by default the kernel's grows to 2.5 MB over loopback (a proxy)
+USER_TIMEOUT_MS = 25_000  # until a client that acknowledges nothing is dropped; default 15 minutes
+KEEPALIVE_S = 20  # finds a dead peer on a silent stream
 READ_BYTES = 4096
-LINGER_S = 5.0  # for the last event to go out before the socket is closed
+LINGER_S = 5.0  # for the last event to be sent before the socket is closed
 
 
 class BufferFull(Exception):
@@ -24,26 +20,30 @@ class BufferFull(Exception):
 
 
 class Connection(Protocol):
-    """What a Subscriber needs of a connection. All of it is called on the loop."""
+    """What a Subscriber needs of a connection. Called on the loop only."""
 
     def write(self, frame: bytes) -> asyncio.Future[None] | None:
-        """Writes one whole frame. None if the kernel took it, else a future that ends when it has. Raises BufferFull."""
+        """Write a whole frame.
+
+        Return None if the kernel took it, else a future that ends when it has. Raises BufferFull.
+        """
 
     @property
     def pending(self) -> int:
-        """Bytes that were written and that the kernel has not taken yet."""
+        """The number of written bytes that the kernel has not taken yet."""
 
     def close(self, last: bytes = b"") -> None:
-        """Closes the connection: at once without `last`, else when that has gone out or LINGER_S have passed."""
+        """Close the connection: after sending `last` or LINGER_S; without `last` at once."""
 
     def on_close(self, callback: Callable[[], None]) -> None:
         """Call back once when the connection is closed, by either side."""
 
 
 class StreamConnection:
-    """A connected socket, written directly. Only what the kernel does not take is kept, up to WRITE_BUFFER_BYTES.
+    """A connected socket. It buffers up to WRITE_BUFFER_BYTES that the kernel does not take.
 
-    Not Tornado's IOStream: idle, that holds two deques and as many closures, half of what an open stream costs.
+    An idle IOStream of Tornado, with two deques and two closures, would double the memory of an
+    open stream.
     """
 
     __slots__ = ("_buffer", "_callback", "_is_closing", "_loop", "_selector", "_socket", "_taken")
@@ -52,9 +52,8 @@ class StreamConnection:
         self._socket = sock
         _set_options(self._socket)
         self._buffer = b""
-        self._taken: asyncio.Future[None] | None = (
-            None  # ends when the buffer is empty or the connection closed
-        )
+        # ends when the buffer is empty or the connection is closed
+        self._taken: asyncio.Future[None] | None = None
         self._is_closing = False
         self._callback: Callable[[], None] | None = None
         self._loop = asyncio.get_running_loop()
@@ -97,7 +96,7 @@ class StreamConnection:
             self._callback = callback
 
     def _send(self, data: bytes) -> bytes:
-        """Gives the kernel what it takes; returns the rest. On a connection that is gone nothing is left to send."""
+        """Send as much as the kernel takes and return the rest; b"" if the connection is closed."""
         try:
             return data[self._socket.send(data) :]
         except (BlockingIOError, InterruptedError):
@@ -116,7 +115,7 @@ class StreamConnection:
             self._end()
 
     def readable(self) -> None:
-        """A stream's client has nothing to say: what it sends is dropped, its end is noticed."""
+        """Drop what the client sends; end the connection if the client has closed it."""
         try:
             is_open = bool(self._socket.recv(READ_BYTES))
         except (BlockingIOError, InterruptedError):
@@ -135,9 +134,7 @@ class StreamConnection:
         self._settle()
         if self._callback is not None:
             self._loop.call_soon(self._callback)
-            self._callback = (
-                None  # it holds the subscriber, which holds this: the memory of both goes at once
-            )
+            self._callback = None  # breaks the cycle with the subscriber, so both are freed at once
 
     def _settle(self) -> None:
         if self._taken is not None and not self._taken.done():
@@ -146,9 +143,8 @@ class StreamConnection:
 
 
 def _set_options(sock: socket.socket) -> None:
-    sock.setsockopt(
-        socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
-    )  # a second frame does not wait for the first one's ACK
+    # with Nagle's algorithm a second frame would wait for the ACK of the first
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in (
@@ -157,6 +153,6 @@ def _set_options(sock: socket.socket) -> None:
         ("TCP_KEEPINTVL", 5),
         ("TCP_KEEPCNT", 3),
     ):
-        option = getattr(socket, name, None)  # not every system has each of them
+        option = getattr(socket, name, None)  # not every system has all of them
         if option is not None:
             sock.setsockopt(socket.IPPROTO_TCP, option, value)

@@ -1,4 +1,4 @@
-"""Streams: the registry of open streams. Topic → subscribers, heartbeats, caps, drain."""
+"""Streams: the registry of open streams: topics and subscribers, limits, heartbeats, drain."""
 
 import asyncio
 import contextlib
@@ -22,16 +22,16 @@ from chatsvc.wire import ChatStateEvent
 log = logging.getLogger(__name__)
 
 TICK_S = 1.0  # of the heartbeat wheel, which has one slot per second of PING_INTERVAL_S
-PING_INTERVAL_S = 15  # proxies cut silence at 30 to 60 s
-DRAIN_S = 5.0  # closes are spread over this time, so that clients do not come back in one wave
-DRAIN_PER_S = 200  # and no slower than this: a few streams need no five seconds
+PING_INTERVAL_S = 15  # proxies close connections that are silent for 30 to 60 s
+DRAIN_S = 5.0  # closing is spread over this time, so that not all clients reconnect at once
+DRAIN_PER_S = 200  # the slowest rate: a few streams are closed sooner
 RETRY_MS = (500, 5000)  # how long a client waits after a shutdown, chosen at random
-OPENINGS_AT_ONCE = 64  # a storm of reconnects waits in line, not in the database's queue, where it would be refused
-STANDSTILL_S = 5.0  # as long as the loop waits for the database
+OPENINGS_AT_ONCE = 64  # other clients wait here; the database's queue would refuse them
+STANDSTILL_S = 5.0  # as long as a caller waits for the database
 RESYNC_S = 30.0  # finds a COMMIT that became visible after its server was killed
-RESYNC_DISCONNECTED_S = 5.0  # while events of other processes do not arrive
-RESYNC_PAUSE_S = 0.5  # between two rounds: several processes that reconnect each ask for one
-REVALIDATE_S = 15.0  # how soon a session that was ended by another process ends its streams
+RESYNC_DISCONNECTED_S = 5.0  # while the bus is unavailable
+RESYNC_PAUSE_S = 0.5  # between two rounds: several processes that reconnect each request one
+REVALIDATE_S = 15.0  # how soon a session that another process ended ends its streams
 
 
 class Rhythm(NamedTuple):
@@ -54,8 +54,9 @@ DEFAULT_RHYTHM = Rhythm()
 class Streams:
     """All open streams of this process.
 
-    `per_owner(staff)` and `per_address` are caps on open streams (0: none), `total` what the file descriptors allow. `on_close` is told of each end:
-    the subscriber (its `reason` is set) and its age in seconds. `subscribe` and `unsubscribe` are the bus's.
+    `per_user`, `per_staff` and `per_address` limit open streams (0: no limit); `total` is what the
+    file descriptors allow. `on_close` gets each subscriber that ended, whose `reason` is set, and
+    its age in seconds. `subscribe` and `unsubscribe` are methods of the bus.
     """
 
     selector: SocketSelector  # of the streams' sockets, from `start` to `stop`
@@ -85,18 +86,17 @@ class Streams:
         self._valid_access_ids = valid_access_ids
         self._on_close = on_close
         self._subscribe, self._unsubscribe = subscribe, unsubscribe
-        self.admission = AdmissionQueue(
-            OPENINGS_AT_ONCE, STANDSTILL_S
-        )  # for what has to be asked before a stream is opened
+        # for the reads that precede the opening of a stream
+        self.admission = AdmissionQueue(OPENINGS_AT_ONCE, STANDSTILL_S)
         self._gate = asyncio.Semaphore(REPLAYS_AT_ONCE)
         self._topics: dict[str, Topic] = {}
         self._of_owner: dict[str, list[Subscriber]] = {}  # oldest first
         self._of_address: dict[str, int] = {}
-        self._open: dict[Subscriber, int] = {}  # each with its slot of the wheel
+        self._open: dict[Subscriber, int] = {}  # with their slots of the wheel
         self._wheel: list[set[Subscriber]] = [set() for _ in range(rhythm.ping_ticks)]
         self._tick = 0
         self._draining = False
-        self._doubted = asyncio.Event()  # whether all that staff opened is still theirs
+        self._revalidate_now = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     def __len__(self) -> int:
@@ -111,14 +111,17 @@ class Streams:
 
     async def stop(self) -> None:
         for subscriber in list(self._open):
-            subscriber.drop()  # what was still lingering after the drain
+            subscriber.drop()  # still lingering after the drain
         self.selector.close()
         await cancel(*self._tasks)
 
     # ---- opening and closing ----
 
     def admit(self, subscription: Subscription) -> None:
-        """Raises Unavailable or TooManyRequests if one more stream cannot be opened; closes the owner's oldest if that makes room."""
+        """Check that one more stream can be opened, or close the owner's oldest to make room.
+
+        Raises Unavailable, TooManyRequests.
+        """
         if self._draining or len(self._open) >= self._total:
             raise Unavailable(
                 "no more streams can be opened here now",
@@ -133,12 +136,15 @@ class Streams:
             self._make_room(subscription.owner, cap)
 
     def _make_room(self, owner: str, cap: int) -> None:
-        mine = [one for one in self._of_owner.get(owner, ()) if one.reason is None]
-        if len(mine) >= cap:
-            mine[0].close("superseded")
+        open_streams = [stream for stream in self._of_owner.get(owner, ()) if stream.reason is None]
+        if len(open_streams) >= cap:
+            open_streams[0].close("superseded")
 
     def open(self, subscription: Subscription, connection: Connection) -> Subscriber:
-        """Registers a connection whose head is written. From here on only its Subscriber writes to it."""
+        """Register a connection that has the head of the response.
+
+        From here on only its Subscriber writes to it.
+        """
         subscriber = Subscriber(subscription, connection, self._sources, self._gate)
         subscriber.last_tick = self._tick
         slot = self._tick % self._rhythm.ping_ticks
@@ -155,20 +161,20 @@ class Streams:
         return subscriber
 
     def close_access(self, access_id: str) -> None:
-        """Ends the streams of a staff session or token that was ended."""
+        """End the streams of a staff session or token that has ended."""
         for subscriber in list(self._open):
             if subscriber.subscription.access_id == access_id:
                 subscriber.close("revoked")
 
     def end_access(self, access_id: str | None) -> None:
-        """The same, or with None: looks which sessions and tokens still hold."""
+        """Call `close_access`; with None check soon which sessions and tokens are still valid."""
         if access_id is None:
-            self._doubted.set()
+            self._revalidate_now.set()
         else:
             self.close_access(access_id)
 
     async def drain(self) -> None:
-        """Ends all streams as `shutdown`, spread over DRAIN_S at most. New ones are refused."""
+        """End all streams as `shutdown`, spread over at most DRAIN_S. Refuse new ones."""
         self._draining = True
         waiting = list(self._open)
         random.shuffle(waiting)
@@ -190,9 +196,9 @@ class Streams:
             if not topic.subscribers:
                 del self._topics[name]
                 self._unsubscribe(name)
-        mine = self._of_owner[subscription.owner]
-        mine.remove(subscriber)
-        if not mine:
+        owned = self._of_owner[subscription.owner]
+        owned.remove(subscriber)
+        if not owned:
             del self._of_owner[subscription.owner]
         self._of_address[subscription.address] -= 1
         if not self._of_address[subscription.address]:
@@ -203,14 +209,17 @@ class Streams:
     # ---- delivering ----
 
     def deliver(self, event: Event) -> None:
-        """Offers a published event to all subscribers of its topic."""
+        """Offer a published event to all subscribers of its topic."""
         topic = self._topics.get(event.topic)
         if topic is not None:
             topic.deliver(event, self._tick)
 
     @property
     def versions(self) -> dict[str, int]:
-        """The chats that somebody listens to, each with a number that changes with every event by which its state may have changed."""
+        """The chats with open streams, each with its topic's version.
+
+        The version changes with every event that may have changed the chat's state.
+        """
         chats = ((chat_id_of(name), topic) for name, topic in self._topics.items())
         return {chat_id: topic.version for chat_id, topic in chats if chat_id is not None}
 
@@ -219,7 +228,10 @@ class Streams:
         return STAFF_TOPIC in self._topics
 
     def resync_chat(self, chat_id: str, state: ChatStateEvent, version: int) -> bool:
-        """Brings a chat's streams up to a state that was read when it was at `version`. False if an event came meanwhile: it may be older."""
+        """Bring a chat's streams up to a state that was read after `version`.
+
+        Return False if an event was published since: the state may be older.
+        """
         topic = self._topics.get(chat_topic(chat_id))
         if topic is not None and topic.version != version:
             return False
@@ -230,7 +242,10 @@ class Streams:
     # ---- rhythms ----
 
     async def _heartbeats(self) -> None:
-        """Each second one slot of the wheel: who was silent for PING_INTERVAL_S gets a ping, who was not moves to its next turn."""
+        """Visit one slot of the wheel per tick.
+
+        A subscriber that was silent for PING_INTERVAL_S gets a ping; others move to a later slot.
+        """
         while True:
             await asyncio.sleep(self._rhythm.tick_s)
             await self._turn()
@@ -263,19 +278,20 @@ class Streams:
     async def _revalidations(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._doubted.wait(), self._rhythm.revalidate_s)
-            self._doubted.clear()
-            access_ids = {one.subscription.access_id for one in self._open} - {None}
+                await asyncio.wait_for(self._revalidate_now.wait(), self._rhythm.revalidate_s)
+            self._revalidate_now.clear()
+            opened_with = {subscriber.subscription.access_id for subscriber in self._open}
+            access_ids = [access_id for access_id in opened_with if access_id]
             if access_ids:
-                await self._revalidate([access_id for access_id in access_ids if access_id])
+                await self._revalidate(access_ids)
 
     async def _revalidate(self, access_ids: list[str]) -> None:
         try:
             valid = await self._valid_access_ids(access_ids)
         except Unavailable:
-            return  # what cannot be checked now is checked next time
+            return  # the next round checks them
         except Exception:
-            log.exception("it could not be checked which sessions and tokens still hold")
+            log.exception("failed to check which sessions and tokens are still valid")
             return
         for access_id in set(access_ids) - valid:
             self.close_access(access_id)

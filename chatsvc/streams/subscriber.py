@@ -1,4 +1,8 @@
-"""Subscriber: one open stream. It writes a chat's message only if it is `cursor + 1`; anything else sends it back to the log."""
+"""Subscriber: one open stream.
+
+It writes a published message only if its seq is `cursor + 1`. If messages are missing, it replays
+them from the messages table, here called the log.
+"""
 
 import asyncio
 import logging
@@ -23,19 +27,19 @@ from chatsvc.wire import (
 
 log = logging.getLogger(__name__)
 
-REPLAY_MAX = 1000  # further back a fresh fetch is cheaper than a replay (docs/api.md section 5)
-REPLAY_PAGE = 100  # messages read at a time
+REPLAY_MAX = 1000  # for more messages a fresh fetch is cheaper (docs/api.md section 5)
+REPLAY_PAGE = 100  # messages per read
 REPLAY_WRITE_LIMIT_S = 30.0  # a reader that takes no frame for this long is too slow
-RETRY_S = 1.0  # between two tries to read the log while the database does not answer
-SUBSCRIBE_LIMIT_S = 5.0  # for the bus to confirm a topic; then the stream reads and goes on
-REPLAYS_AT_ONCE = 32  # reads of the log under way for all streams: a storm of reconnects waits in line, not in the database's queue
+RETRY_S = 1.0  # before the next attempt to read the log while the database is unavailable
+SUBSCRIBE_LIMIT_S = 5.0  # for the bus to confirm a topic; then the stream goes on without that
+REPLAYS_AT_ONCE = 32  # reads of all streams; after a mass reconnect others wait for these
 
 CloseReason = Literal["shutdown", "slow", "expired", "revoked", "superseded"]
 RECONNECT = {"shutdown": True, "slow": True, "expired": True, "revoked": False, "superseded": False}
 
 
 class Sources(NamedTuple):
-    """Where a subscriber reads what it missed.
+    """The reads of a subscriber: states and missed messages.
 
     `charge` counts the bytes that were replayed to an owner and an address, and returns the
     seconds to wait before more.
@@ -48,7 +52,10 @@ class Sources(NamedTuple):
 
 
 class Subscription(msgspec.Struct, frozen=True):
-    """What a stream is about and who opened it, by which request. `cursor` is None without one, -1 for one that cannot be parsed."""
+    """What a stream carries, who opened it and by which request.
+
+    `cursor` is None if the client sent none, -1 if it cannot be parsed.
+    """
 
     owner: str
     address: str
@@ -67,9 +74,9 @@ class Subscription(msgspec.Struct, frozen=True):
 
 
 class Subscriber:
-    """A detached connection with a cursor. It is *replaying* (reads the log, notes that there is more) or *live*.
+    """A detached connection with a cursor. It is *replaying* (reads the log) or *live*.
 
-    `last_tick` is kept for the heartbeat wheel of Streams; `reason` says why the stream ended.
+    `last_tick` belongs to the heartbeat wheel of Streams; `reason` is why the stream ended.
     """
 
     __slots__ = (
@@ -106,10 +113,9 @@ class Subscriber:
         self._cursor = 0
         self._live = False
         self._more_in_log = False
-        self._replayed_bytes = 0  # and not counted yet
-        self._before_state: (
-            list[bytes] | None
-        ) = []  # what arrived before `state` was written, which comes first
+        self._replayed_bytes = 0  # not yet passed to `charge`
+        # frames offered before `state` was written, which must be first; then None
+        self._before_state: list[bytes] | None = []
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -130,7 +136,7 @@ class Subscriber:
         self._run(self._begin(subscribed))
 
     def offer(self, event: Event) -> None:
-        """Takes a published event: writes it, drops it, or goes back to the log."""
+        """Take a published event: write it, drop it, or replay the log."""
         seq = event.seq
         if seq is None:
             if self._before_state is None:
@@ -144,7 +150,7 @@ class Subscriber:
             self.advance_to(seq)
 
     def advance_to(self, newest: int) -> None:
-        """Is told that the log goes up to `newest`: reads it if that was not written yet."""
+        """Replay the log if its newest message, `newest`, has not been written."""
         if not self._live:
             self._more_in_log = (
                 self._more_in_log or self._before_state is not None or newest > self._cursor
@@ -154,11 +160,11 @@ class Subscriber:
             self._run(self._replay())
 
     def ping(self, newest: int) -> None:
-        """Proof of life, and the newest seq known, so that a client that is behind can tell."""
+        """Send a ping with the newest known seq, so that the client notices a missing message."""
         self.write(encode_frame(PingEvent(max(newest, self._cursor)), name="ping"))
 
     def write(self, frame: bytes) -> asyncio.Future[None] | None:
-        """Writes a whole frame; closes the stream as `slow` when the reader has not taken the ones before."""
+        """Write a whole frame. Close the stream as `slow` if too much is waiting for the reader."""
         if self.reason is not None:
             return None
         try:
@@ -168,7 +174,7 @@ class Subscriber:
             return None
 
     def close(self, reason: CloseReason, retry_ms: int | None = None) -> None:
-        """Ends the stream and says why."""
+        """End the stream and tell the client why."""
         if self.reason is not None:
             return
         self.reason = reason
@@ -176,11 +182,11 @@ class Subscriber:
         self._connection.close(frame if retry_ms is None else b"retry: %d\n%s" % (retry_ms, frame))
 
     def drop(self) -> None:
-        """Closes the connection without a word."""
+        """Close the connection without a `close` event."""
         self._connection.close()
 
     def forget(self) -> None:
-        """The connection is gone: nothing of this subscriber goes on."""
+        """End all work of this subscriber: its connection is closed."""
         self.reason = self.reason or "gone"
         if self._task is not None:
             self._task.cancel()
@@ -192,9 +198,7 @@ class Subscriber:
         self._task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        if (
-            self._task is task
-        ):  # an event that came in the same turn of the loop may have sent it back to the log
+        if self._task is task:  # else an event in the same round of the loop started a replay
             self._task = None
         if not task.cancelled() and task.exception() is not None:
             log.error("a stream failed", exc_info=task.exception())
@@ -222,16 +226,17 @@ class Subscriber:
         self._live = True
 
     def _accept_cursor(self, last_seq: int) -> bool:
-        """Starts at the client's cursor if it is usable, else at the newest message."""
+        """Start at the client's cursor if it is usable, else at the newest message."""
         wanted = self.subscription.cursor
         usable = wanted is None or (0 <= wanted <= last_seq and last_seq - wanted <= REPLAY_MAX)
         self._cursor = wanted if usable and wanted is not None else last_seq
         return usable
 
     async def _replay(self) -> None:
-        """Reads the log until nothing in it is newer than the cursor and nothing was noted meanwhile.
+        """Write the log after the cursor until nothing in it is newer.
 
-        What the reader does not take at once is not kept, but read again when there is room: many slow ones would hold a page each.
+        Messages that the reader does not take at once are read again later: otherwise each slow
+        reader would hold a page in memory.
         """
         limit, has_more = REPLAY_PAGE, True
         while (has_more or self._more_in_log) and self.reason is None:
@@ -256,9 +261,10 @@ class Subscriber:
                 await asyncio.sleep(wait_s)
 
     async def _write_page(self, limit: int) -> tuple[int, bool, asyncio.Future[None] | None]:
-        """Writes what follows the cursor, up to `limit` messages, until the kernel takes no more.
+        """Write up to `limit` messages after the cursor, until the kernel takes no more.
 
-        Returns how many were written, whether there are more, and the future of the one that waits for the reader.
+        Return how many were written, whether there are more, and a future that ends when the
+        reader has taken the last one (None if it already has).
         """
         page: MessagePage = await self._read(
             self._sources.messages_after, self.subscription.chat_id, self._cursor, limit
@@ -273,7 +279,7 @@ class Subscriber:
         return len(page.messages), page.has_more, None
 
     async def _read(self, source: Callable[..., Awaitable[Any]], *args: Any) -> Any:
-        """Reads from the database, again and again while it does not answer: the stream stays open meanwhile."""
+        """Read from the database. Retry while it is unavailable; the stream stays open."""
         while True:
             try:
                 async with self._gate:
@@ -281,4 +287,4 @@ class Subscriber:
             except NotFound:
                 raise
             except DomainError:
-                await asyncio.sleep(RETRY_S * random.uniform(0.5, 1.5))  # noqa: S311 -- jitter, no secret
+                await asyncio.sleep(RETRY_S * random.uniform(0.5, 1.5))  # noqa: S311 -- jitter

@@ -260,7 +260,7 @@ async def test_an_error_that_nobody_foresaw_ends_no_watch_over_streams(
     """Else nothing would be caught up, and no session's end noticed, until the next start; and no line in the log would say so."""
     for line in (
         "streams could not be brought up to date",
-        "it could not be checked which sessions",
+        "failed to check which sessions",
     ):
         expected_log.append(line)
     service = hasty_service
