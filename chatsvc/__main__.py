@@ -1,12 +1,12 @@
-"""The command line: `chatsvc` where the package is installed, `server.py` in a checkout, `python -m chatsvc` in both."""
+"""The entry point of `chatsvc` (installed), `server.py` (in a checkout) and `python -m chatsvc`."""
 
 import sys
 
-INTERRUPTED = 130  # as shells have it: 128 and the number of SIGINT
+INTERRUPTED = 130  # the exit status that shells use: 128 plus the number of SIGINT
 
 
 def run() -> int:
-    """Imports late, so that Ctrl-C during the import shows no trace."""
+    """Run the command line. It is imported here, so that Ctrl-C during that shows no trace."""
     try:
         from chatsvc.cli import main
 

@@ -1,4 +1,4 @@
-"""The composition root: builds and wires everything; start and stop are one list."""
+"""The composition root: builds and wires all objects, starts and stops them."""
 
 import asyncio
 import functools
@@ -74,12 +74,10 @@ from chatsvc.web.sockets import listen
 log = logging.getLogger(__name__)
 
 REQUESTS_LIMIT_S = 10.0  # at stop: for running requests to end
-CLIENTS_LIMIT_S = 1.0  # at stop: for clients to send the rest of a request, or the first one, and to take an answer
+CLIENTS_LIMIT_S = 1.0  # at stop: for clients to send a request to its end and take its response
 REQUESTS_POLL_S = 0.02
-DESCRIPTORS_RESERVED = (
-    200  # of the process's limit: listening sockets, database, log, requests that are no streams
-)
-DESCRIPTORS_PER_SOURCE = 4  # one address has at most a quarter of them for requests
+DESCRIPTORS_RESERVED = 200  # for listening sockets, database, log, and requests without a stream
+DESCRIPTORS_PER_SOURCE = 4  # one address may use at most a quarter of them for requests
 
 ROUTES: list[Any] = [
     *user.ROUTES,
@@ -96,7 +94,7 @@ ROUTES: list[Any] = [
 
 
 class WebApplication(Application):
-    """Refuses a body that is announced as too large before it is read."""
+    """Refuses a request with a too large Content-Length before its body is read."""
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
         delegate = super().find_handler(request, **kwargs)
@@ -110,7 +108,7 @@ class WebApplication(Application):
 
 
 class App:
-    """A running chatsvc on a database that is there and migrated. `start` listens when it returns; `stop` undoes it in the other order."""
+    """A running chatsvc on a migrated database. `stop` undoes `start` in reverse order."""
 
     def __init__(
         self,
@@ -132,7 +130,7 @@ class App:
             database_url,
             publish=self._publish,
             on_commit=self.metrics.committed,
-            on_doubt=self.bus.publish_missed,
+            on_doubt=self.bus.publish_events_lost,
         )
         self.chats = ChatService(
             self.db,
@@ -190,30 +188,8 @@ class App:
         )
         self._running: set[RequestHandler] = set()
         self._cookies = cookie_names(config.public_url)
-        self.metrics.gauge("chatsvc_open_streams", "Open streams", lambda: len(self.streams))
-        self.metrics.gauge(
-            "chatsvc_database_queue", "Reads and writes under way", lambda: self.db.in_flight
-        )
-        self.metrics.gauge(
-            "chatsvc_database_writable",
-            "Whether the last write did not fail for a reason of the database",
-            lambda: not self.db.refuses_writes,
-        )
-        self.metrics.gauge(
-            "chatsvc_email_paused",
-            "Whether no e-mail can be sent at all",
-            lambda: self.notices.unavailable_reason is not None,
-        )
-        self.metrics.gauge(
-            "chatsvc_bus_up",
-            "Whether events of other servers come",
-            lambda: self.bus.unavailable_reason is None,
-        )
-        self.metrics.gauge(
-            "chatsvc_catch_ups",
-            "Times that streams were compared with the database",
-            lambda: self.resynchronizer.rounds,
-        )
+
+        self._add_gauges()
         self.web = WebApplication(
             ROUTES,
             default_handler_class=PageNotFoundHandler,
@@ -233,14 +209,13 @@ class App:
         self._stack = AsyncExitStack()
 
     async def start(self, sockets: list[socket.socket] | None = None) -> list[socket.socket]:
-        """Starts everything, listens last. Returns the sockets it listens on (port 0 is a real one then)."""
+        """Start all parts and listen. Return the listening sockets, which know the actual port."""
         async with AsyncExitStack() as stack:
             stack.callback(self.identity.close)
             self.bus.subscribe(ACCESS_TOPIC)
             await self.bus.start(self._deliver, self.resynchronizer.request)
-            stack.push_async_callback(
-                self.bus.close
-            )  # after the database: what it commits last is published too
+            # closes after the database has stopped, so that the last events are published
+            stack.push_async_callback(self.bus.close)
             await self.db.start()
             stack.push_async_callback(self.db.stop)
             stack.push_async_callback(self.notices.stop)
@@ -253,7 +228,7 @@ class App:
             ):
                 stack.push_async_callback(cancel, asyncio.create_task(rhythm))
             sockets = sockets or listen(self.config.host, self.config.port)
-            await self.notices.start()  # not before it is known that this process serves
+            await self.notices.start()  # after listening has succeeded
             self.server.add_sockets(sockets)
             stack.push_async_callback(self._end_requests)
             stack.callback(self.server.stop)
@@ -264,13 +239,13 @@ class App:
         return sockets
 
     async def stop(self) -> None:
-        """Refuses new work, ends streams as `shutdown`, lets requests finish, commits what was accepted."""
+        """Refuse new requests, end streams as `shutdown`, finish running requests and writes."""
         await self._stack.aclose()
 
     async def _end_requests(self) -> None:
-        """Answers what has arrived, whole or in part, and closes the connections that wait for a next request.
+        """Close idle connections, and respond to requests that have arrived at least in part.
 
-        One that was closed with a request in it would leave its client in doubt whether it was stored.
+        The client of a request without a response would not know whether its message was stored.
         """
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -284,6 +259,31 @@ class App:
         if left:
             log.warning("%d requests did not end within %.0f s", left, REQUESTS_LIMIT_S)
         self.server.close_all()
+
+    def _add_gauges(self) -> None:
+        gauge = self.metrics.gauge
+        gauge("chatsvc_open_streams", "Open streams", lambda: len(self.streams))
+        gauge("chatsvc_database_queue", "Reads and writes in progress", lambda: self.db.in_flight)
+        gauge(
+            "chatsvc_database_writable",
+            "0 if the last write failed because of the database, else 1",
+            lambda: not self.db.refuses_writes,
+        )
+        gauge(
+            "chatsvc_email_paused",
+            "1 if e-mail is paused because the mail server cannot be used, else 0",
+            lambda: self.notices.unavailable_reason is not None,
+        )
+        gauge(
+            "chatsvc_bus_up",
+            "1 if events of other processes arrive, else 0",
+            lambda: self.bus.unavailable_reason is None,
+        )
+        gauge(
+            "chatsvc_catch_ups",
+            "Times that streams were compared with the database",
+            lambda: self.resynchronizer.rounds,
+        )
 
     def _services(self) -> Services:
         config = self.config
@@ -321,7 +321,7 @@ class App:
         return self.config.public_url.startswith("https:")
 
     def _deliver(self, event: Event) -> None:
-        """What comes from the bus: for streams, or that somebody's access was ended."""
+        """Take an event from the bus: for streams, or about a session or token that has ended."""
         if event.topic == ACCESS_TOPIC:
             access_id = event.frame.decode() or None
             self.identity.forget_access(access_id)
@@ -356,17 +356,17 @@ class App:
 
 
 def make_bus(config: Config, secret_key: bytes) -> Bus:
-    """The bus that the options ask for. Installations that share a Redis differ in their secret key."""
+    """Return the configured bus. The secret key separates installations that share a Redis."""
     if config.bus_url is None:
         return LocalBus()
-    from chatsvc.bus.redis import RedisBus  # here, because the client of Redis takes 7 MiB
+    from chatsvc.bus.redis import RedisBus  # imported here: the Redis client takes 7 MiB
 
     namespace = purpose_key(secret_key, "bus-channels").hex()[:16]
     return RedisBus(config.bus_url, namespace, purpose_key(secret_key, "bus-events"))
 
 
 def _raise_descriptor_limit() -> int:
-    """Every stream is a file descriptor: takes as many as this account may have, and returns how many."""
+    """Raise the limit on file descriptors to the hard limit, and return it: streams need many."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and soft < hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

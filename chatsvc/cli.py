@@ -1,4 +1,4 @@
-"""The command line: serve (default), migrate, create-admin, staff-token, identity-token, test-email, doctor."""
+"""The command line: commands, their arguments and what they print."""
 
 import argparse
 import asyncio
@@ -35,38 +35,31 @@ from chatsvc.text.names import NAME_MAX_CHARS, clean_email, clean_name
 from chatsvc.text.translations import Translations
 from chatsvc.web.sockets import ListenError
 
-INTERRUPTED = 130  # as shells have it: 128 and the number of SIGINT
-
 
 class CommandError(Exception):
-    """What the user of a command is told, in one line."""
+    """A command failed. The text is one line for its user."""
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Every command with its options; README.md and a test hold the same list."""
-    program = (
-        "server.py" if sys.argv[0].endswith("server.py") else "chatsvc"
-    )  # in a checkout, and installed
+    """Return the parser of all commands. A test compares it with README.md."""
     parser = argparse.ArgumentParser(
-        prog=program,
-        description="chatsvc, a support chat to host yourself. Options come from CHATSVC_* variables.",
+        prog="server.py" if sys.argv[0].endswith("server.py") else "chatsvc",
+        description="chatsvc, a self-hosted support chat. "
+        "Options come from environment variables CHATSVC_*.",
     )
     parser.add_argument("--version", action="version", version=f"chatsvc {__version__}")
     parser.set_defaults(run=serve)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     add = commands.add_parser
     add("serve", help="run the service (the default)").set_defaults(run=serve)
-    add("migrate", help="bring the schema up to date and end").set_defaults(run=_migrate)
+    add("migrate", help="migrate the database to this version's schema").set_defaults(run=_migrate)
     _add_staff_commands(add)
     _add_identity_token(add)
-    test = add(
-        "test-email",
-        help="send an e-mail to see whether that works, and say what the mail server answers",
-    )
+    test = add("test-email", help="send a test e-mail and print the mail server's response")
     test.add_argument("email", metavar="EMAIL", type=_text)
     test.set_defaults(run=_test_email)
     doctor = add("doctor", help="check configuration, database, secrets, mail and streams")
-    doctor.add_argument("--json", action="store_true", help="print all findings as one JSON array")
+    doctor.add_argument("--json", action="store_true", help="print the findings as a JSON array")
     doctor.set_defaults(run=_doctor)
     return parser
 
@@ -74,28 +67,28 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_staff_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     admin = add("create-admin", help="create or update a staff account")
     admin.add_argument("email", metavar="EMAIL", type=_text)
-    admin.add_argument("--name", metavar="NAME", type=_text, help="shown to colleagues")
+    admin.add_argument("--name", metavar="NAME", type=_text, help="the name that colleagues see")
     admin.add_argument(
         "--password-stdin", action="store_true", help="read the password from standard input"
     )
     admin.set_defaults(run=_create_admin)
     staff = add(
         "staff-token",
-        help="print a new token for scripts of a staff member, once; or revoke them all",
+        help="create a staff member's token for scripts and print it, or revoke all of them",
     )
     staff.add_argument("email", metavar="EMAIL", type=_text)
     staff.add_argument(
-        "--revoke", action="store_true", help="end all tokens of this account; makes no new one"
+        "--revoke", action="store_true", help="revoke all tokens of this account; create none"
     )
     staff.set_defaults(run=_staff_token)
 
 
 def _add_identity_token(add: Callable[..., argparse.ArgumentParser]) -> None:
     identity = add(
-        "identity-token", help="print an identity token as a host application would sign it"
+        "identity-token", help="print an identity token like those of the host application"
     )
     identity.add_argument(
-        "--sub", required=True, metavar="ID", type=_text, help="the host application's user id"
+        "--sub", required=True, metavar="ID", type=_text, help="the user's id there"
     )
     identity.add_argument("--email", metavar="E", type=_text)
     identity.add_argument("--name", metavar="N", type=_text)
@@ -106,7 +99,7 @@ def _add_identity_token(add: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs a command; returns the exit status. What goes wrong is said in one line per finding, without a trace."""
+    """Run a command and return the exit status. Print errors as lines, without a stack trace."""
     arguments = build_parser().parse_args(argv)
     run: Callable[[Config, argparse.Namespace], int | None] = arguments.run
     try:
@@ -123,26 +116,24 @@ def main(argv: list[str] | None = None) -> int:
         print(f"chatsvc: {error.detail}", file=sys.stderr)
     except (peewee.PeeweeException, psycopg2.Error) as error:
         print(
-            f"chatsvc: the database: {first_line(error)}; the command `doctor` says more",
+            f"chatsvc: the database failed: {first_line(error)}; run the command `doctor`",
             file=sys.stderr,
         )
     except EOFError:
         print("chatsvc: nothing was entered", file=sys.stderr)
-    except KeyboardInterrupt:
-        return INTERRUPTED
     return 1
 
 
 def _text(argument: str) -> str:
-    """An argument as it may be stored: a byte that is not UTF-8 comes from the shell as a lone surrogate."""
+    """Check that an argument is UTF-8: Python turns other bytes into surrogates."""
     if any("\ud800" <= character <= "\udfff" for character in argument):
-        raise argparse.ArgumentTypeError("holds bytes that are not UTF-8")
+        raise argparse.ArgumentTypeError("must be UTF-8")
     return argument
 
 
 @contextmanager
 def _transaction(config: Config) -> Iterator[Transaction]:
-    """One transaction in the migrated database, beside a running server or without one."""
+    """Run a transaction in the migrated database, whether the server runs or not."""
     with database(config) as url:
         migrate(url)
         with closing(Transaction(url, application_name="chatsvc command")) as tx:
@@ -160,7 +151,7 @@ def _migrate(config: Config, _: argparse.Namespace) -> None:
 def _create_admin(config: Config, arguments: argparse.Namespace) -> None:
     email, name = clean_email(arguments.email), clean_name(arguments.name)
     if email is None:
-        raise CommandError("create-admin: EMAIL is empty")
+        raise CommandError("create-admin: EMAIL must not be empty")
     if len(arguments.name or "") > NAME_MAX_CHARS:
         raise CommandError(
             f"create-admin: --name is {len(arguments.name)} characters long; "
@@ -177,7 +168,7 @@ def _create_admin(config: Config, arguments: argparse.Namespace) -> None:
 
 
 def _password(from_stdin: bool) -> tuple[str, bool]:
-    """The password, and whether it was made up here because nobody could be asked."""
+    """Return the password, and whether it was generated because there is no terminal."""
     if not from_stdin and not (sys.stdin and sys.stdin.isatty()):
         return secrets.token_urlsafe(12), True
     password = _read_password() if from_stdin else getpass.getpass("Password: ")
@@ -223,8 +214,8 @@ def _identity_token(config: Config, arguments: argparse.Namespace) -> None:
         )
     if not secrets_known:
         raise CommandError(
-            "identity-token: CHATSVC_IDENTITY_SECRETS is not set; set it to what the host application signs with, "
-            "or CHATSVC_DEMO=on beside `make run`"
+            "identity-token: CHATSVC_IDENTITY_SECRETS is not set; set it to the secret of the host "
+            "application, or set CHATSVC_DEMO=on beside `make run`"
         )
     if not 1 <= len(arguments.sub) <= 255:
         raise CommandError(
@@ -241,7 +232,8 @@ def _identity_token(config: Config, arguments: argparse.Namespace) -> None:
     )
     if len(token) > tokens.MAX_TOKEN_BYTES:
         raise CommandError(
-            f"identity-token: the token has {len(token)} bytes; {tokens.MAX_TOKEN_BYTES} are accepted"
+            f"identity-token: the token has {len(token)} bytes; "
+            f"the maximum is {tokens.MAX_TOKEN_BYTES}"
         )
     print(token)
 
@@ -249,7 +241,7 @@ def _identity_token(config: Config, arguments: argparse.Namespace) -> None:
 def _test_email(config: Config, arguments: argparse.Namespace) -> None:
     email = clean_email(arguments.email)
     if email is None:
-        raise CommandError("test-email: EMAIL is empty")
+        raise CommandError("test-email: EMAIL must not be empty")
     try:
         print(asyncio.run(send_test(config, email)))
     except (DeliveryError, UnusableAddress) as error:

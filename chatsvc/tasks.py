@@ -1,4 +1,4 @@
-"""Ending asyncio tasks."""
+"""Cancel asyncio tasks."""
 
 import asyncio
 from typing import Any
@@ -7,10 +7,10 @@ CANCEL_RETRY_S = 0.1
 
 
 async def cancel(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel tasks again and again until all of them have ended. Their results and errors are dropped.
+    """Cancel tasks repeatedly until all of them have ended. Drop their results and errors.
 
-    One cancellation is not enough: in Python 3.11 `asyncio.wait_for` swallows a cancellation that
-    arrives in the same turn of the loop as the result it waits for.
+    One cancellation is not enough: in Python 3.11 `asyncio.wait_for` swallows one that arrives in
+    the same round of the loop as the result it waits for.
     """
     pending = {task for task in tasks if not task.done()}
     while pending:

@@ -83,7 +83,7 @@ def test_help_names_every_command(command: Command) -> None:
         ),
         (
             ["create-admin", "a@b.example", "--name", "\udce9"],
-            "argument --name: holds bytes that are not UTF-8",
+            "argument --name: must be UTF-8",
         ),
     ],
 )
@@ -132,7 +132,7 @@ def test_in_demo_mode_the_services_own_secret_signs(command: Command) -> None:
         ),
         (
             ["--sub", "1", "--name", "n" * 4000],
-            "identity-token: the token has 5509 bytes; 4096 are accepted",
+            "identity-token: the token has 5509 bytes; the maximum is 4096",
         ),
     ],
 )
@@ -212,7 +212,7 @@ def test_an_address_or_name_that_does_not_fit_is_refused(
     command: Command, database_url: str
 ) -> None:
     assert "must be an e-mail address" in command("create-admin", "nobody").refusal()
-    assert command("create-admin", "").refusal() == "create-admin: EMAIL is empty"
+    assert command("create-admin", "").refusal() == "create-admin: EMAIL must not be empty"
     assert "control character" in command("create-admin", "a@b.example", "--name", "a\nb").refusal()
     assert (
         "--name is 256 characters long"
@@ -318,7 +318,9 @@ def test_a_database_that_refuses_is_one_line(command: Command, database_url: str
     """create-admin once ended with psycopg2's trace."""
     execute(database_url, "ALTER TABLE users RENAME TO people")
     line = command("create-admin", "boss@example.com").refusal()
-    assert line == 'the database: relation "users" does not exist; the command `doctor` says more'
+    assert line == (
+        'the database failed: relation "users" does not exist; run the command `doctor`'
+    )
 
 
 # ---- with the embedded PostgreSQL ----

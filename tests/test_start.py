@@ -62,7 +62,7 @@ def test_a_port_in_use_ends_the_start_with_one_line(
     assert ended(server.start(wait=False)) == 1
     assert server.log == (
         f"chatsvc: CHATSVC_HOST and CHATSVC_PORT: cannot listen on 127.0.0.1 port {port}: Address already in use; "
-        "choose another port, or stop what uses it\n"
+        "choose another port, or stop the program that uses it\n"
     )
 
 
@@ -73,7 +73,7 @@ def test_a_host_that_is_not_ours_ends_the_start(server: ServerProcess) -> None:
         "chatsvc: CHATSVC_HOST and CHATSVC_PORT: cannot listen on 192.0.2.1 port "
     )
     assert (
-        "CHATSVC_HOST is an address of this machine" in server.log
+        "CHATSVC_HOST must be an address of this machine" in server.log
         and "another port" not in server.log
     )
     assert server.log.count("\n") == 1

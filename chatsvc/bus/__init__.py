@@ -1,1 +1,1 @@
-"""Events between processes."""
+"""Deliver events to the streams of this process and of others."""

@@ -13,21 +13,24 @@ log = logging.getLogger(__name__)
 class Bus(Protocol):
     """Delivers the events of subscribed topics, in the order in which each process published them.
 
-    A bus may lose events. Then it calls `missed`, and what was lost is read from the database.
+    A bus may lose events. Then it calls `events_lost`, and streams are compared with the database.
     """
 
     @property
     def unavailable_reason(self) -> str | None:
         """Why events of other processes do not arrive at present, or None if they do."""
 
-    async def start(self, deliver: Callable[[Event], None], missed: Callable[[], None]) -> None:
-        """Start calling `deliver` on the loop for each event, and `missed` when events may be lost."""
+    async def start(
+        self, deliver: Callable[[Event], None], events_lost: Callable[[], None]
+    ) -> None:
+        """Start. Call `deliver` on the loop for each event, `events_lost` if some may be lost."""
 
     def subscribe(self, topic: str) -> asyncio.Future[None] | None:
         """Subscribe to `topic`; repeating it has no effect.
 
         Return None if all events published from now on are delivered. Otherwise return a future
-        that is done when that is so, or when the bus becomes unavailable, which ends in `missed`.
+        that is done when that is so, or when the bus becomes unavailable, after which it calls
+        `events_lost`.
         """
 
     def unsubscribe(self, topic: str) -> None:
@@ -36,8 +39,8 @@ class Bus(Protocol):
     def publish(self, event: Event) -> None:
         """Publish an event. Never blocks, never raises."""
 
-    def publish_missed(self) -> None:
-        """Call `missed` in all processes, this one included: a change may be stored unpublished."""
+    def publish_events_lost(self) -> None:
+        """Call `events_lost` in all processes: a stored change may not have been published."""
 
     async def close(self) -> None:
         """Stop delivering."""
@@ -50,11 +53,13 @@ class LocalBus:
 
     def __init__(self) -> None:
         self._deliver: Callable[[Event], None] | None = None
-        self._missed: Callable[[], None] = lambda: None
+        self._events_lost: Callable[[], None] = lambda: None
         self._topics: set[str] = set()
 
-    async def start(self, deliver: Callable[[Event], None], missed: Callable[[], None]) -> None:
-        self._deliver, self._missed = deliver, missed
+    async def start(
+        self, deliver: Callable[[Event], None], events_lost: Callable[[], None]
+    ) -> None:
+        self._deliver, self._events_lost = deliver, events_lost
 
     def subscribe(self, topic: str) -> asyncio.Future[None] | None:
         self._topics.add(topic)
@@ -71,8 +76,8 @@ class LocalBus:
         except Exception:
             log.exception("failed to deliver an event of %s", event.topic)
 
-    def publish_missed(self) -> None:
-        self._missed()
+    def publish_events_lost(self) -> None:
+        self._events_lost()
 
     async def close(self) -> None:
         self._deliver = None

@@ -1,8 +1,8 @@
-"""RedisBus: carries events between processes through the publish and subscribe of Redis.
+"""RedisBus: delivers events to several processes through the pub/sub of Redis.
 
-The publishing process delivers an event at once; Redis carries it to the other processes. Redis
-stores nothing and may lose messages. A process that may have lost any tells all of them (MISSED),
-and each reads from the database what its streams have not seen.
+The publishing process delivers an event to its own streams at once; Redis delivers it to the other
+processes. Redis stores nothing and may lose messages. A process that may have lost some publishes
+EVENTS_LOST, and every process compares its streams with the database.
 """
 
 import asyncio
@@ -28,8 +28,8 @@ from chatsvc.tasks import cancel
 
 log = logging.getLogger(__name__)
 
-PRESENCE_TOPIC = "presence"  # carries one of the following words from process to process
-HEARTBEAT, MISSED, BYE = b"heartbeat", b"missed", b"bye"
+PRESENCE_TOPIC = "presence"  # carries one of the following words to the other processes
+HEARTBEAT, EVENTS_LOST, BYE = b"heartbeat", b"missed", b"bye"
 
 
 class RedisBus(LocalBus):
@@ -53,7 +53,7 @@ class RedisBus(LocalBus):
         self._connecting: set[str] = set()  # topics to confirm before the bus is connected
         self._connected = asyncio.Event()
         self._changed_at = time.monotonic()
-        self._peer_silence_s: dict[bytes, float] = {}  # since the last word of each other process
+        self._peer_silence_s: dict[bytes, float] = {}  # since each other process's last word
         self._rejected_before = False
         self._task: asyncio.Task[None] | None = None
 
@@ -64,12 +64,14 @@ class RedisBus(LocalBus):
 
     @property
     def queued_bytes(self) -> int:
-        """What waits to be sent to Redis."""
+        """The size of what waits to be sent to Redis."""
         return 0 if self._connection is None else self._connection.queued_bytes
 
-    async def start(self, deliver: Callable[[Event], None], missed: Callable[[], None]) -> None:
+    async def start(
+        self, deliver: Callable[[Event], None], events_lost: Callable[[], None]
+    ) -> None:
         """Return when connected, or after `reply_s` without Redis: the service starts anyway."""
-        await super().start(deliver, missed)
+        await super().start(deliver, events_lost)
         self._topics.add(PRESENCE_TOPIC)
         self._task = asyncio.create_task(self._run())
         try:
@@ -87,7 +89,7 @@ class RedisBus(LocalBus):
         await super().close()
 
     async def abort(self) -> None:
-        """Disconnect without a word, as a process does that is killed."""
+        """Disconnect without BYE, like a process that is killed."""
         await self._end()
         await super().close()
 
@@ -113,12 +115,12 @@ class RedisBus(LocalBus):
         super().publish(event)
         self._send(event.topic, event.frame, event.seq)
 
-    def publish_missed(self) -> None:
-        super().publish_missed()
-        self._send_word(MISSED)
+    def publish_events_lost(self) -> None:
+        super().publish_events_lost()
+        self._send_word(EVENTS_LOST)
 
     def _send(self, topic: str, frame: bytes, seq: int | None = None) -> None:
-        """Send to the other processes. Without a connection drop it: connecting sends MISSED."""
+        """Send to the other processes, or drop it without a connection: EVENTS_LOST follows."""
         if self._connection is not None:
             channel = self._prefix + topic
             envelope = Envelope(self._origin, frame, seq)
@@ -130,7 +132,7 @@ class RedisBus(LocalBus):
     # ---- connecting ----
 
     async def _run(self) -> None:
-        """Connect again and again. Any failure ends both connections: the database tells the rest."""
+        """Connect again after each failure. A failure of either connection ends both."""
         while True:
             try:
                 await self._run_connection()
@@ -163,12 +165,12 @@ class RedisBus(LocalBus):
             future.set_result(None)
 
     def _became_connected(self) -> None:
-        """Publish MISSED: what was published before, by any process, may be lost to any other."""
+        """Publish EVENTS_LOST: other processes may not have received what was published before."""
         log.info("bus connected after %.1f s", time.monotonic() - self._changed_at)
         self.unavailable_reason = None
         self._changed_at = time.monotonic()
         self._connected.set()
-        self.publish_missed()
+        self.publish_events_lost()
 
     def _disconnected(self, reason: str) -> None:
         self._peer_silence_s.clear()
@@ -179,7 +181,7 @@ class RedisBus(LocalBus):
             self._connected.clear()
             self._changed_at = time.monotonic()
             log.warning("bus disconnected: %s", reason)
-            self._missed()
+            self._events_lost()
 
     # ---- receiving ----
 
@@ -210,15 +212,15 @@ class RedisBus(LocalBus):
 
     def _receive_word(self, peer: bytes, word: bytes) -> None:
         self._peer_silence_s[peer] = 0.0
-        if word == MISSED:
-            self._missed()
+        if word == EVENTS_LOST:
+            self._events_lost()
         elif word == BYE:
             del self._peer_silence_s[peer]
 
     def _heartbeat(self) -> None:
-        """Tell the others that this process is alive, and look which of them are not.
+        """Tell the other processes that this one is alive, and find out which have died.
 
-        A process that died may have committed something that it did not publish.
+        A process that died may have committed a change that it did not publish.
         """
         self._send_word(HEARTBEAT)
         for peer in list(self._peer_silence_s):
@@ -227,4 +229,4 @@ class RedisBus(LocalBus):
                 del self._peer_silence_s[peer]
                 limit_s = self._limits.peer_silence_s
                 log.info("a peer process disappeared (no heartbeat for %g s)", limit_s)
-                self._missed()
+                self._events_lost()

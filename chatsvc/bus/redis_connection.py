@@ -106,7 +106,7 @@ class RedisConnection:
 
     @property
     def queued_bytes(self) -> int:
-        """What waits to be sent."""
+        """The size of what waits to be sent."""
         return self._publications.size + self._subscriptions.size
 
     def publish(self, channel: str, payload: bytes) -> None:
@@ -182,9 +182,9 @@ class RedisConnection:
         return ChannelReply(channel, None, is_subscribed=kind == "subscribe")
 
     async def _watch(self) -> None:
-        """Ping both connections and judge their silence. No library timeout takes part in that.
+        """Ping both connections; fail after a long silence. The library's timeouts are not used.
 
-        Silence is counted in heartbeats: a process that was suspended does not blame Redis for it.
+        Silence is counted in heartbeats, so that the suspension of this process does not count.
         """
         interval_s = self._limits.heartbeat_s
         while True:
@@ -211,7 +211,7 @@ async def connect(
             url,
             protocol=2,
             socket_connect_timeout=limits.connect_s,
-            socket_timeout=None,  # `_watch` judges silence
+            socket_timeout=None,  # `_watch` limits silence
             socket_keepalive=True,
             retry=Retry(NoBackoff(), 0, supported_errors=()),  # a silent reconnect loses events
             client_name="chatsvc",

@@ -8,7 +8,7 @@ import aiosmtplib
 from chatsvc.config.config import Config
 from chatsvc.doctor.environment import is_local
 from chatsvc.doctor.finding import Finding, fail, ok, warn
-from chatsvc.mail.server import MailServer, StartTlsMissing, advice, connect, hang_up, reason
+from chatsvc.mail.server import MailServer, StartTlsMissing, advice, connect, describe, hang_up
 
 SMTP_LIMIT_S = 20.0  # from connecting to the login; two addresses may each take CONNECT_LIMIT_S
 ABOUT = "SMTP"
@@ -34,10 +34,10 @@ async def _try(server: MailServer, limit_s: float) -> Finding:
     except StartTlsMissing as error:
         return fail(ABOUT, f"{server} offers no STARTTLS", advice(server, error))
     except aiosmtplib.SMTPAuthenticationError as error:
-        found = f"{server} refuses user and password: {reason(error)}"
+        found = f"{server} refuses user and password: {describe(error)}"
         return fail(ABOUT, found, advice(server, error))
     except (OSError, aiosmtplib.SMTPException) as error:
-        return fail(ABOUT, f"{server} cannot be used: {reason(error)}", advice(server, error))
+        return fail(ABOUT, f"{server} cannot be used: {describe(error)}", advice(server, error))
     await hang_up(smtp)
     return _usable(server)
 

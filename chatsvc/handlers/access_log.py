@@ -1,4 +1,4 @@
-"""One line per request: path without the query, no bodies, tokens or addresses."""
+"""The access log: one line per request, without query, body, token or address."""
 
 import logging
 
@@ -11,7 +11,7 @@ log = logging.getLogger("chatsvc.access")
 
 
 def log_request(metrics: Metrics, handler: RequestHandler) -> None:
-    """Tornado calls this when an answer is complete."""
+    """Log and count a request. Tornado calls this when the response is complete."""
     request, status = handler.request, handler.get_status()
     seconds = request.request_time()
     metrics.requests.labels(

@@ -4,8 +4,8 @@ from chatsvc.errors import NotFound
 from chatsvc.handlers.base import BaseHandler
 from chatsvc.pages.assets import Asset
 
-YEAR_S = 31_536_000  # a versioned address never changes what it stands for
-LOADER_S = 300  # so long after an upgrade pages may start with the old loader; its modules are answered too
+YEAR_S = 31_536_000  # the content of a versioned URL never changes
+LOADER_S = 300  # how long browsers may use an old loader after an upgrade; its modules still exist
 
 
 class AssetHandler(BaseHandler):
@@ -32,7 +32,7 @@ class AssetHandler(BaseHandler):
             self.write(asset.body)
 
     def compute_etag(self) -> str | None:
-        """The one that was set: Tornado would hash every answer."""
+        """Keep the asset's own ETag; Tornado would hash each response."""
         return None
 
 
@@ -55,7 +55,7 @@ class StaticHandler(AssetHandler):
 
 
 def _accepts_gzip(accept_encoding: str) -> bool:
-    """Whether gzip is offered, with a weight above 0."""
+    """Whether the client accepts gzip with a weight above 0."""
     for offer in accept_encoding.lower().split(","):
         coding, _, weight = offer.partition(";")
         if coding.strip() == "gzip":

@@ -1,4 +1,4 @@
-"""The services that handlers use."""
+"""The objects that handlers use."""
 
 import jinja2
 import msgspec
@@ -22,7 +22,7 @@ from chatsvc.web.client_address import Networks
 
 
 class Services(msgspec.Struct, frozen=True, kw_only=True):
-    """Built once by app.py. Handlers use it as `self.services`."""
+    """What handlers get as `self.services`. app.py builds it once."""
 
     config: Config
     chats: ChatService
@@ -43,4 +43,4 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     public_origin: str
     cookies: CookieNames
     openapi: bytes
-    running: set[RequestHandler]  # requests that are being answered
+    running: set[RequestHandler]  # without a complete response

@@ -149,7 +149,7 @@ class Composer:
 
 
 def shown_name(name: str | None) -> str | None:
-    """Return a name for the greeting, or None if there is none or it looks like an advertisement."""
+    """Return a name for the greeting; None without one, or if it may be an advertisement."""
     name = one_line(name or "")
     return None if _NO_NAME.search(name) else truncate(name, NAME_MAX_CHARS) or None
 

@@ -175,7 +175,7 @@ def advice(server: MailServer, error: Exception) -> str:
         )
     port = f"port {server.port} in CHATSVC_SMTP_URL, and whether this network lets it through"
     if server.tls != "tls" and isinstance(error, TimeoutError | aiosmtplib.SMTPServerDisconnected):
-        return f"use smtps:// if that port has TLS from the start, as 465 has; else check host and {port}"
+        return f"use smtps:// if that port requires TLS, as 465 does; else check host and {port}"
     return f"check host and {port}"
 
 
@@ -184,7 +184,7 @@ def lacks_login(error: Exception) -> bool:
     return type(error) is aiosmtplib.SMTPException  # aiosmtplib has no class for it
 
 
-def reason(error: Exception) -> str:
+def describe(error: Exception) -> str:
     """Say what went wrong in one line."""
     if isinstance(error, aiosmtplib.SMTPResponseException):
         if error.code == INVALID_RESPONSE:

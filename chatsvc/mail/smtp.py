@@ -19,16 +19,16 @@ from chatsvc.mail.server import (
     StartTlsMissing,
     advice,
     connect,
+    describe,
     disconnect,
     hang_up,
     lacks_login,
-    reason,
     reply,
 )
 
 T = TypeVar("T")
 
-MAIL_LIMIT_S = 60.0  # for one e-mail in all: a server that drips never meets a limit for each read
+MAIL_LIMIT_S = 60.0  # for a whole e-mail: a slow trickle would never exceed a limit per read
 RESET_LIMIT_S = 5.0  # for RSET after a refusal; without it the connection is dropped
 REASON_MAX_CHARS = 300  # of a server's response
 ACCEPTED = range(200, 300)
@@ -53,7 +53,7 @@ class SmtpMailer:
         greeting_limit_s: float | None = None,
     ) -> None:
         self._server, self._limit_s, self._greeting_limit_s = server, limit_s, greeting_limit_s
-        self._turn = asyncio.Lock()  # held while the connection is in use
+        self._in_use = asyncio.Lock()  # held while the connection is in use
         self._smtp: aiosmtplib.SMTP | None = None
         self._limit: asyncio.Timeout | None = None  # of what is in progress
         self._sender = self._recipient = ""  # of the last e-mail
@@ -78,7 +78,7 @@ class SmtpMailer:
         await self._run(self._check)
 
     async def idle(self) -> None:
-        async with self._turn:
+        async with self._in_use:
             smtp, self._smtp = self._smtp, None
             if smtp is not None:
                 await hang_up(smtp)
@@ -94,7 +94,7 @@ class SmtpMailer:
 
     async def _run(self, work: Callable[[], Awaitable[T]]) -> T:
         """Run `work` within the limit. The connection is dropped unless its state is known."""
-        async with self._turn:
+        async with self._in_use:
             self._content_begun = False
             try:
                 async with self._within(self._limit_s):
@@ -150,10 +150,10 @@ class SmtpMailer:
             code, text = await command
         except aiosmtplib.SMTPResponseException as error:
             code, text = error.code, error.message
-            if code in ACCEPTED and about == "content":  # neither 354 nor 250: who knows
+            if code in ACCEPTED and about == "content":  # an unexpected 2xx instead of 354 or 250
                 raise self._lost(reply(code, text)) from error
         except (OSError, aiosmtplib.SMTPException) as error:
-            raise self._lost(reason(error)) from error
+            raise self._lost(describe(error)) from error
         if code == INVALID_RESPONSE:
             raise self._lost(NOT_SMTP)
         if code == CLOSING:
@@ -167,25 +167,25 @@ class SmtpMailer:
         return TemporaryFailure(self._redact(text), outcome_unknown=self._content_begun)
 
     def _refusal(self, code: int, response: str, about: str) -> DeliveryError:
-        """What a negative response means for this e-mail and for the others."""
-        said = self._redact(response)
+        """Return the error for a negative response: about this e-mail, or about all."""
+        reason = self._redact(response)
         if code < 500 or (code in LOGIN_WANTED and about != "sender"):
-            # A login that only some recipients need is no reason to hold up the others.
-            return TemporaryFailure(said)
+            # Only some recipients need a login; the others can still get their e-mails.
+            return TemporaryFailure(reason)
         if code in LOGIN_WANTED:
             change = (
                 "set user and password in CHATSVC_SMTP_URL, smtp://user:password@host:587, "
                 "without ?tls=off"
             )
-            return MailDisabled("the mail server requires another login", said, change)
+            return MailDisabled("the mail server requires another login", reason, change)
         if about == "sender":
             change = (
                 f"set CHATSVC_MAIL_FROM, now {self._sender}, to an address that this server "
                 "accepts as a sender"
             )
-            return MailDisabled("the mail server refuses the sender, MAIL_FROM", said, change)
+            return MailDisabled("the mail server refuses the sender, MAIL_FROM", reason, change)
         bad_address = about == "recipient" and not _ABOUT_POLICY.match(response)
-        return Rejected(said, bad_address=bad_address or bool(_ABOUT_ADDRESS.match(response)))
+        return Rejected(reason, bad_address=bad_address or bool(_ABOUT_ADDRESS.match(response)))
 
     async def _connected(self) -> aiosmtplib.SMTP:
         if self._smtp is None:
@@ -196,21 +196,21 @@ class SmtpMailer:
         return self._smtp
 
     def _connect_failure(self, error: Exception) -> DeliveryError:
-        """What it means for the queue that there is no connection."""
-        said, change = self._redact(reason(error)), advice(self._server, error)
+        """Return the error for a failed connection: a temporary failure, or one of all e-mails."""
+        text, change = self._redact(describe(error)), advice(self._server, error)
         if isinstance(error, aiosmtplib.SMTPAuthenticationError) and error.code >= 500:
-            return MailDisabled("the mail server refuses user and password", said, change)
+            return MailDisabled("the mail server refuses user and password", text, change)
         if lacks_login(error) or isinstance(error, StartTlsMissing):
             headline = "the mail server does not offer what SMTP_URL asks for"
-            return MailDisabled(headline, said, change)
+            return MailDisabled(headline, text, change)
         if isinstance(error, ssl.SSLError) and not isinstance(
             error, ssl.SSLEOFError | ssl.SSLZeroReturnError
         ):
-            return MailDisabled("the mail server cannot be trusted: TLS", said, change)
-        return TemporaryFailure(said, change, unreachable=True)
+            return MailDisabled("the mail server cannot be trusted: TLS", text, change)
+        return TemporaryFailure(text, change, unreachable=True)
 
     def _redact(self, text: str) -> str:
-        """Make a text fit for logs and staff: the recipient's address is left out."""
+        """Return a text for logs and staff, without the recipient's address."""
         if self._recipient:
             text = re.sub(re.escape(self._recipient), "…", text, flags=re.IGNORECASE)
         return f"{self._server}: {text}"[:REASON_MAX_CHARS]

@@ -1,4 +1,7 @@
-"""Tokens: identity tokens of host applications, visitor tokens of ours, random staff tokens. Pure functions; no database."""
+"""Tokens: sign and verify those of host applications, visitors, staff and unsubscribe links.
+
+Pure functions, without a database.
+"""
 
 import hashlib
 import hmac
@@ -16,16 +19,16 @@ ALGORITHM = "HS256"
 AUDIENCE = "chatsvc"
 MAX_TOKEN_BYTES = 4096
 MAX_LIFETIME = timedelta(hours=24)
-LEEWAY = timedelta(seconds=30)  # two machines' clocks
-VISITOR_LIFETIME = timedelta(days=400)  # as long as browsers keep a cookie at most
-VISITOR_PREFIX = "cv_"  # says which kind a token is before anything of it is decoded
+LEEWAY = timedelta(seconds=30)  # for the clocks of two machines
+VISITOR_LIFETIME = timedelta(days=400)  # the longest that browsers keep a cookie
+VISITOR_PREFIX = "cv_"  # shows the kind of a token before it is decoded
 STAFF_PREFIX = "cs_"
 UUID_BYTES = 16
-MAC_BYTES = 16  # nobody guesses 128 bits over the network; a shorter link breaks less often
+MAC_BYTES = 16  # 128 bits cannot be guessed over the network; short links break less often
 
 
 class Claims(NamedTuple):
-    """What a host application says about its user."""
+    """The claims of an identity token: what a host application says about its user."""
 
     sub: str
     email: str | None
@@ -35,7 +38,10 @@ class Claims(NamedTuple):
 
 
 def decode_identity(token: str, identity_secrets: tuple[bytes, ...]) -> Claims:
-    """Verifies an identity token with each active secret. Raises Unauthorized, TokenExpired if it is expired and otherwise right."""
+    """Verify an identity token with each of the secrets.
+
+    Raises TokenExpired if it is valid except for its age, otherwise Unauthorized.
+    """
     payload = _decode(token, identity_secrets, AUDIENCE)
     sub, email, name = payload["sub"], payload.get("email"), payload.get("name")
     issued_at, expires_at = _moment(payload["iat"]), _moment(payload["exp"])
@@ -51,7 +57,7 @@ def decode_identity(token: str, identity_secrets: tuple[bytes, ...]) -> Claims:
 def sign_identity(
     secret: bytes, *, sub: str, email: str | None, name: str | None, ttl_s: int
 ) -> str:
-    """A token as a host application signs it."""
+    """Sign a token like a host application."""
     now = datetime.now(UTC)
     claims = {
         "sub": sub,
@@ -73,20 +79,23 @@ def sign_visitor(secret_key: bytes, user_id: str) -> str:
 
 
 def decode_visitor(token: str, secret_key: bytes) -> tuple[str, datetime]:
-    """The visitor's user id and the end of the token's life. Raises Unauthorized or TokenExpired."""
+    """Return the visitor's id and the token's expiry time. Raises Unauthorized, TokenExpired."""
     key = purpose_key(secret_key, "visitor-token")
     payload = _decode(token.removeprefix(VISITOR_PREFIX), (key,), "visitor")
     return str(payload["sub"]), _moment(payload["exp"])
 
 
 def sign_unsubscribe(secret_key: bytes, user_id: str) -> str:
-    """Good for switching this user's e-mails off and on again, for as long as somebody keeps an old e-mail."""
+    """Return a token to unsubscribe this user from e-mails and to subscribe again.
+
+    It never expires, because the links in old e-mails must work.
+    """
     subject = UUID(user_id).bytes
     return urlsafe_b64encode(subject + _unsubscribe_mac(secret_key, subject)).rstrip(b"=").decode()
 
 
 def read_unsubscribe(token: str, secret_key: bytes) -> str:
-    """The user's id. Raises NotFound for whatever sign_unsubscribe did not make."""
+    """Return the user's id. Raises NotFound for a token that sign_unsubscribe did not return."""
     try:
         signed = urlsafe_b64decode(token.encode("ascii") + b"==")
     except ValueError:
@@ -103,22 +112,22 @@ def _unsubscribe_mac(secret_key: bytes, subject: bytes) -> bytes:
 
 
 def new_secret(prefix: str = "") -> str:
-    """A random token of 256 bits."""
+    """Return a random token of 256 bits."""
     return prefix + secrets.token_urlsafe(32)
 
 
 def hash_token(token: str) -> str:
-    """What is stored of a random token. 256 random bits need no slow hash."""
+    """Return the hash that is stored of a random token. 256 random bits need no slow hash."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 def purpose_key(secret_key: bytes, purpose: str) -> bytes:
-    """A key of its own for each purpose: what is signed for one is worth nothing for another."""
+    """Derive a key for one purpose. A signature made with it is invalid for other purposes."""
     return hmac.digest(secret_key, f"chatsvc {purpose}".encode(), "sha256")
 
 
 def demo_secret(secret_key: bytes) -> bytes:
-    """In demo mode the service is its own host application and signs identity tokens with this."""
+    """Return the secret that signs identity tokens in demo mode, without a host application."""
     return purpose_key(secret_key, "demo-identity").hex().encode()
 
 
@@ -159,5 +168,5 @@ def _moment(value: Any) -> datetime:
 
 
 def _is_text(value: str) -> bool:
-    """What PostgreSQL can store: no NUL, no lone surrogate."""
+    """Whether PostgreSQL can store it: no NUL, no lone surrogate."""
     return "\0" not in value and not any("\ud800" <= character <= "\udfff" for character in value)

@@ -1,4 +1,4 @@
-"""The sockets that the service listens on: its own, or those that systemd holds for it."""
+"""Listening sockets, opened by the service or by systemd, and how they accept connections."""
 
 import asyncio
 import errno
@@ -12,39 +12,41 @@ from tornado.netutil import bind_sockets
 
 log = logging.getLogger(__name__)
 
-BACKLOG = 4096  # with Tornado's 128, 10,000 clients that come back at once need 66 s and time out
-ACCEPTS_AT_ONCE = 128  # then other work has its turn
+BACKLOG = 4096  # with Tornado's 128, 10,000 clients that reconnect at once need 66 s and time out
+ACCEPTS_AT_ONCE = 128  # before the loop does other work
 ACCEPT_PAUSE_S = 1.0  # without a free descriptor; new connections wait in the kernel's queue
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-FIRST_DESCRIPTOR = 3  # SD_LISTEN_FDS_START: what comes after standard input, output and error
+FIRST_DESCRIPTOR = 3  # SD_LISTEN_FDS_START, after standard input, output and error
 
 
 class ListenError(Exception):
-    """There is nothing to listen on; the text says why and what to do."""
+    """The service cannot listen; the text says why and how to fix it."""
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
-    """Sockets of our own. From here on clients can connect. Raises ListenError."""
+    """Return sockets that listen on all addresses of `host`. Raises ListenError."""
     try:
         return bind_sockets(port, host, backlog=BACKLOG)
     except OSError as error:
         raise ListenError(
-            f"CHATSVC_HOST and CHATSVC_PORT: cannot listen on {host} port {port}: {error.strerror or error}; {_advice(error)}"
+            f"CHATSVC_HOST and CHATSVC_PORT: cannot listen on {host} port {port}: "
+            f"{error.strerror or error}; {_advice(error)}"
         ) from error
 
 
 def _advice(error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
-        return "choose another port, or stop what uses it"
+        return "choose another port, or stop the program that uses it"
     if error.errno == errno.EACCES:
-        return "choose a port from 1024 on, behind a proxy"
-    return (
-        "CHATSVC_HOST is an address of this machine, such as 127.0.0.1, or 0.0.0.0 for all of them"
-    )
+        return "choose a port from 1024 to 65535, behind a proxy"
+    return "CHATSVC_HOST must be an address of this machine, such as 127.0.0.1, or 0.0.0.0 for all"
 
 
 def inherited(environ: MutableMapping[str, str]) -> list[socket.socket]:
-    """The sockets that systemd hands over (man sd_listen_fds), or none. Takes their mention out of `environ`. Raises ListenError."""
+    """Return the sockets that systemd passes to this process (man sd_listen_fds), if any.
+
+    Removes their variables from `environ`. Raises ListenError.
+    """
     meant_for, count = environ.pop("LISTEN_PID", ""), environ.pop("LISTEN_FDS", "0")
     environ.pop("LISTEN_FDNAMES", None)
     if meant_for != str(os.getpid()):
@@ -59,24 +61,25 @@ def _take(descriptor: int) -> socket.socket:
         taken = socket.socket(fileno=descriptor)
     except OSError as error:
         raise ListenError(
-            f"systemd handed over descriptor {descriptor}: {error.strerror}"
+            f"systemd passed descriptor {descriptor}, which is invalid: {error.strerror}"
         ) from None
     is_tcp = taken.family in (socket.AF_INET, socket.AF_INET6) and taken.type == socket.SOCK_STREAM
     if not is_tcp or not taken.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
         taken.close()
         raise ListenError(
-            f"systemd handed over descriptor {descriptor}, which is no listening TCP socket: "
+            f"systemd passed descriptor {descriptor}, which is not a listening TCP socket: "
             "the socket unit needs ListenStream= with an address and a port, and no Accept=yes"
         )
-    taken.set_inheritable(False)  # a child that kept it would keep clients waiting after our end
+    taken.set_inheritable(False)  # else a child process could keep it open after this one ends
     taken.setblocking(False)
     return taken
 
 
 class Acceptor:
-    """Accepts connections on a listening socket and hands them to `on_connection`, until it is called itself.
+    """Accepts connections on a listening socket for `on_connection`. Calling it ends that.
 
-    Without a free descriptor it pauses. Tornado's own asks again at once and logs a trace each time: 7 MB in 5 s.
+    It pauses while no descriptor is free. Tornado's own handler retries at once and logs a stack
+    trace each time: 7 MB in 5 s.
     """
 
     def __init__(
@@ -89,7 +92,7 @@ class Acceptor:
         self._listen()
 
     def __call__(self) -> None:
-        """Accepts no more."""
+        """Stop accepting."""
         if self._pause is not None:
             self._pause.cancel()
         self._loop.remove_reader(self._socket)
@@ -108,11 +111,11 @@ class Acceptor:
             except OSError as error:
                 if error.errno not in EXHAUSTED:
                     raise
-                self._rest(error)
+                self._pause_accepting(error)
                 return
             self._on_connection(connection, address)
 
-    def _rest(self, error: OSError) -> None:
-        log.warning("no connection is accepted for %.0f s: %s", ACCEPT_PAUSE_S, error.strerror)
+    def _pause_accepting(self, error: OSError) -> None:
+        log.warning("accepting no connections for %.0f s: %s", ACCEPT_PAUSE_S, error.strerror)
         self._loop.remove_reader(self._socket)
         self._pause = self._loop.call_later(ACCEPT_PAUSE_S, self._listen)

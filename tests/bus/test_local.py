@@ -69,11 +69,11 @@ async def start(
     pair: Pair,
     deliver: Callable[[Event], None],
     *topics: str,
-    missed: Callable[[], None] = lambda: None,
+    events_lost: Callable[[], None] = lambda: None,
 ) -> None:
     """Both; what is published `here` on these topics from now on is delivered `there`."""
     for bus in dict.fromkeys([pair.there, pair.here]):
-        await bus.start(deliver if bus is pair.there else lambda event: None, missed)
+        await bus.start(deliver if bus is pair.there else lambda event: None, events_lost)
     for topic in topics:
         await subscribed(pair.there, topic)
 
@@ -210,7 +210,7 @@ async def test_that_something_may_not_have_been_published_is_told_to_all(pair: P
         lambda: pair.here is pair.there or len(told) == 3
     )  # who comes up tells himself and those who are there
     told.clear()
-    pair.here.publish_missed()
+    pair.here.publish_events_lost()
     await until(lambda: set(told) == {pair.here, pair.there})
 
 
@@ -228,13 +228,13 @@ async def test_after_a_disturbance_it_is_live_again_by_itself_and_what_was_lost_
 ) -> None:
     expected_log.append("bus disconnected")
     delivered: list[int] = []
-    told: list[int] = []  # how many were published when `missed` was called
+    told: list[int] = []  # how many were published when `events_lost` was called
     published = 0
     await start(
         pair,
         lambda one: delivered.append(one.seq or 0),
         *TOPICS,
-        missed=lambda: told.append(published),
+        events_lost=lambda: told.append(published),
     )
     await asyncio.to_thread(pair.disturb)
     is_live = False

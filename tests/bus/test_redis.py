@@ -308,7 +308,7 @@ async def test_the_doctor_sends_an_event_there_and_back(
     tmp_path: Path, redis_server: RedisServer, redis_cluster: RedisCluster
 ) -> None:
     for url in (redis_server.url, redis_cluster.url):
-        assert await bus_finding(tmp_path, url) == ok("bus", "Redis carries events")
+        assert await bus_finding(tmp_path, url) == ok("bus", "Redis delivers events")
     assert list(bus.check(make_config(tmp_path))) == []
 
 

@@ -254,7 +254,7 @@ def test_what_nobody_can_listen_on_is_refused(
     descriptor = os.dup(file if kind == "no socket" else made.fileno())
     monkeypatch.setattr("chatsvc.web.sockets.FIRST_DESCRIPTOR", descriptor)
     try:
-        with pytest.raises(ListenError, match=f"systemd handed over descriptor {descriptor}"):
+        with pytest.raises(ListenError, match=f"systemd passed descriptor {descriptor}"):
             inherited({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": "1"})
     finally:
         made.close()
