@@ -1,7 +1,6 @@
 """The composition root: builds and wires all objects, starts and stops them."""
 
 import asyncio
-import functools
 import logging
 import resource
 import socket
@@ -38,9 +37,10 @@ from chatsvc.handlers import (
     unsubscribe,
     user,
 )
-from chatsvc.handlers.access_log import log_request
-from chatsvc.handlers.base import BODY_MAX_BYTES, TooLargeHandler
+from chatsvc.handlers.access_log import AccessLog
+from chatsvc.handlers.base import BODY_MAX_BYTES
 from chatsvc.handlers.cookies import cookie_names
+from chatsvc.handlers.endpoint import Endpoint, EndpointDelegate, TooLargeHandler
 from chatsvc.handlers.openapi_document import describe
 from chatsvc.handlers.page import PageNotFoundHandler
 from chatsvc.handlers.services import Services
@@ -94,17 +94,28 @@ ROUTES: list[Any] = [
 
 
 class WebApplication(Application):
-    """Refuses a request with a too large Content-Length before its body is read."""
+    """Runs Endpoints; refuses a too large Content-Length before the body is read."""
 
-    def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
-        delegate = super().find_handler(request, **kwargs)
-        max_bytes: int = getattr(delegate.handler_class, "body_max_bytes", BODY_MAX_BYTES)
+    def get_handler_delegate(
+        self,
+        request: HTTPServerRequest,
+        target_class: type[RequestHandler],
+        target_kwargs: dict[str, Any] | None = None,
+        path_args: list[bytes] | None = None,
+        path_kwargs: dict[str, bytes] | None = None,
+    ) -> Any:
+        max_bytes: int = getattr(target_class, "body_max_bytes", BODY_MAX_BYTES)
         if int(request.headers.get("Content-Length", "0")) > max_bytes:
-            return self.get_handler_delegate(request, TooLargeHandler, {"allowed_bytes": max_bytes})
+            too_large = TooLargeHandler(self, request, allowed_bytes=max_bytes)
+            return EndpointDelegate(too_large, [])
         if max_bytes > BODY_MAX_BYTES:
             assert isinstance(request.connection, Exchange)
             request.connection.set_max_body_size(max_bytes)
-        return delegate
+        if issubclass(target_class, Endpoint):
+            return EndpointDelegate(target_class(self, request), path_args or [])
+        return super().get_handler_delegate(
+            request, target_class, target_kwargs, path_args, path_kwargs
+        )
 
 
 class App:
@@ -198,7 +209,7 @@ class App:
             xsrf_cookie_name=self._cookies.xsrf,
             xsrf_cookie_kwargs={"samesite": "Lax", "httponly": True, "secure": self._is_secure},
             cross_origin_protection=True,
-            log_function=functools.partial(log_request, self.metrics),
+            log_function=AccessLog(self.metrics, config.log_requests),
         )
         self.server = WebServer(
             self.web,

@@ -17,6 +17,7 @@ MAY_CACHE = {
     "web.client_address.is_within": "pure",
     "web.client_address._warn_once": "a line in the log per proxy",
     "handlers.body._decoder": "pure",
+    "handlers.endpoint._http_date": "pure",
     "handlers.body._required_fields": "pure",
     "security.passwords._dummy_hash": "a hash that nobody's password has",
 }

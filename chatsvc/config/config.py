@@ -69,6 +69,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     streams_per_address: int
     trusted_proxies: tuple[str, ...]
     log_format: str
+    log_requests: str
     demo: bool
 
     def __repr__(self) -> str:

@@ -173,6 +173,12 @@ OPTIONS = (
         "format of log lines: `text` or `json`",
     ),
     Option(
+        "LOG_REQUESTS",
+        "errors",
+        parsers.choice("errors", "all"),
+        "which requests have a line in the log: `errors` and those slower than 1 s, or `all`",
+    ),
+    Option(
         "DEMO",
         "off",
         parsers.switch,

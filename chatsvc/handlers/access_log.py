@@ -9,22 +9,32 @@ from chatsvc.ops.metrics import Metrics
 
 log = logging.getLogger("chatsvc.access")
 
+SLOW_S = 1.0  # a request that took longer has a line in any case
 
-def log_request(metrics: Metrics, handler: RequestHandler) -> None:
-    """Log and count a request. Tornado calls this when the response is complete."""
-    request, status = handler.request, handler.get_status()
-    seconds = request.request_time()
-    metrics.requests.labels(
-        type(handler).__qualname__, request.method if request.method in METHODS else "other", status
-    ).inc()
-    metrics.request_seconds.observe(seconds)
-    if log.isEnabledFor(logging.INFO):
-        request_id = getattr(handler, "request_id", "-")
-        log.info(
-            "%d %s %s %.1f ms %s",
-            status,
-            request.method,
-            request.path[:200],
-            seconds * 1000,
-            request_id,
-        )
+
+class AccessLog:
+    """Counts completed requests, and logs them: all, or only errors and slow ones.
+
+    A line costs 20 µs, a fifth of what a message costs; without it a request costs 2 µs here.
+    """
+
+    def __init__(self, metrics: Metrics, requests: str) -> None:
+        self._metrics = metrics
+        self._logs_all = requests == "all"
+
+    def __call__(self, handler: RequestHandler) -> None:
+        """Tornado calls this when a response is complete."""
+        request, status = handler.request, handler.get_status()
+        seconds = request.request_time()
+        method = request.method if request.method in METHODS else "other"
+        self._metrics.request_completed(type(handler).__qualname__, method or "other", status)
+        self._metrics.request_seconds.observe(seconds)
+        if self._logs_all or status >= 400 or seconds > SLOW_S:
+            log.info(
+                "%d %s %s %.1f ms %s",
+                status,
+                request.method,
+                request.path[:200],
+                seconds * 1000,
+                getattr(handler, "request_id", "-"),
+            )

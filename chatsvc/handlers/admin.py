@@ -4,7 +4,7 @@ from urllib.parse import urlencode
 
 from chatsvc import wire
 from chatsvc.errors import BadRequest, NotFound
-from chatsvc.handlers.base import StaffHandler
+from chatsvc.handlers.endpoint import StaffHandler
 from chatsvc.handlers.openapi import PAGE_QUERY, operation
 from chatsvc.handlers.paging import PAGE_DEFAULT, PAGE_MAX, read_page
 from chatsvc.services.chats import Sender

@@ -1,6 +1,7 @@
 """BaseHandler: authenticate before a verb runs, decode bodies strictly, render errors.
 
-Access is denied by default. Errors are problem details in JSON.
+Access is denied by default. Errors are problem details in JSON. Pages run these rules as Tornado's
+RequestHandlers, the API as Endpoints.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import msgspec
-from tornado.web import HTTPError, RequestHandler, stream_request_body
+from tornado.web import HTTPError, RequestHandler
 
 from chatsvc import errors
 from chatsvc.errors import DomainError
@@ -24,8 +25,6 @@ from chatsvc.web.exchange import Exchange
 from chatsvc.wire import FieldProblem, Problem
 
 if TYPE_CHECKING:
-    from asyncio import Future
-
     from chatsvc.handlers.services import Services
 
 log = logging.getLogger(__name__)
@@ -87,6 +86,10 @@ class BaseHandler(RequestHandler):
             self.caller = await self.identify()
             if self.caller.kind not in AUDIENCES.get(self.audience, ()):
                 raise errors.Forbidden("These credentials do not grant access to this resource.")
+            await self.limit_caller()
+
+    async def limit_caller(self) -> None:
+        """Count the request for its caller. Raise TooManyRequests. prepare() calls it last."""
 
     async def identify(self) -> Caller:
         """Return the caller. prepare() checks the audience afterwards. Raise Unauthorized."""
@@ -139,8 +142,9 @@ class BaseHandler(RequestHandler):
 
     def check_xsrf_cookie(self) -> None:
         """Require the form token beside a session cookie, which browsers send by themselves."""
-        by_cookie = self.session_cookie and self.request.headers.get("Authorization") is None
-        if self.audience == "staff" and by_cookie:  # without credentials prepare() raises 401
+        if self.audience != "staff" or "Authorization" in self.request.headers:
+            return
+        if self.session_cookie:  # without credentials prepare() raises 401
             super().check_xsrf_cookie()
 
     def check_trusted_origin(self, origin: str) -> bool:
@@ -323,60 +327,3 @@ class CorsMixin(BaseHandler):
         known = {name.lower() for name in CORS_HEADERS}
         extra = [n for n in names if re.fullmatch(r"[\w!#$%&'+.^`|~-]+", n, re.ASCII)]
         return [*CORS_HEADERS, *(name for name in extra if name.lower() not in known)]
-
-
-class UserHandler(CorsMixin):
-    """Endpoints for users. Their one chat follows from their identity, never from an id sent."""
-
-    audience = "user"
-    _is_read = False  # counted by limit_read()
-
-    async def prepare(self) -> None:
-        await super().prepare()
-        if self.request.method not in ("POST", "OPTIONS"):  # messages have limits of their own
-            await self.limit_read()
-            self._is_read = True
-
-    def finish(self, chunk: str | bytes | dict[str, Any] | None = None) -> "Future[None]":
-        if self._is_read and isinstance(chunk, bytes):
-            address = address_key(self.address)
-            self.services.limits.reads.charge(self.caller.user_id, address, len(chunk))
-        return super().finish(chunk)
-
-    async def chat_id(self) -> str:
-        """Return the id of the caller's chat, created if there is none yet."""
-        if self.caller.chat_id is None:
-            await self.services.identity.note_language(self.caller, self.language)
-            self.caller.chat_id = await self.services.chats.chat_id_for_user(self.caller.user_id)
-        return self.caller.chat_id
-
-
-class StaffHandler(BaseHandler):
-    audience = "staff"
-
-
-@stream_request_body
-class TooLargeHandler(CorsMixin):
-    """Refuse a Content-Length over the limit before the body is read. The widget may read why."""
-
-    audience = "public"
-    allowed_bytes: int
-
-    def initialize(self, allowed_bytes: int) -> None:
-        """Keep the limit of the handler that would have taken the request."""
-        self.allowed_bytes = allowed_bytes
-
-    def cors_headers(self) -> list[tuple[str, str]]:
-        return super().cors_headers() if self.request.path.startswith(USER_PATHS) else []
-
-    async def prepare(self) -> None:
-        length = int(self.request.headers.get("Content-Length", "0")[:18])
-        raise errors.PayloadTooLarge(
-            f"The request body has {length:,} bytes; the maximum is {self.allowed_bytes:,}."
-        )
-
-    def check_xsrf_cookie(self) -> None:
-        pass
-
-    def data_received(self, chunk: bytes) -> None:
-        pass

@@ -5,7 +5,7 @@ import re
 from msgspec import Struct
 
 from chatsvc.errors import NotFound, Unauthorized
-from chatsvc.handlers.base import BaseHandler
+from chatsvc.handlers.endpoint import Endpoint
 from chatsvc.handlers.page import PageHandler
 from chatsvc.handlers.services import Services
 
@@ -94,7 +94,7 @@ class DemoHandler(PageHandler):
         return value if value in options else default
 
 
-class DemoTokenHandler(BaseHandler):
+class DemoTokenHandler(Endpoint):
     """Return a new token, as a host application does for its own pages (`getToken`)."""
 
     audience = "public"

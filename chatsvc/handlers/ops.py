@@ -3,12 +3,12 @@
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from chatsvc.errors import Forbidden
-from chatsvc.handlers.base import BaseHandler
+from chatsvc.handlers.endpoint import Endpoint
 from chatsvc.services.identity import Caller
 from chatsvc.web.client_address import is_local
 
 
-class HealthHandler(BaseHandler):
+class HealthHandler(Endpoint):
     """Respond 200 while the loop runs. A database failure does not count: no restart cures it."""
 
     audience = "public"
@@ -20,7 +20,7 @@ class HealthHandler(BaseHandler):
     head = get
 
 
-class ReadyHandler(BaseHandler):
+class ReadyHandler(Endpoint):
     """Respond 200 if the database is available and its schema current, or else 503 and why."""
 
     audience = "public"
@@ -34,7 +34,7 @@ class ReadyHandler(BaseHandler):
     head = get
 
 
-class MetricsHandler(BaseHandler):
+class MetricsHandler(Endpoint):
     """Metrics in the Prometheus format, for this machine or with a staff token."""
 
     audience = "staff"
@@ -51,7 +51,7 @@ class MetricsHandler(BaseHandler):
         self.finish(self.services.metrics.render())
 
 
-class OpenApiHandler(BaseHandler):
+class OpenApiHandler(Endpoint):
     audience = "public"
 
     def get(self) -> None:

@@ -2,15 +2,13 @@
 
 import logging
 import random
-import socket
 import time
-from typing import cast
 
 from tornado.httputil import format_timestamp
 
 from chatsvc.errors import DomainError
 from chatsvc.handlers.admin import check_chat_id
-from chatsvc.handlers.base import BaseHandler, StaffHandler, UserHandler
+from chatsvc.handlers.endpoint import Endpoint, StaffHandler, UserHandler
 from chatsvc.handlers.openapi import CURSOR_QUERY, operation
 from chatsvc.security.rate_limits import address_key
 from chatsvc.services.cursors import parse_seq
@@ -29,7 +27,7 @@ class EventStream:
     """The schema of a stream's response, for /openapi.json."""
 
 
-class StreamHandler(BaseHandler):
+class StreamHandler(Endpoint):
     """Opens a stream on the connection of this request. Many at once wait for `admission`."""
 
     remembers = False  # a stream authenticates once; thousands would fill the cache
@@ -65,20 +63,13 @@ class StreamHandler(BaseHandler):
         streams = self.services.streams
         streams.admit(subscription)
         head = self.stream_head(f"chatsvc, for {self.address}" if staff else "chatsvc")
-        taken = self.take_over()
+        taken = self.detach()
         if taken is None:
             return  # the client left during the reads
         connection = StreamConnection(taken, streams.selector)
         connection.write(head)
         streams.open(subscription, connection)
         log.info("stream opened: %s %s", self.request.path, self.request_id)
-
-    def take_over(self) -> socket.socket | None:
-        """End the request and return its socket, or None if the client has left."""
-        taken = cast("socket.socket | None", self.detach())
-        self.on_finish()  # Tornado does not call it for a detached request,
-        self.ui.clear()  # nor break this cycle, which would keep the request until a collection
-        return taken
 
     def cursor(self) -> int | None:
         """Return the id of the last event that the client has.

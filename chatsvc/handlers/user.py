@@ -1,14 +1,15 @@
 """The user API: one chat per user (docs/api.md section 3)."""
 
 from chatsvc import wire
-from chatsvc.handlers.base import CorsMixin, UserHandler
+from chatsvc.handlers.base import CorsMixin
+from chatsvc.handlers.endpoint import Endpoint, UserHandler
 from chatsvc.handlers.openapi import PAGE_QUERY, operation
 from chatsvc.handlers.paging import read_page
 from chatsvc.security.rate_limits import address_key
 from chatsvc.services.chats import Sender
 
 
-class VisitorsHandler(CorsMixin):
+class VisitorsHandler(CorsMixin, Endpoint):
     audience = "public"
 
     @operation(

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, MutableMapping
+from http.client import responses
 from typing import TYPE_CHECKING, NamedTuple
 
 from tornado.httputil import (
@@ -85,8 +86,24 @@ class Exchange(HTTPConnection):
         assert isinstance(start_line, ResponseStartLine)
         self.has_begun = True
         self._frame(start_line.code, headers)
-        head = _encode_head(start_line, headers)
+        head = _encode_head(start_line.code, start_line.reason, headers.get_all())
         return self._send(head, self._format(chunk) if chunk else b"")
+
+    def respond(self, code: int, headers: dict[str, str], body: bytes) -> "asyncio.Future[None]":
+        """Send a whole response. A body is left out where HTTP has none."""
+        self.has_begun = True
+        if code != 204 and code != 304:
+            headers["Content-Length"] = str(len(body))
+        self._frame(code, headers)
+        head = _encode_head(code, responses[code], headers.items())
+        sent = self._send(head, b"" if self._content_left == 0 else self._format(body))
+        self.finish()
+        return sent
+
+    def abort(self) -> None:
+        """Cut the response off: its handler has failed."""
+        if self._connection is not None:
+            self._connection.abort()
 
     def write(self, chunk: bytes) -> "asyncio.Future[None]":
         return self._send(b"", self._format(chunk))
@@ -102,7 +119,7 @@ class Exchange(HTTPConnection):
         if connection is not None:
             connection.response_finished(self)
 
-    def _frame(self, code: int, headers: HTTPHeaders) -> None:
+    def _frame(self, code: int, headers: MutableMapping[str, str]) -> None:
         """Decide how the response ends, and whether the connection serves another request."""
         method, _, version = self._head.start_line
         has_content = method != "HEAD" and code not in (204, 304) and code >= 200
@@ -137,8 +154,7 @@ class Exchange(HTTPConnection):
 
     def _fail(self, what: str) -> None:
         """A response that is not what it announced is cut off, so that nobody takes it for one."""
-        if self._connection is not None:
-            self._connection.abort()
+        self.abort()
         raise HTTPOutputError(f"Tried to write {what}")
 
     def _send(self, head: bytes, body: bytes) -> "asyncio.Future[None]":
@@ -168,9 +184,9 @@ class Exchange(HTTPConnection):
         self._on_close = None
 
 
-def _encode_head(start_line: ResponseStartLine, headers: HTTPHeaders) -> bytes:
-    lines = [f"HTTP/1.1 {start_line.code} {start_line.reason}\r\n"]
-    lines += [f"{name}: {value}\r\n" for name, value in headers.get_all()]
+def _encode_head(code: int, reason: str, fields: Iterable[tuple[str, str]]) -> bytes:
+    lines = [f"HTTP/1.1 {code} {reason}\r\n"]
+    lines += [f"{name}: {value}\r\n" for name, value in fields]
     text = "".join(lines)
     if text.count("\n") != len(lines) or text.count("\r") != len(lines):
         raise ValueError("a header holds a line break")

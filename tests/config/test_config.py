@@ -58,6 +58,7 @@ VALUES: dict[str, tuple[str, Any]] = {
         ("127.0.0.1", "10.0.0.0/8", "2001:db8::/32"),
     ),
     "LOG_FORMAT": ("json", "json"),
+    "LOG_REQUESTS": ("all", "all"),
     "DEMO": ("TRUE", True),
 }
 SECRET = "must be at least 32 bytes long; `openssl rand -hex 32` prints a suitable one"
@@ -117,6 +118,7 @@ def test_defaults_are_those_of_the_contract() -> None:
         read_rate_address=3000,
         trusted_proxies=(),
         log_format="text",
+        log_requests="errors",
         demo=False,
     )
 
@@ -213,6 +215,7 @@ def test_an_option_given_twice_is_refused(option: Option, tmp_path: Path) -> Non
         ("STREAMS_PER_STAFF", "many", "must be a whole number from 0 to 100000"),
         ("STREAMS_PER_ADDRESS", "100001", "must be a whole number from 0 to 100000"),
         ("LOG_FORMAT", "JSON", "must be text or json"),
+        ("LOG_REQUESTS", "none", "must be errors or all"),
         ("DEMO", "2", "must be on or off"),
     ],
 )

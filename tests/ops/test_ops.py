@@ -258,6 +258,7 @@ def test_the_log_holds_requests_but_neither_queries_nor_tokens(
     server: ServerProcess, log_format: str
 ) -> None:
     server.environment["CHATSVC_LOG_FORMAT"] = log_format
+    server.environment["CHATSVC_LOG_REQUESTS"] = "all"
     server.start()
     token = tokens.sign_identity(
         IDENTITY_SECRET, sub="alice", email="alice@example.com", name="Alice", ttl_s=60

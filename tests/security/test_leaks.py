@@ -9,6 +9,7 @@ import pytest
 
 from chatsvc.errors import Unavailable
 from chatsvc.handlers.base import BaseHandler, CorsMixin
+from chatsvc.handlers.endpoint import Endpoint
 from chatsvc.handlers.page import PageHandler
 from tests.security.conftest import with_options
 from tests.security.test_bodies import check_problem
@@ -157,7 +158,15 @@ class BrokenPrepare(BaseHandler):
         pass
 
 
-@pytest.mark.parametrize("handler", [Broken, BrokenLate, BrokenPage, BrokenPrepare])
+class BrokenEndpoint(CorsMixin, Endpoint):
+    audience = "public"
+
+    def get(self) -> None:
+        self.set_header("X-Inside", SECRET)
+        raise psycopg2.ProgrammingError(SECRET)
+
+
+@pytest.mark.parametrize("handler", [Broken, BrokenLate, BrokenPage, BrokenPrepare, BrokenEndpoint])
 async def test_an_exception_is_a_500_that_shares_its_number_with_the_log(
     service: Service,
     handler: type[BaseHandler],

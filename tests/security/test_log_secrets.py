@@ -150,6 +150,7 @@ def test_the_log_holds_no_secret_and_every_line_is_one(
     server: ServerProcess, log_format: str, tmp_path: Path
 ) -> None:
     server.environment["CHATSVC_LOG_FORMAT"] = log_format
+    server.environment["CHATSVC_LOG_REQUESTS"] = "all"
     server.start()
     client = Client(server.port)
     use_everything(server, client)

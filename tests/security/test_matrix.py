@@ -8,6 +8,7 @@ import pytest
 
 from chatsvc.app import ROUTES
 from chatsvc.handlers.base import METHODS, BaseHandler, CorsMixin
+from chatsvc.handlers.endpoint import Endpoint
 from chatsvc.handlers.page import PageHandler
 from tests.conftest import ServiceFactory
 from tests.security.actors import (
@@ -270,7 +271,19 @@ def test_a_handler_without_an_audience_is_refused_to_everybody() -> None:
         assert handler.prepare is BaseHandler.prepare, f"{pattern} has a door of its own"
 
 
-@pytest.mark.parametrize("base", [BaseHandler, PageHandler, CorsMixin])
+def test_a_route_has_one_form() -> None:
+    """The API runs as Endpoints and pages as RequestHandlers: two forms of a route could differ."""
+    patterns = [pattern for pattern, *_ in ROUTES]
+    assert len(patterns) == len(set(patterns))
+    for pattern, handler, method in all_routes():
+        verb = getattr(handler, method.lower())
+        if hasattr(verb, "operation"):
+            assert issubclass(handler, Endpoint), pattern
+        if issubclass(handler, Endpoint):
+            assert handler.run is Endpoint.run and not issubclass(handler, PageHandler), pattern
+
+
+@pytest.mark.parametrize("base", [BaseHandler, PageHandler, CorsMixin, Endpoint])
 async def test_a_forgotten_audience_lets_nobody_in(actors: Actors, base: type[BaseHandler]) -> None:
     """Also pages, which once took any session whatever their audience said."""
 
