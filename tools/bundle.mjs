@@ -1,14 +1,19 @@
-// Bundles the JavaScript of chatsvc/static/ into the folder that is given. `make dist` runs it through tools/dist.py.
+// Bundles the JavaScript of chatsvc/static/ into the folder that is given. `make dist` runs it
+// through tools/dist.py.
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import * as esbuild from "esbuild";
 
 const STATIC = new URL("../chatsvc/static/", import.meta.url).pathname;
 const LANGUAGES = new URL("../chatsvc/languages/", import.meta.url).pathname;
-// chatsvc/pages/assets.py puts the version in its place, which is as long: the source map stays right.
+// chatsvc/pages/assets.py puts the version in its place, which is as long: the source map stays
+// right.
 const LOADER_MAP = "//# sourceMappingURL=static/v/000000000000/dist/widget.js.map";
 
-/** The bundles by name: entry point, and the comment that leads to the source map if it is not beside the bundle. */
+/**
+ * The bundles by name: entry point, and the comment that leads to the source map if it is not
+ * beside the bundle.
+ */
 const BUNDLES = {
   widget: { entry: "widget.js", map: LOADER_MAP },
   panel: { entry: "widget/element.js" },
@@ -16,7 +21,9 @@ const BUNDLES = {
   "account-page": { entry: "dashboard/account-page.js" },
 };
 
-/** `import texts from "texts:PART"` is that part of every file in chatsvc/languages/, by language. */
+/**
+ * `import texts from "texts:PART"` is that part of every file in chatsvc/languages/, by language.
+ */
 const TEXTS = {
   name: "texts",
   /** @param {import("esbuild").PluginBuild} build */

@@ -10,6 +10,7 @@ from chatsvc.pages.notice_status import Viewer, notice_statuses
 from chatsvc.security.rate_limits import address_key
 from chatsvc.services.chats import Sender
 from chatsvc.services.staff_pages import Shown
+from chatsvc.text.sanitize import strip_lines
 from chatsvc.wire import (
     AdminSupportChat,
     SupportChatListItem,
@@ -141,7 +142,7 @@ class ChatHandler(DashboardHandler):
 
     async def post(self, chat_id: str) -> None:
         """Post a reply without JavaScript."""
-        content = self.get_body_argument("content", "", strip=False).replace("\r\n", "\n").strip()
+        content = strip_lines(self.get_body_argument("content", "", strip=False))
         client_id = self.get_body_argument("client_id", "") or None
         sender = Sender(self.caller.user_id, "admin")
         try:

@@ -1,8 +1,10 @@
 """Convert wire structs to what staff see: names, previews, times as text. Pure functions."""
 
+import re
 from datetime import datetime
 
 from babel.dates import format_date, format_time
+from markupsafe import Markup, escape
 from msgspec import Struct
 
 from chatsvc.text.translations import Translator
@@ -31,6 +33,10 @@ SYSTEMS = (
     ("CrOS", "ChromeOS"),
     ("Linux", "Linux"),
 )
+
+
+_ADDRESS = re.compile(r"https?://[^\s<]+", re.IGNORECASE)
+_LEFT_TO_RIGHT = r'<span dir="ltr" style="unicode-bidi: isolate">\g<0></span>'
 
 
 class Card(Struct, frozen=True):
@@ -103,6 +109,11 @@ def utc(moment: str, language: str) -> str:
 
 def utc_day(day: str, language: str) -> str:
     return format_date(_parse(day), "full", language)
+
+
+def isolate_addresses(text: str) -> Markup:
+    """Return the text as HTML in which text around a web address cannot reorder its characters."""
+    return Markup(_ADDRESS.sub(_LEFT_TO_RIGHT, str(escape(text))))  # noqa: S704
 
 
 def safe_next(target: str) -> str:

@@ -23,5 +23,6 @@ def load_templates(loaded: Assets) -> jinja2.Environment:
         "utc": presentation.utc,
         "utc_day": presentation.utc_day,
         "device": presentation.device,
+        "isolate_addresses": presentation.isolate_addresses,
     }
     return environment

@@ -1,6 +1,6 @@
-/** Types of the support chat: the element for host pages, and what travels between widget and server. */
+/** Types of the support chat: the element for host pages, and the data that the server sends. */
 
-/** A message as the server sends it. `seq` numbers a chat's messages from 1 without holes; times are ISO 8601 in UTC. */
+/** A message as the server sends it. `seq` numbers a chat's messages from 1 without gaps; times are ISO 8601 in UTC. */
 export interface SupportMessage {
   id: string;
   content: string;
@@ -32,19 +32,19 @@ export interface SupportChatEventMap {
   "support-chat:unread": CustomEvent<{ count: number }>;
 }
 
-/** `<support-chat>`: every attribute is a property too. */
+/** `<support-chat>`. Every attribute is also a property. */
 export interface SupportChatElement extends HTMLElement {
-  /** Identity token, signed by the host application's back end. Without one the person is an anonymous visitor. */
+  /** Identity token, signed by the host application's back end. Without one the person is a visitor. */
   token: string | null;
-  /** Called when a token is needed and again when the server refuses it. */
+  /** Called when a token is needed, and again when the server refuses it. */
   getToken: (() => Promise<string> | string) | null;
   heading: string | null;
   greeting: string | null;
-  /** Any CSS colour; the colour of text on it is computed. */
+  /** Any CSS color; the color of text on it is computed. */
   accent: string | null;
   theme: "light" | "dark" | "auto" | null;
   open: boolean;
-  /** Number of staff messages that were not read yet. */
+  /** The number of unread messages from staff. */
   readonly unread: number;
   show(): void;
   hide(): void;

@@ -1,8 +1,8 @@
 // @ts-check
 /**
- * The loader: the one script that a host page names. It defines <support-chat> and draws the button; everything
- * else is fetched when somebody opens the panel, or at once for people who already have a conversation.
- * The server puts the version of the files in place of the zeros when it serves the bundle of this file.
+ * The loader, the only script that a host page includes. It defines <support-chat> and draws the
+ * button. The panel is fetched when somebody opens it, or at once if they already have a
+ * conversation. The server replaces the zeros by the version of the files.
  */
 import { addElement } from "./widget/auto-element.js";
 import { hex, textOn } from "./widget/colors.js";
@@ -12,18 +12,21 @@ const BASE = new URL(".", import.meta.url);
 const MODULES = new URL("static/v/000000000000/dist/", BASE);
 const KEY = `support-chat:${BASE.href}:`;
 const DEFAULT_ACCENT = "#0b57d0";
-const FRAGMENT = "#support-chat"; // where the button in e-mails leads; a link in the page may do the same
-// Behind the shadow root the page sees these as events of an element that is no text field and is
-// outside its dialogs: its shortcuts would take letters away, its dialogs the focus.
+const FRAGMENT = "#support-chat"; // the button in e-mails leads here; links in the page may too
+// Events that stop at the shadow root. Outside, their target is not a text field and not in the
+// page's dialogs: the page's shortcuts would react to typing, and its dialogs would take the focus.
 const INNER = ["keydown", "keypress", "keyup", "focusin"];
 const ATTRIBUTES = ["token", "heading", "greeting", "accent", "theme", "lang", "open"];
 
-/** Whether this browser is a visitor's, or has a message that was not sent; reading it stores nothing. @returns {boolean} */
+/**
+ * Return whether this browser has a visitor's token or an unsent message. It stores nothing.
+ * @returns {boolean}
+ */
 function returning() {
   try {
     return ["visitor", "outbox:"].some((name) => localStorage.getItem(KEY + name) !== null);
   } catch {
-    return false; // storage is switched off
+    return false; // storage is disabled
   }
 }
 
@@ -33,7 +36,7 @@ class SupportChat extends HTMLElement {
   #launcher = new Launcher({
     pressed: () => this.toggle(),
     approached: () => void this.#fetch().catch(() => {}),
-  }); // the panel comes before the click
+  }); // fetches the panel before the click
   #accent = new CSSStyleSheet();
   #unread = 0;
   #again = "";
@@ -52,7 +55,7 @@ class SupportChat extends HTMLElement {
   }
 
   disconnectedCallback() {
-    // a router may only be moving the element: look again when it is done
+    // a router may only move the element: check again after it has finished
     queueMicrotask(
       () => this.isConnected || (this.#chat && this.#use((chat) => chat.disconnected())),
     );
@@ -104,7 +107,10 @@ class SupportChat extends HTMLElement {
     this.#launcher.node.focus();
   }
 
-  /** A property that the page set before this script was there hides the accessor: set it again. @param {string} name */
+  /**
+   * Set a property again if the page set it before this script ran, because it hides the accessor.
+   * @param {string} name
+   */
   #upgrade(name) {
     if (!Object.hasOwn(this, name)) return;
     const value = Reflect.get(this, name);
@@ -139,7 +145,10 @@ class SupportChat extends HTMLElement {
     );
   }
 
-  /** The panel's module; what could not be fetched is asked for again the next time, by another name: many browsers remember that an address failed. */
+  /**
+   * Fetch the module of the panel. After a failure the next call uses another URL: many browsers
+   * remember that one failed.
+   */
   #fetch() {
     this.#panel ??= import(new URL(`panel.js${this.#again}`, MODULES).href);
     this.#panel.catch(() => {
@@ -150,8 +159,8 @@ class SupportChat extends HTMLElement {
   }
 
   /**
-   * Does something with the chat, whose module is fetched the first time. A chat server that is down must not
-   * be noticed by the host page: the panel stays closed, and the next click tries again.
+   * Call `action` with the chat; the first call fetches its module. If that fails, the host page is
+   * not affected: the panel stays closed, and the next click tries again.
    * @param {(chat: import("./widget/element.js").Chat) => void} action
    */
   #use(action) {
@@ -166,7 +175,8 @@ class SupportChat extends HTMLElement {
   }
 }
 
-// token, heading, greeting, accent and theme: properties that mirror the attributes (lang is every element's own)
+// Properties for the attributes token, heading, greeting, accent and theme. Every element has
+// `lang`.
 for (const name of ATTRIBUTES.filter((name) => !["lang", "open"].includes(name))) {
   Object.defineProperty(SupportChat.prototype, name, {
     /** @this {SupportChat} */ get() {
@@ -180,7 +190,11 @@ for (const name of ATTRIBUTES.filter((name) => !["lang", "open"].includes(name))
   });
 }
 
-if (!customElements.get("support-chat")) {
+// Old browsers (docs/embedding.md) do not let a script make style sheets: there the element stays
+// empty.
+const SUPPORTED = "adoptedStyleSheets" in Document.prototype;
+
+if (SUPPORTED && !customElements.get("support-chat")) {
   customElements.define("support-chat", SupportChat);
   addEventListener("hashchange", () => {
     const chat = /** @type {SupportChat | null} */ (document.querySelector("support-chat"));
@@ -188,4 +202,4 @@ if (!customElements.get("support-chat")) {
   });
 }
 
-if (document.querySelector("script[data-auto][src*='widget.js']")) addElement();
+if (SUPPORTED && document.querySelector("script[data-auto][src*='widget.js']")) addElement();

@@ -12,6 +12,7 @@ _HARMFUL = regex.compile(
 )
 _UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp", "Zs")
 _GAPS = regex.compile(r"[ \t]*\n(?:[ \t]*\n){2,}")
+_EMPTY_LINES = regex.compile(r"\A\s*\n")
 _CHARACTER = regex.compile(r"\X")  # a grapheme cluster: an emoji family, a letter with its accents
 
 
@@ -21,7 +22,12 @@ def sanitize(text: str) -> str:
     Lines end with a line feed, and at most one empty line follows another line.
     """
     text = _HARMFUL.sub("", _LINE_ENDS.sub("\n", text).replace("\t", " "))
-    return _GAPS.sub("\n\n", text).strip()
+    return strip_lines(_GAPS.sub("\n\n", text))
+
+
+def strip_lines(text: str) -> str:
+    """Remove empty lines at the start and white space at the end; the first line stays indented."""
+    return _EMPTY_LINES.sub("", text.replace("\r\n", "\n")).rstrip()
 
 
 def is_blank(text: str) -> bool:

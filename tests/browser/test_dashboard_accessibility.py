@@ -1,35 +1,20 @@
 """Nobody is locked out of the dashboard: axe-core on every page and state, light and dark, narrow and zoomed."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from .axe import violations
 from .dashboard import PHONE, WIDE, card, live, no_connection, open_chat, open_list
 from .hosting import NewContext, person
 from .serving import Server
-from .test_widget_accessibility import AXE, RULES
 
 pytestmark = pytest.mark.browser
 
 SIZES = {"wide": WIDE, "phone": PHONE}
 ZOOMED = {"width": 320, "height": 256}  # 1280 × 1024 at 400 %
 LONG = "x" * 9_000 + " 👩\u200d👩\u200d👧 " + "مرحبا"
-
-
-def violations(page: Page) -> list[str]:
-    """What axe-core finds on the page, with the node that it found it in."""
-    if not page.evaluate("'axe' in window"):
-        page.evaluate(Path(AXE).read_text("utf-8"))
-    found: list[dict[str, Any]] = page.evaluate(
-        "async (rules) => (await axe.run(document, { runOnly: rules })).violations", RULES
-    )
-    return [
-        f"{one['id']}: {node['html']} {node['failureSummary']}"
-        for one in found
-        for node in one["nodes"]
-    ]
 
 
 @pytest.fixture(scope="module")

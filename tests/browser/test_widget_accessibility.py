@@ -1,14 +1,11 @@
 """Nobody is locked out: axe-core in every state, the keyboard alone, and what a screen reader is told."""
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
-from tests.support.process import ROOT
-
+from .axe import violations
 from .hosting import (
     NewContext,
     box,
@@ -26,24 +23,8 @@ from .serving import Server
 
 pytestmark = pytest.mark.browser
 
-AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+WIDGET = "support-chat"
 LOOKS = [(theme, language) for theme in ("light", "dark") for language in ("en", "de")]
-
-
-def violations(page: Page, rules: list[str] = RULES) -> list[str]:
-    """What axe-core finds in the element, with the node that it found it in."""
-    assert AXE.exists(), "`make lint` installs axe-core"
-    if not page.evaluate("'axe' in window"):
-        page.evaluate(Path(AXE).read_text("utf-8"))
-    found: list[dict[str, Any]] = page.evaluate(
-        "async (rules) => (await axe.run('support-chat', { runOnly: rules })).violations", rules
-    )
-    return [
-        f"{one['id']}: {node['html']} {node['failureSummary']}"
-        for one in found
-        for node in one["nodes"]
-    ]
 
 
 @pytest.mark.parametrize(("theme", "language"), LOOKS)
@@ -58,7 +39,7 @@ def test_no_state_has_a_violation(
     seen: dict[str, list[str]] = {}
 
     def check(state: str) -> None:
-        seen[state] = violations(page)
+        seen[state] = violations(page, within=WIDGET)
 
     check("closed")
     open_chat(page)
@@ -113,7 +94,7 @@ def test_any_brand_colour_is_readable(accent: str, server: Server, new_context: 
     )
     open_chat(page)
     expect(messages(page)).to_have_count(1)
-    assert violations(page, ["wcag2aa"]) == []
+    assert violations(page, ["wcag2aa"], within=WIDGET) == []
 
 
 def test_axe_would_notice(server: Server, new_context: NewContext) -> None:
@@ -122,7 +103,10 @@ def test_axe_would_notice(server: Server, new_context: NewContext) -> None:
     open_chat(page)
     box(page).evaluate("(box) => { box.removeAttribute('aria-label'); box.placeholder = ''; }")
     page.locator("support-chat .status").evaluate("(node) => { node.style.color = '#888'; }")
-    assert {one.split(":")[0] for one in violations(page)} == {"label", "color-contrast"}
+    assert {one.split(":")[0] for one in violations(page, within=WIDGET)} == {
+        "label",
+        "color-contrast",
+    }
 
 
 def test_everything_is_done_with_the_keyboard_alone(

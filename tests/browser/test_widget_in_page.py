@@ -111,20 +111,6 @@ def test_what_is_written_while_the_page_finds_out_who_it_is_stays(
     wait_until_stored(page, server, token, ["Who am I?"])
 
 
-def test_it_is_used_by_keyboard_alone(server: Server, new_context: NewContext) -> None:
-    page = host_page(new_context(), server, token=server.token(person()))
-    launcher(page).focus()
-    page.keyboard.press("Enter")
-    expect(box(page)).to_be_focused()
-    page.keyboard.type("by keyboard")
-    page.keyboard.press("Enter")
-    expect(messages(page)).to_have_text(["by keyboard"])
-    expect(box(page)).to_be_focused()
-    page.keyboard.press("Escape")
-    expect(panel(page)).to_be_hidden()
-    expect(launcher(page)).to_be_focused()
-
-
 def test_the_host_page_cannot_break_its_look_and_it_does_not_touch_the_host_page(
     server: Server, new_context: NewContext
 ) -> None:

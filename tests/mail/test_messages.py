@@ -133,6 +133,21 @@ def test_the_headers_say_what_mail_programs_and_servers_ask() -> None:
     assert [one.get_content_type() for one in message.iter_parts()] == ["text/plain", "text/html"]
 
 
+def test_each_line_of_a_message_has_its_own_direction_and_indentation() -> None:
+    """A Hebrew line below an English one was aligned and punctuated as English."""
+    message = compose("    if x:\n\nהאם יש?")
+    lines = re.findall(r'<div dir="auto">(.*?)</div>', part(message, "html"))
+    assert lines == ["    if x:", "<br>", "האם יש?"]
+    assert "\n        if x:\n\n    האם יש?\n" in part(message, "plain")
+
+
+def test_text_around_an_address_does_not_reorder_it() -> None:
+    """Hebrew before a link moved its path before its host."""
+    html = part(compose("ראה https://example.com/a?b=1&c=<2> בדף"), "html")
+    isolated = '<span dir="ltr" style="unicode-bidi: isolate">%s</span>'
+    assert isolated % "https://example.com/a?b=1&amp;c=&lt;2&gt;" in html
+
+
 def test_the_address_for_unsubscribing_is_one_word_however_long() -> None:
     """Python folds a long word by encoding it, and mail programs that look for an address find none."""
     raw = (

@@ -1,5 +1,5 @@
 // @ts-check
-/** Staff pages beside the list and the chats: the search, and the account with what only this browser knows. */
+/** The search page and the account page, which has this browser's settings. */
 import { shortcuts } from "./shortcuts.js";
 import { settingSwitch } from "./switches.js";
 import { keepTimesRight } from "./times.js";

@@ -1,40 +1,47 @@
 // @ts-check
-/** Calls staff who do not look: a sound and a desktop notification for a user's message, once per browser. */
+/**
+ * Alerts staff who do not look at the page: a sound and a desktop notification per message, once
+ * per browser.
+ */
 import { READ_BY_NOW_MS } from "../shared/limits.js";
 import { Sound } from "../shared/sound.js";
 import { isOn, keyOf } from "./settings.js";
 import { text } from "./texts.js";
 
-const HELD_MS = 10_000; // longer than any other tab of this browser takes to hear the same event
+const HELD_MS = 10_000; // longer than other tabs of this browser take to receive the same event
 const BODY_CHARACTERS = 200;
 
 export class Alerts {
   #sound = new Sound(keyOf("sound"));
   #open;
 
-  /** @param {(chat: string) => void} open what a click on a notification does */
+  /** @param {(chat: string) => void} open called by a click on a notification */
   constructor(open) {
     this.#open = open;
   }
 
-  /** The first tab that claims the message has it; one that somebody looks at claims at once, and stays silent. @param {import("../events.js").NewUserMessageEvent} event */
+  /**
+   * Alert unless another tab does: the first tab with the lock. A visible tab takes it at once and
+   * stays silent.
+   * @param {import("../events.js").NewUserMessageEvent} event
+   */
   async received(event) {
-    if (!looked()) await pause(READ_BY_NOW_MS);
-    if (!navigator.locks) return this.#call(event); // a page without https: every tab is on its own
+    if (!isVisible()) await pause(READ_BY_NOW_MS);
+    if (!navigator.locks) return this.#alert(event); // a page without https: every tab alerts
     void navigator.locks.request(
       `dashboard:${event.message.id}`,
       { ifAvailable: true },
       async (lock) => {
         if (!lock) return;
-        this.#call(event);
+        this.#alert(event);
         await pause(HELD_MS);
       },
     );
   }
 
   /** @param {import("../events.js").NewUserMessageEvent} event */
-  #call({ chat_id: chat, user_email: email, user_name: name, message }) {
-    if (looked()) return;
+  #alert({ chat_id: chat, user_email: email, user_name: name, message }) {
+    if (isVisible()) return;
     this.#sound.play();
     if (!isOn("notifications")) return;
     try {
@@ -50,12 +57,12 @@ export class Alerts {
         this.#open(chat);
       };
     } catch {
-      // phones know notifications of service workers only
+      // phones support only notifications of service workers
     }
   }
 }
 
-function looked() {
+function isVisible() {
   return document.visibilityState === "visible" && document.hasFocus();
 }
 

@@ -1,5 +1,5 @@
 // @ts-check
-/** The open chat: live messages, read marks, archive state, the small forms, older messages. */
+/** The open chat: live messages, read marks, archive state, forms, older messages. */
 import { fetchDocument } from "./fragments.js";
 import { Refresh } from "./refresh.js";
 import { Reply } from "./reply.js";
@@ -7,7 +7,10 @@ import { SmallForms } from "./small-forms.js";
 import { Thread } from "./thread.js";
 import { Viewed } from "./viewed.js";
 
-/** @typedef {{ archived: () => void, latest: () => void }} ChatActions archived: it was archived here, show something else; latest: show the end of this chat */
+/**
+ * @typedef {{ archived: () => void, latest: () => void }} ChatActions archived: the person archived
+ * this chat; latest: show its newest messages
+ */
 
 export class Chat {
   id;
@@ -22,15 +25,19 @@ export class Chat {
   #cursor;
   #left = new AbortController();
   #resumed = false;
-  #changedFrom = Infinity; // seq of the oldest message that may have changed in what stands below it
+  #changedFrom = Infinity; // seq of the oldest message whose status may have changed
 
-  /** @param {HTMLElement} node @param {import("./status.js").Status} status @param {ChatActions} actions */
+  /**
+   * @param {HTMLElement} node
+   * @param {import("./status.js").Status} status
+   * @param {ChatActions} actions
+   */
   constructor(node, status, actions) {
     this.#node = node;
     this.#status = status;
     this.#actions = actions;
     this.id = node.dataset.chat ?? "";
-    this.#cursor = Number(node.dataset.cursor); // the newest message on screen
+    this.#cursor = Number(node.dataset.cursor); // seq of the newest message on screen
     this.#thread = new Thread(node);
     this.#viewed = new Viewed(this.id, this.#cursor, {
       thread: this.#thread,
@@ -48,16 +55,18 @@ export class Chat {
     this.#listen();
   }
 
-  /** What the stream has to know; apart from the end there is no cursor to resume from. */
+  /**
+   * The query of the stream. The cursor is the newest message, if the end of the chat is on screen.
+   */
   get query() {
     return `?chat_id=${this.id}${this.#thread.apart ? "" : `&last_event_id=${this.#cursor}`}`;
   }
 
-  /** @param {import("./live.js").StreamEvent} event of this chat or for all staff */
+  /** @param {import("./live.js").StreamEvent} event of this chat or of all chats */
   received(event) {
     if (event.type === "reset")
-      this.#actions.latest(); // too far behind: start at the end
-    else if (event.type === "new_message") this.#announced(event.message.seq);
+      this.#actions.latest(); // the cursor is too old
+    else if (event.type === "new_message") this.#arrived(event.message.seq);
     else if (event.type === "messages_read")
       this.#changed(() => this.#thread.markRead(event.read_up_to));
     else if (event.type === "chat_updated" && "archived" in event)
@@ -67,7 +76,7 @@ export class Chat {
     else if (event.type === "state" && "last_seq" in event) this.#resume(event);
   }
 
-  /** Without a stream: looks whether there is something new. */
+  /** Fetch new messages without a stream. */
   poll() {
     if (!this.#thread.apart) void this.#refresh.run();
   }
@@ -76,14 +85,14 @@ export class Chat {
     this.#refresh.wake();
   }
 
-  /** Another chat takes its place. */
+  /** Another chat replaces this one. */
   leave() {
     this.#left.abort();
     this.#refresh.stop();
     this.#status.gone("chat");
   }
 
-  /** A new day has begun. */
+  /** Name the days again after midnight. */
   nameDays() {
     this.#thread.divide();
   }
@@ -92,7 +101,7 @@ export class Chat {
     this.#reply.focus();
   }
 
-  /** Archives it, as the button does. */
+  /** Archive the chat as the button does. */
   archive() {
     this.#forms.archive();
   }
@@ -116,35 +125,41 @@ export class Chat {
     });
   }
 
-  /** @param {number} seq of a message that is there now */
-  #announced(seq) {
+  /** @param {number} seq of a new message */
+  #arrived(seq) {
     if (seq <= this.#cursor) return;
     if (this.#thread.apart) this.#thread.missed();
     else void this.#refresh.run();
   }
 
-  /** What stands below staff messages that were unread may have changed, one's that is being fetched too. @param {() => void} [change] what has changed */
+  /**
+   * Fetch the status of unread staff messages again, also of one that is being fetched.
+   * @param {() => void} [change] shows the change at once
+   */
   #changed(change) {
     this.#changedFrom = Math.min(this.#changedFrom, this.#thread.firstUnread || this.#cursor + 1);
     change?.();
     void this.#refresh.run();
   }
 
-  /** @param {import("../events.js").ChatStateEvent} state first of a stream */
+  /** @param {import("../events.js").ChatStateEvent} state the first event of a stream */
   #resume(state) {
     const changed = () => {
       this.#thread.markRead(state.read_up_to);
       this.#forms.show(state.archived);
     };
     if (this.#resumed) this.#changed(changed);
-    else changed(); // the page itself came a moment ago
+    else changed(); // the page itself is new
     this.#resumed = true;
     if (this.#thread.apart || (state.last_seq <= this.#cursor && this.#changedFrom === Infinity))
       this.#status.current("chat");
     else void this.#refresh.run();
   }
 
-  /** What is behind the newest message on screen. @returns {Promise<boolean>} there is more */
+  /**
+   * Fetch the messages after the newest one on screen.
+   * @returns {Promise<boolean>} there are more
+   */
   async #fetch() {
     const from = Math.min(this.#cursor + 1, this.#changedFrom);
     this.#changedFrom = Infinity;
@@ -159,7 +174,7 @@ export class Chat {
     this.#cursor = Math.max(this.#cursor, this.#thread.lastSeq);
     this.#viewed.shown(this.#thread.lastTheirs);
     const more = fetched.getElementById("messages")?.hasAttribute("data-more") ?? false;
-    if (this.#thread.apart && !more) this.#thread.join(); // somebody has read on to the end
+    if (this.#thread.apart && !more) this.#thread.join(); // scrolled to the end of the chat
     return more && !this.#thread.apart;
   }
 

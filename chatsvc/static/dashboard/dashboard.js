@@ -1,5 +1,5 @@
 // @ts-check
-/** The dashboard, put together: the list, the chat that is open, one stream for both, and what calls staff. */
+/** The dashboard: the list, the open chat, one stream for both, and alerts. */
 import { everyMidnight } from "../shared/days.js";
 import { Alerts } from "./alerts.js";
 import { Chat } from "./chat.js";
@@ -19,7 +19,7 @@ const status = new Status(() => {
 const list = new List(status);
 /** @type {Chat | null} */ let chat = null;
 
-/** The chat that is in the page, if there is one. */
+/** Take the chat in the page, if there is one. */
 function take() {
   chat?.leave();
   const node = /** @type {HTMLElement} */ (document.getElementById("chat"));
@@ -33,7 +33,7 @@ function take() {
   list.mark(chat?.id ?? "");
 }
 
-/** Back to the list, to the place in it where one was. */
+/** Show the list, with the focus where it was. */
 async function close() {
   const place = list.place;
   await navigation.go(list.page);
@@ -57,7 +57,7 @@ const navigation = new Navigation({
     live.open();
     /** @type {HTMLElement | null} */ (document.querySelector("#chat h1"))?.focus();
   },
-  failed: () => void list.refresh(), // says that there is no connection
+  failed: () => void list.refresh(), // shows that there is no connection
   resized: () => void list.refresh(),
 });
 const alerts = new Alerts((id) => void navigation.go(`/dashboard/chats/${id}`));
@@ -71,7 +71,7 @@ const live = new Live({
     chat?.wake();
   },
   onLost: (heardAt) => {
-    // without a stream, attempts to open one are the occasions to look for news
+    // without a stream, fetch at each attempt to open one
     status.lost(heardAt);
     void list.refresh();
     chat?.poll();

@@ -1,8 +1,8 @@
 // @ts-check
 /**
- * Fetches server-rendered HTML as a document. XMLHttpRequest parses it itself: there is no string that becomes markup in
- * this program, so pages can forbid every such place (`require-trusted-types-for 'script'; trusted-types 'none'`).
- * Nothing in a document made this way runs.
+ * Fetches server-rendered HTML as a document. XMLHttpRequest parses it, so no script turns a string
+ * into markup, and pages can forbid that (`require-trusted-types-for 'script'; trusted-types
+ * 'none'`). Scripts in such a document do not run.
  */
 import { REQUEST_LIMIT_MS } from "../shared/limits.js";
 import { MAX_CHARACTERS } from "../shared/text-input.js";
@@ -15,7 +15,7 @@ const REASONS = new Map([
   [503, "unavailable"],
 ]);
 
-/** An answer that is no success; its message is for people. */
+/** A response other than success. The message is for people. */
 export class Refused extends Error {
   /** @param {number} status */
   constructor(status) {
@@ -24,16 +24,20 @@ export class Refused extends Error {
   }
 }
 
-/** @param {string} url of this server @returns {Promise<Document>} throws Refused, or an Error when there is no answer */
+/**
+ * @param {string} url of this server
+ * @returns {Promise<Document>} rejects with Refused, or with an Error if there is no response
+ */
 export function fetchDocument(url) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("GET", url);
     request.responseType = "document";
+    request.overrideMimeType("text/html"); // Firefox reports any other response as malformed XML
     request.timeout = REQUEST_LIMIT_MS;
     request.onload = () => {
       if (loggedOut(request.status, request.responseURL))
-        location.reload(); // the page itself leads to the login and back
+        location.reload(); // the server redirects to the login and back
       else if (request.status === 200 && request.responseXML) return resolve(request.responseXML);
       reject(new Refused(request.status));
     };
@@ -47,7 +51,7 @@ function loggedOut(status, url) {
   return status === 401 || new URL(url || location.href).pathname === "/login";
 }
 
-/** A request that changes something. @param {string} url @param {object} body throws as fetchDocument does */
+/** Send a change. Rejects like fetchDocument. @param {string} url @param {object} body */
 export async function post(url, body) {
   const token = document.querySelector("meta[name=xsrf-token]")?.getAttribute("content") ?? "";
   return send(url, JSON.stringify(body), {
@@ -56,7 +60,10 @@ export async function post(url, body) {
   });
 }
 
-/** Sends a form of the page without leaving the page. @param {HTMLFormElement} form throws as fetchDocument does */
+/**
+ * Submit a form without leaving the page. Rejects like fetchDocument.
+ * @param {HTMLFormElement} form
+ */
 export async function submit(form) {
   return send(form.action, new URLSearchParams(/** @type {any} */ (new FormData(form))), {});
 }
@@ -73,5 +80,6 @@ async function send(url, body, headers) {
   }).catch(() => {
     throw new Error(text("no_answer"));
   });
-  if (!response.ok && response.type !== "opaqueredirect") throw new Refused(response.status); // a form is answered with a redirect
+  // the response to a form is a redirect
+  if (!response.ok && response.type !== "opaqueredirect") throw new Refused(response.status);
 }

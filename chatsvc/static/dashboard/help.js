@@ -1,14 +1,15 @@
 // @ts-check
-/** The dialog that lists the keys, and the switch for them. */
+/** The dialog with the keyboard shortcuts and their switch. */
 import { h, icon } from "../shared/dom.js";
 import { CROSS } from "../shared/icons.js";
 import { settingSwitch } from "./switches.js";
 import { text } from "./texts.js";
 
 const KEYS = /** @type {const} */ (["j", "k", "Enter", "r", "e", "u", "/", "?"]);
-const ALWAYS = /** @type {const} */ (["Ctrl+Enter"]); // in the input, where the switch has no say
+// works in the input, whatever the switch says
+const ALWAYS = /** @type {const} */ (["Ctrl+Enter"]);
 
-/** @returns {() => void} shows it */
+/** Add the dialog to the page. @returns {() => void} shows it */
 export function help() {
   const close = h(
     "button",
@@ -27,7 +28,8 @@ export function help() {
     settingSwitch("shortcuts"),
   );
   close.addEventListener("click", () => dialog.close());
-  dialog.addEventListener("click", (event) => event.target === dialog && dialog.close()); // beside it
+  // the backdrop
+  dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
   document.body.append(dialog);
   return () => dialog.showModal();
 }

@@ -1,14 +1,17 @@
 // @ts-check
-/** The list of chats: an event is the signal, the server renders what is shown. */
+/** The list of chats: after each event it fetches the server-rendered list. */
 import { arrange } from "../shared/dom.js";
 import { fetchDocument } from "./fragments.js";
 import { Refresh } from "./refresh.js";
 import { localise } from "./times.js";
 
-const BUNDLE_MS = 300; // many events in a short time are answered by one fetch
+const BUNDLE_MS = 300; // one fetch for all events in this time
 
 export class List {
-  /** Where the list goes, beside the chat where there is room; elsewhere only the number of unread chats is of interest. */
+  /**
+   * The list. It is hidden beside a chat on narrow screens, which need only the number of unread
+   * chats.
+   */
   node = /** @type {HTMLElement} */ (document.getElementById("list"));
   #status;
   #refresh;
@@ -37,7 +40,7 @@ export class List {
     return /** @type {HTMLElement[]} */ ([...this.node.querySelectorAll(".card")]);
   }
 
-  /** Where j and k go on from: the card that has the focus, else that of the open chat. */
+  /** The card from which j and k move: the focused one, else that of the open chat. */
   get chosen() {
     return (
       this.cards.find((card) => card.contains(document.activeElement)) ??
@@ -45,12 +48,14 @@ export class List {
     );
   }
 
-  /** The address of the page that shows the list as it is here. */
+  /** The URL of the page with this list. */
   get page() {
     return (this.node.dataset.fragment ?? "").replace("/cards", "");
   }
 
-  /** The place of the chosen card in the list, -1 without one; the one there now gets the focus when it is set. */
+  /**
+   * The position of the chosen card, -1 without one. Setting it focuses the card at that position.
+   */
   get place() {
     return this.chosen ? this.cards.indexOf(this.chosen) : -1;
   }
@@ -63,12 +68,12 @@ export class List {
         ?.focus();
   }
 
-  /** @param {number} by -1: the card above, 1: the one below */
+  /** @param {number} by -1: up, 1: down */
   move(by) {
     if (this.visible) this.place = this.chosen ? Math.max(0, this.place + by) : 0;
   }
 
-  /** Shows which chat is open. @param {string} id empty: none */
+  /** Mark the open chat. @param {string} id empty: none */
   mark(id) {
     this.#open = id;
     for (const link of this.node.querySelectorAll(".card a")) {
@@ -97,7 +102,7 @@ export class List {
       const focused = document.activeElement?.closest(".card")?.id;
       for (const selector of [".tabs", ".empty", ".pages"]) replace(shown, fresh, selector);
       const cards = [...fresh.querySelectorAll(".card")].map((card) => {
-        const old = document.getElementById(card.id); // a card that did not change stays
+        const old = document.getElementById(card.id); // an unchanged card stays
         return old?.dataset.version === /** @type {HTMLElement} */ (card).dataset.version
           ? /** @type {Element} */ (old)
           : card;

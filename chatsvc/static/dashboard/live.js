@@ -1,15 +1,19 @@
 // @ts-check
-/** The page's one stream of events. An EventSource gives up for ever after one 503, so it is made anew, with cursor and growing pauses. */
+/**
+ * The stream of events of the page. An EventSource stops for ever after a 503, so a new one is
+ * created, with growing pauses.
+ */
 import { Backoff } from "../shared/backoff.js";
 import { FIRST_BYTE_LIMIT_MS, SILENCE_LIMIT_MS } from "../shared/limits.js";
 
 /** @typedef {import("../events.js").ChatEvent | import("../events.js").StaffEvent} StreamEvent */
 /**
  * @typedef {object} LiveOptions
- * @property {() => string} url with the cursor as it is now
+ * @property {() => string} url with the current cursor
  * @property {(event: StreamEvent) => void} onEvent
  * @property {() => void} onOpen before the first event
- * @property {(heardAt: number) => void} onLost with the time of the last sign of life, milliseconds; at every attempt that fails
+ * @property {(heardAt: number) => void} onLost called after every failure, with the time of the
+ * last bytes in milliseconds
  */
 
 export class Live {
@@ -26,11 +30,12 @@ export class Live {
     for (const name of ["online", "pageshow", "focus"])
       window.addEventListener(name, () => this.#look());
     document.addEventListener("visibilitychange", () => this.#look());
-    window.addEventListener("pagehide", () => this.#close()); // an open stream would keep the page out of the back-forward cache
+    // an open stream would keep the page out of the back-forward cache
+    window.addEventListener("pagehide", () => this.#close());
     this.open();
   }
 
-  /** Opens the stream, anew if there is one: another chat is on screen. */
+  /** Open the stream, instead of an open one: another chat is on screen. */
   open() {
     this.#close();
     const source = (this.#source = new EventSource(this.#options.url()));
@@ -48,17 +53,17 @@ export class Live {
     source.addEventListener("close", (event) => this.#ended(JSON.parse(event.data)));
   }
 
-  /** Tries at once, if there is no stream. */
+  /** Retry now if there is no stream. */
   wake() {
     this.#backoff.wake();
     if (!this.#source) this.open();
   }
 
-  /** The server said why it ends the stream. @param {{ reconnect: boolean }} close */
+  /** The server ended the stream. @param {{ reconnect: boolean }} close */
   #ended({ reconnect }) {
     if (reconnect) return this.#lost();
     this.#close();
-    this.#options.onLost(this.#heardAt); // somebody has to look at this page again: see #look
+    this.#options.onLost(this.#heardAt); // #look opens it when somebody looks at the page
   }
 
   #lost() {
@@ -79,7 +84,7 @@ export class Live {
     this.#watch(SILENCE_LIMIT_MS);
   }
 
-  /** @param {number} limit milliseconds of silence that are allowed */
+  /** @param {number} limit of silence, in milliseconds */
   #watch(limit) {
     clearTimeout(this.#watchdog);
     this.#watchdog = window.setTimeout(() => this.#lost(), limit);
@@ -87,7 +92,8 @@ export class Live {
 
   #look() {
     if (document.visibilityState !== "visible") return;
-    if (this.#source && Date.now() - this.#heardAt > SILENCE_LIMIT_MS) this.#close(); // slept
+    // the machine slept
+    if (this.#source && Date.now() - this.#heardAt > SILENCE_LIMIT_MS) this.#close();
     this.wake();
   }
 }

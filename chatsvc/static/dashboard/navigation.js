@@ -1,5 +1,8 @@
 // @ts-check
-/** Where the list stays beside the chat, a chat is opened without leaving the page; elsewhere links are links. */
+/**
+ * Opens chats without a page load where the list is beside the chat. On narrow screens links load
+ * pages.
+ */
 import { fetchDocument, Refused } from "./fragments.js";
 
 const WIDE = matchMedia("(min-width: 1100px)"); // as in style.css
@@ -9,9 +12,12 @@ export class Navigation {
   #shown;
   #failed;
   #turn = 0;
-  #page = page(); // where the address leads
+  #page = page(); // the page in the address bar
 
-  /** @param {{ shown: () => void, failed: () => void, resized: () => void }} actions shown: another chat, or none, is in the page now */
+  /**
+   * @param {{ shown: () => void, failed: () => void, resized: () => void }} actions shown: the chat
+   * in the page was replaced
+   */
   constructor({ shown, failed, resized }) {
     this.#shown = shown;
     this.#failed = failed;
@@ -26,10 +32,10 @@ export class Navigation {
     else await this.#show(url, true);
   }
 
-  /** Back or forward; a jump within the page, as by "Skip to the reply", is none. */
+  /** Back or forward in the history, unless the fragment alone changed. */
   #moved() {
     if (page() === this.#page) return;
-    this.#page = page(); // already, so that who turns round before it is fetched goes back to the other
+    this.#page = page(); // before the fetch, so that going back meanwhile is noticed
     if (WIDE.matches) void this.#show(location.href, false);
     else location.reload();
   }
@@ -48,14 +54,14 @@ export class Navigation {
     void this.go(link.href);
   }
 
-  /** @param {string} url @param {boolean} push whether it is a new entry of the history */
+  /** @param {string} url @param {boolean} push add an entry to the history */
   async #show(url, push) {
     const turn = ++this.#turn;
     const fetched = await fetchDocument(url).catch((error) => {
       if (turn === this.#turn) this.#refused(url, error);
     });
     const fresh = fetched?.getElementById("chat");
-    if (turn !== this.#turn || !fetched || !fresh) return; // somebody has clicked on
+    if (turn !== this.#turn || !fetched || !fresh) return; // another link was clicked meanwhile
     if (push) history.pushState(null, "", url);
     this.#page = page();
     document.getElementById("chat")?.replaceWith(document.importNode(fresh, true));
@@ -67,12 +73,12 @@ export class Navigation {
   /** @param {string} url @param {Error} error */
   #refused(url, error) {
     if (error instanceof Refused)
-      location.assign(url); // its page says what is wrong
+      location.assign(url); // its error page explains
     else this.#failed();
   }
 }
 
-/** Which page this is, whatever place in it. */
+/** Return the address without the fragment. */
 function page() {
   return location.pathname + location.search;
 }

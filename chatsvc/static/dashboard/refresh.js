@@ -1,5 +1,8 @@
 // @ts-check
-/** Fetches a part of the screen again whenever something was announced for it: one fetch at a time, again until none is wanted. */
+/**
+ * Fetches a part of the screen again on demand. One fetch runs at a time; a demand meanwhile starts
+ * another one.
+ */
 import { Backoff } from "../shared/backoff.js";
 
 /** @typedef {import("./status.js").Part} Part */
@@ -13,20 +16,24 @@ export class Refresh {
   /** @type {Promise<void> | null} */ #running = null;
   #stopped = false;
 
-  /** @param {Part} part @param {import("./status.js").Status} status @param {() => Promise<boolean | void>} task true: there is more to fetch */
+  /**
+   * @param {Part} part
+   * @param {import("./status.js").Status} status
+   * @param {() => Promise<boolean | void>} task resolves with true if there is more to fetch
+   */
   constructor(part, status, task) {
     this.#part = part;
     this.#status = status;
     this.#task = task;
   }
 
-  /** Ends when what is on screen is not older than the last call. */
+  /** Resolves when the screen is at least as new as this call. */
   run() {
     this.#wanted = true;
     return (this.#running ??= this.#loop());
   }
 
-  /** Tries at once what waits for its next attempt. */
+  /** Retry now. */
   wake() {
     this.#backoff.wake();
   }

@@ -1,7 +1,10 @@
 // @ts-check
-/** The reply form: keeps what is typed, sends it once, and gives the text back with the reason when it could not be sent. */
+/**
+ * The reply form: stores drafts, sends a text once, and keeps it with the reason if it could not be
+ * sent.
+ */
 import { draft, keepDraft } from "../shared/drafts.js";
-import { characters, grow, MAX_CHARACTERS, sends } from "../shared/text-input.js";
+import { characters, grow, MAX_CHARACTERS, sends, trimmed } from "../shared/text-input.js";
 import { uuid } from "../shared/uuid.js";
 import { post, Refused } from "./fragments.js";
 import { text } from "./texts.js";
@@ -41,12 +44,15 @@ export class Reply {
     this.#input.focus();
   }
 
-  /** @param {string} reason shown beside the input; empty: nothing is wrong */
+  /** @param {string} reason shown beside the input; empty for none */
   explain(reason) {
     this.#problem.textContent = reason;
   }
 
-  /** An answer may have been lost: what is stored is not sent again. @param {HTMLElement[]} items messages that are stored */
+  /**
+   * Clear the input if its text is stored although the response was lost.
+   * @param {HTMLElement[]} items stored messages
+   */
   settle(items) {
     const attempt = this.#attempt;
     if (attempt.clientId && items.some((item) => item.dataset.client === attempt.clientId))
@@ -58,7 +64,7 @@ export class Reply {
     return `dashboard:${what}:${this.#chat}`;
   }
 
-  /** The same text is the same message, however often it is tried, and after a page load too. */
+  /** The last attempt: the same text is sent under the same id, also after a page load. */
   get #attempt() {
     const [clientId = "", ...lines] = draft(this.#key("attempt")).split("\n");
     return { clientId, text: lines.join("\n") };
@@ -70,7 +76,7 @@ export class Reply {
   }
 
   async #send() {
-    const content = this.#input.value.trim();
+    const content = trimmed(this.#input.value);
     if (!content || this.#button.disabled) return;
     if (characters(content) > MAX_CHARACTERS)
       return this.explain(text("failed_too_long", { n: MAX_CHARACTERS }));
@@ -90,8 +96,9 @@ export class Reply {
 
   /** @param {Error} error @param {string} clientId */
   #failed(error, clientId) {
-    if (this.#attempt.clientId !== clientId) return; // the stream brought the message before
-    if (error instanceof Refused && error.status === 409) keepDraft(this.#key("attempt"), ""); // never sent under this id again
+    if (this.#attempt.clientId !== clientId) return; // the stream has already brought the message
+    // this id is used up
+    if (error instanceof Refused && error.status === 409) keepDraft(this.#key("attempt"), "");
     this.explain(`${error.message} ${text("kept")}`);
   }
 
@@ -99,8 +106,11 @@ export class Reply {
   #done(content) {
     keepDraft(this.#key("attempt"), "");
     this.explain("");
-    const value = this.#input.value.trimStart();
-    if (value.startsWith(content)) this.#input.value = value.slice(content.length).trimStart(); // what was typed on meanwhile stays
+    const value = this.#input.value;
+    const at = value.indexOf(content);
+    if (at >= 0 && !value.slice(0, at).trim())
+      // keep text that was typed meanwhile
+      this.#input.value = value.slice(at + content.length).trimStart();
     this.#typed();
   }
 }

@@ -1,14 +1,20 @@
 // @ts-check
-/** What staff have chosen for this browser: notifications, sound, shortcuts. */
+/** Settings of this browser: notifications, sound, shortcuts. */
 import { recall, remember } from "../shared/storage.js";
 
 /** @typedef {"notifications" | "sound" | "shortcuts"} Setting */
 
-/** @type {Record<Setting, boolean>} Notifications are off until a click: browsers block a page for good that asks without one. */
+/**
+ * @type {Record<Setting, boolean>} Notifications are off until a click: browsers block pages that
+ * ask without one.
+ */
 const DEFAULTS = { notifications: false, sound: true, shortcuts: true };
 const CHANGED = "settings";
 
-/** @param {Setting} setting where this browser keeps it; what is kept differs from the default */
+/**
+ * Return the storage key. Only settings that differ from the default are stored.
+ * @param {Setting} setting
+ */
 export function keyOf(setting) {
   return `dashboard:${setting}`;
 }
@@ -20,7 +26,11 @@ export function isOn(setting) {
   return (recall(keyOf(setting)) !== null) !== DEFAULTS[setting];
 }
 
-/** @param {Setting} setting @param {boolean} on @returns {Promise<boolean>} whether it is as wished: browsers may refuse notifications */
+/**
+ * @param {Setting} setting
+ * @param {boolean} on
+ * @returns {Promise<boolean>} false if the browser refuses notifications
+ */
 export async function choose(setting, on) {
   const granted =
     !on ||
@@ -31,7 +41,7 @@ export async function choose(setting, on) {
   return granted;
 }
 
-/** Here or in another tab. @param {() => void} listener called once at first */
+/** Call `listener` now, and after each change in any tab. @param {() => void} listener */
 export function whenChosen(listener) {
   for (const name of [CHANGED, "storage"]) window.addEventListener(name, listener);
   listener();

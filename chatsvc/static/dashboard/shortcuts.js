@@ -1,5 +1,8 @@
 // @ts-check
-/** Single keys, for those who want them: outside text fields, without modifiers, and only while they are switched on (WCAG 2.1.4). */
+/**
+ * Single-key shortcuts outside text fields, without modifiers, and only while they are switched on
+ * (WCAG 2.1.4).
+ */
 import { isOn } from "./settings.js";
 
 const TEXT =
@@ -9,14 +12,18 @@ const TEXT =
 export function shortcuts(actions) {
   document.addEventListener("keydown", (event) => {
     const action = actions[event.key];
-    if (!action || !meant(event) || !isOn("shortcuts")) return;
+    if (!action || !isShortcut(event) || !isOn("shortcuts")) return;
     event.preventDefault();
     action();
   });
 }
 
-/** AltGr makes characters on many keyboards. Shift may: "?" and "/" need it on some. @param {KeyboardEvent} event */
-function meant(event) {
+/**
+ * Return whether the key is a shortcut. AltGr types characters; Shift is allowed, because some
+ * keyboards need it for "?" and "/".
+ * @param {KeyboardEvent} event
+ */
+function isShortcut(event) {
   const modified =
     event.ctrlKey || event.metaKey || event.altKey || event.getModifierState("AltGraph");
   const typing =

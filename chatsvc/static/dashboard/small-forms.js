@@ -1,18 +1,24 @@
 // @ts-check
-/** The small forms on a chat's page, sent without leaving it: archive, restore, what is to happen with an e-mail. */
+/**
+ * The forms on a chat's page that are sent without a page load: archive, restore, send or cancel an
+ * e-mail.
+ */
 import { submit } from "./fragments.js";
 
 export class SmallForms {
   #archive;
   #restore;
 
-  /** @param {HTMLElement} node the chat @param {{ done: (form: HTMLFormElement) => void, failed: (reason: string) => void }} actions */
+  /**
+   * @param {HTMLElement} node the chat
+   * @param {{ done: (form: HTMLFormElement) => void, failed: (reason: string) => void }} actions
+   */
   constructor(node, { done, failed }) {
     this.#archive = /** @type {HTMLFormElement} */ (node.querySelector("#archive"));
     this.#restore = /** @type {HTMLFormElement} */ (node.querySelector("#unarchive"));
     node.addEventListener("submit", (event) => {
       const form = /** @type {HTMLFormElement} */ (event.target);
-      if (event.defaultPrevented) return; // the reply has its own way
+      if (event.defaultPrevented) return; // the reply form handles it
       event.preventDefault();
       failed("");
       submit(form).then(
@@ -34,6 +40,7 @@ export class SmallForms {
     const focused = hidden.contains(document.activeElement);
     hidden.hidden = true;
     shown.hidden = false;
-    if (focused) shown.querySelector("button")?.focus(); // who pressed the one stands on the other
+    // keep the focus: the pressed button is hidden
+    if (focused) shown.querySelector("button")?.focus();
   }
 }

@@ -1,5 +1,5 @@
 // @ts-check
-/** Switches for this browser's settings: checkboxes, and buttons in the head of the page. */
+/** Switches for this browser's settings: checkboxes, and buttons in the header. */
 import { h, icon } from "../shared/dom.js";
 import { MUTED, SOUND } from "../shared/sound.js";
 import { choose, isOn, whenChosen } from "./settings.js";
@@ -12,28 +12,42 @@ const BELL =
 const BELL_OFF =
   "M4.3 3.2 3.1 4.4l3.7 3.7a6 6 0 0 0-.8 2.9v3.6L4.2 17v1h12.5l2.9 2.9 1.2-1.2zM12 2.5a1.6 1.6 0 0 0-1.6 1.6v.5c-.7.2-1.4.5-2 .9L18 15.1v-4.7a6 6 0 0 0-4.4-5.8v-.5A1.6 1.6 0 0 0 12 2.5zM9.8 19.2a2.2 2.2 0 0 0 4.4 0z";
 /** @type {Record<string, [string, string]>} on, off */
-const SHAPES = { sound: [SOUND, MUTED], notifications: [BELL, BELL_OFF] };
+const ICONS = { sound: [SOUND, MUTED], notifications: [BELL, BELL_OFF] };
 
-/** @param {Setting} setting @returns {HTMLElement} a labelled checkbox, and what it means or why it cannot be */
+/**
+ * Create a checkbox with a label and a hint, which says why it cannot be switched on.
+ * @param {Setting} setting
+ */
 export function settingSwitch(setting) {
   const hint = `hint-${setting}-${document.querySelectorAll(".switch").length}`;
   const box = h("input", { type: "checkbox", "aria-describedby": hint });
-  const words = h(
+  const description = h(
     "span",
     { id: hint, class: "muted small", role: "status" },
     text(`setting_${setting}_hint`),
   );
   box.addEventListener("change", async () => {
     const granted = await choose(setting, box.checked);
-    words.textContent = granted ? text(`setting_${setting}_hint`) : text("notifications_blocked");
+    description.textContent = granted
+      ? text(`setting_${setting}_hint`)
+      : text("notifications_blocked");
   });
   whenChosen(() => {
     box.checked = isOn(setting);
   });
-  return h("div", { class: "switch" }, h("label", {}, box, text(`setting_${setting}`)), words);
+  return h(
+    "div",
+    { class: "switch" },
+    h("label", {}, box, text(`setting_${setting}`)),
+    description,
+  );
 }
 
-/** @param {"sound" | "notifications"} setting @param {(problem: string) => void} explain @returns {HTMLElement} a button that stays pressed */
+/**
+ * Create a toggle button.
+ * @param {"sound" | "notifications"} setting
+ * @param {(problem: string) => void} explain shows why it failed
+ */
 export function settingButton(setting, explain) {
   const button = h("button", {
     type: "button",
@@ -47,7 +61,7 @@ export function settingButton(setting, explain) {
   });
   whenChosen(() => {
     button.setAttribute("aria-pressed", String(isOn(setting)));
-    button.replaceChildren(icon(SHAPES[setting][isOn(setting) ? 0 : 1]));
+    button.replaceChildren(icon(ICONS[setting][isOn(setting) ? 0 : 1]));
   });
   return button;
 }

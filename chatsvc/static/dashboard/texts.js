@@ -1,5 +1,8 @@
 // @ts-check
-/** What scripts say. The page brings the texts: the part "dashboard_js" of chatsvc/languages/ in its language. */
+/**
+ * What scripts say. The page brings the texts: the part "dashboard_js" of chatsvc/languages/ in its
+ * language.
+ */
 import { translator } from "../shared/translator.js";
 
 /** @type {typeof import("../../languages/en.json")["dashboard_js"]} */

@@ -1,16 +1,16 @@
 // @ts-check
-/** The messages of the open chat: put in by id, so that nothing can double, in order of seq, with a divider per day. */
+/** The messages of the open chat, each once, in the order of seq, with a divider per day. */
 import { dayOf } from "../shared/days.js";
 import { h } from "../shared/dom.js";
 import { linked } from "../shared/links.js";
 import { text } from "./texts.js";
 import { dayName, localise } from "./times.js";
 
-const AT_END_PX = 60; // about two lines: who is this near to the end is reading the end
+const AT_END_PX = 60; // about two lines: within this distance, the person reads the end
 
 export class Thread {
   scroll;
-  /** There are newer messages between these and the end of the chat. */
+  /** True if there are newer messages than those on screen. */
   apart;
   #list;
   #jump;
@@ -30,7 +30,7 @@ export class Thread {
     this.#empty = find(".scroll .empty");
     this.#announcer = find("#announcer");
     this.#person = chat.dataset.person ?? "";
-    this.items.forEach(dress);
+    this.items.forEach(enhance);
     this.divide();
     this.scroll.addEventListener("scroll", () => this.atEnd && !this.apart && this.#count(0), {
       passive: true,
@@ -41,12 +41,12 @@ export class Thread {
     return /** @type {HTMLElement[]} */ ([...this.#list.querySelectorAll(".message")]);
   }
 
-  /** @returns {number} the newest seq on screen, 0 without one */
+  /** The newest seq on screen, or 0. */
   get lastSeq() {
     return seqOf(this.items.at(-1));
   }
 
-  /** @returns {number} the user's newest message on screen */
+  /** The seq of the user's newest message on screen, or 0. */
   get lastTheirs() {
     return seqOf(this.items.findLast((item) => item.classList.contains("theirs")));
   }
@@ -55,12 +55,15 @@ export class Thread {
     return seqOf(this.items[0]);
   }
 
-  /** @returns {number} the oldest staff message here that the user has not read, 0 without one */
+  /** The seq of the oldest staff message on screen that the user has not read, or 0. */
   get firstUnread() {
     return seqOf(this.items.find((item) => item.matches(".own:not([data-read])")));
   }
 
-  /** The list is laid out from its end (column-reverse in style.css): scrollTop is 0 there and negative above. */
+  /**
+   * The list is laid out from its end (column-reverse in style.css): scrollTop is 0 there and
+   * negative above.
+   */
   get atEnd() {
     return this.scroll.scrollTop >= -AT_END_PX;
   }
@@ -70,7 +73,11 @@ export class Thread {
     this.#count(0);
   }
 
-  /** @param {Document} fetched a fragment with messages @returns {HTMLElement[]} those that are new below, in order */
+  /**
+   * Insert or update messages.
+   * @param {Document} fetched fragment with messages
+   * @returns {HTMLElement[]} the new ones at the end, in order
+   */
   insert(fetched) {
     const list = /** @type {HTMLElement} */ (fetched.getElementById("messages"));
     const items = [...list.querySelectorAll(".message")].map((item) =>
@@ -81,34 +88,35 @@ export class Thread {
       this.atEnd && !this.apart,
       this.scroll.scrollHeight,
     ];
-    for (const item of items) this.#put(dress(item));
+    for (const item of items) this.#put(enhance(item));
     this.divide();
     const below = items.filter((item) => seqOf(item) > last);
     if (below.length && follow) this.toEnd();
-    else if (below.length) this.scroll.scrollTop -= this.scroll.scrollHeight - height; // what somebody reads stays where it is
-    if (!this.apart) this.#tell(below, follow);
+    // keep the scroll position
+    else if (below.length) this.scroll.scrollTop -= this.scroll.scrollHeight - height;
+    if (!this.apart) this.#announce(below, follow);
     return below;
   }
 
-  /** There is nothing newer than what is here. */
+  /** All newer messages are on screen now. */
   join() {
     this.apart = false;
     this.scroll.querySelector("#latest")?.remove();
   }
 
-  /** More has arrived than is loaded. */
+  /** Count a message that arrived but is not loaded. */
   missed() {
     this.#count(this.#unseen + 1);
   }
 
-  /** @param {number} upTo the user has read so far */
+  /** @param {number} upTo seq of the last message that the user has read */
   markRead(upTo) {
     for (const item of this.items)
       if (item.classList.contains("own") && seqOf(item) <= upTo)
         item.toggleAttribute("data-read", true);
   }
 
-  /** A message that is there already may have changed in what stands below it. @param {HTMLElement} item */
+  /** Insert a message, or replace it if its status has changed. @param {HTMLElement} item */
   #put(item) {
     const shown = document.getElementById(item.id);
     if (!shown)
@@ -135,8 +143,12 @@ export class Thread {
     }
   }
 
-  /** Says what came, to those who cannot see it come. @param {HTMLElement[]} below @param {boolean} followed */
-  #tell(below, followed) {
+  /**
+   * Announce new messages to screen readers, and count them if the person reads further up.
+   * @param {HTMLElement[]} below
+   * @param {boolean} followed
+   */
+  #announce(below, followed) {
     if (!followed) this.#count(this.#unseen + below.length);
     const last = below
       .findLast((item) => item.classList.contains("theirs"))
@@ -144,7 +156,9 @@ export class Thread {
     if (last) this.#announcer.textContent = `${this.#person}: ${last}`;
   }
 
-  /** @param {number} unseen messages that arrived below while somebody was reading further up */
+  /**
+   * @param {number} unseen number of messages that arrived below while the person read further up
+   */
   #count(unseen) {
     this.#unseen = unseen;
     this.#jump.hidden = unseen === 0;
@@ -152,8 +166,8 @@ export class Thread {
   }
 }
 
-/** What the server cannot know: the reader's time zone. And links, which are a comfort. @param {HTMLElement} item */
-function dress(item) {
+/** Add links, and times in the reader's time zone. @param {HTMLElement} item */
+function enhance(item) {
   const bubble = /** @type {HTMLElement} */ (item.querySelector(".bubble"));
   bubble.replaceChildren(...linked(bubble.textContent ?? ""));
   localise(item);

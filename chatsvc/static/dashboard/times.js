@@ -1,10 +1,10 @@
 // @ts-check
-/** Times in the reader's own time zone. Relative ones keep themselves right. */
+/** Times in the reader's time zone. Relative times are updated. */
 import { clockFormat, locale } from "../shared/clock.js";
 import { dayNames } from "../shared/days.js";
 import { text } from "./texts.js";
 
-const REFRESH_MS = 20_000; // a "1 minute ago" is wrong by a third of a minute at most
+const REFRESH_MS = 20_000; // "1 minute ago" is at most a third of a minute late
 /** @type {[Intl.RelativeTimeFormatUnit, number][]} seconds in each unit */
 const UNITS = [
   ["year", 31_536_000],
@@ -21,14 +21,15 @@ export const dayName = dayNames(LANGUAGE);
 const whole = new Intl.DateTimeFormat(LOCALE, { dateStyle: "full", timeStyle: "short" });
 const relative = new Intl.RelativeTimeFormat(LANGUAGE, { numeric: "auto" });
 
-/** @param {Date} at @param {Date} [now] such as "2 minutes ago" */
+/** Return text such as "2 minutes ago". @param {Date} at @param {Date} [now] */
 export function ago(at, now = new Date()) {
-  const seconds = Math.min(0, (at.getTime() - now.getTime()) / 1000); // clocks differ: nothing is in the future
+  // clocks differ: never in the future
+  const seconds = Math.min(0, (at.getTime() - now.getTime()) / 1000);
   const [unit, length] = UNITS.find(([, length]) => -seconds >= length) ?? ["second", 1];
   return unit === "second" ? text("just_now") : relative.format(Math.ceil(seconds / length), unit);
 }
 
-/** @param {number} ms such as "2 minutes" */
+/** Return text such as "2 minutes". @param {number} ms */
 export function age(ms) {
   const [unit, length] = UNITS.find(([unit, length]) => unit !== "week" && ms >= length * 1000) ?? [
     "second",
@@ -40,7 +41,7 @@ export function age(ms) {
   );
 }
 
-/** @param {ParentNode} root in which the server has put times in UTC */
+/** Replace the server's times in UTC. @param {ParentNode} root */
 export function localise(root) {
   for (const time of root.querySelectorAll("time[data-clock], time[data-relative]")) {
     const at = new Date(time.getAttribute("datetime") ?? "");

@@ -1,5 +1,8 @@
 // @ts-check
-/** Marks viewed what a person could see: page visible, window focused, and the end of the messages on screen. */
+/**
+ * Marks messages as viewed when a person could see them: page visible, window focused, scrolled to
+ * the end.
+ */
 import { post } from "./fragments.js";
 
 export class Viewed {
@@ -10,8 +13,9 @@ export class Viewed {
 
   /**
    * @param {string} chat id
-   * @param {number} upTo what the page itself showed: the server has marked it
-   * @param {{ thread: import("./thread.js").Thread, signal: AbortSignal }} options signal: another chat takes its place
+   * @param {number} upTo newest message of the page itself, which the server has marked
+   * @param {{ thread: import("./thread.js").Thread, signal: AbortSignal }} options signal: aborted
+   * when another chat replaces this one
    */
   constructor(chat, upTo, { thread, signal }) {
     this.#chat = chat;
@@ -41,6 +45,6 @@ export class Viewed {
     this.#upTo = this.#shown;
     await post(`/admin/chats/${this.#chat}/mark_viewed`, { up_to: this.#shown }).catch(() => {
       this.#upTo = before;
-    }); // the next look tries again
+    }); // the next look retries
   }
 }

@@ -1,8 +1,8 @@
 // @ts-check
-/** Days in the reader's time zone: what a divider between two days says, and when a day ends. */
+/** Days in the reader's time zone: the text of a divider between two days, and midnight. */
 import { locale } from "./clock.js";
 
-/** @param {Date} at @returns {string} the day, sortable */
+/** Return the day as YYYY-MM-DD. @param {Date} at */
 export function dayOf(at) {
   return [
     at.getFullYear(),
@@ -12,8 +12,9 @@ export function dayOf(at) {
 }
 
 /**
- * Name days as a divider does: "Today", "Yesterday", else the date, with the year if it is not this year.
- * @param {string} language of the text around
+ * Return a function that names a day: "Today", "Yesterday", else the date, with the year if it is
+ * not this year.
+ * @param {string} language of the surrounding text
  * @returns {(at: Date, now?: Date) => string}
  */
 export function dayNames(language) {
@@ -33,8 +34,8 @@ export function dayNames(language) {
 }
 
 /**
- * Call back after each midnight, when "Today" has become "Yesterday".
- * @param {() => void} action @param {AbortSignal} [signal] ends it
+ * Call `action` after each midnight, when "Today" becomes "Yesterday".
+ * @param {() => void} action @param {AbortSignal} [signal] stops it
  */
 export function everyMidnight(action, signal) {
   const now = new Date();

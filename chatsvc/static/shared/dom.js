@@ -1,10 +1,11 @@
 // @ts-check
-/** Small helpers that build DOM nodes. Text goes in as text only; nothing here reads markup. */
+/** Helpers that build DOM nodes. Text stays text; nothing here parses markup. */
 
 /**
+ * Create an element.
  * @template {keyof HTMLElementTagNameMap} T
  * @param {T} tag
- * @param {Record<string, string | boolean>} [attributes] false leaves an attribute out
+ * @param {Record<string, string | boolean>} [attributes] false omits an attribute
  * @param {...(Node | string)} children
  * @returns {HTMLElementTagNameMap[T]}
  */
@@ -17,7 +18,7 @@ export function h(tag, attributes = {}, ...children) {
   return node;
 }
 
-/** @param {string} path @returns {SVGSVGElement} */
+/** Create an icon. @param {string} path @returns {SVGSVGElement} */
 export function icon(path) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   svg.setAttribute("viewBox", "0 0 24 24");
@@ -29,7 +30,8 @@ export function icon(path) {
 }
 
 /**
- * Makes `parent` hold exactly `nodes`, in order, touching only what differs (a focused or selected node stays).
+ * Make `nodes` the children of `parent`, in order. Nodes that are in place stay, with their focus
+ * and selection.
  * @param {Element} parent
  * @param {Element[]} nodes
  */

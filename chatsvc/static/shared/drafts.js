@@ -1,5 +1,5 @@
 // @ts-check
-/** What was typed and not sent, kept in this browser until it is. */
+/** Unsent text, stored in this browser until it is sent. */
 import { recall, remember } from "./storage.js";
 
 /** @param {string} key @returns {string} */
@@ -7,7 +7,7 @@ export function draft(key) {
   return recall(key) ?? "";
 }
 
-/** @param {string} key @param {string} text empty: nothing is kept */
+/** @param {string} key @param {string} text empty: delete the draft */
 export function keepDraft(key, text) {
   remember(key, text);
 }

@@ -1,5 +1,5 @@
 // @ts-check
-/** Shapes that the button and the panel share. */
+/** Icons that several modules use. */
 
 export const BUBBLE =
   "M12 3C6.8 3 3 6.5 3 10.9c0 2.4 1.2 4.6 3.1 6 0 1.3-.5 2.6-1.4 3.6 1.9-.1 3.6-.7 5-1.8.7.1 1.5.2 2.3.2 5.2 0 9-3.5 9-8S17.2 3 12 3z";

@@ -1,11 +1,14 @@
 // @ts-check
-/** How long widget and dashboard wait for the server, in milliseconds. */
+/** Time limits of widget and dashboard, in milliseconds. */
 
-/** A whole response. The server gives up on its database after 5 s: longer silence means the network. */
+/** For a response. The server waits 5 s for its database: a longer silence is a network fault. */
 export const REQUEST_LIMIT_MS = 15_000;
-/** 2.5 heartbeats of 15 s: a stream that is silent for longer is dead. */
+/** For the next bytes of a stream: 2.5 heartbeats of 15 s. */
 export const SILENCE_LIMIT_MS = 37_500;
-/** The server sends some bytes at once: without them something on the way holds the stream back. */
+/**
+ * For the first bytes, which the server sends at once. Without them, something on the way buffers
+ * the stream.
+ */
 export const FIRST_BYTE_LIMIT_MS = 10_000;
-/** A tab that somebody looks at has marked a message read by then, and nobody needs a sound. */
+/** Before a sound: until then, a visible tab has marked the message as read. */
 export const READ_BY_NOW_MS = 400;

@@ -1,14 +1,14 @@
 // @ts-check
-/** A short sound, made on the spot, and the switch that silences it in this browser. */
+/** A short synthesized sound, and the setting of this browser that turns it off. */
 import { recall, remember } from "./storage.js";
 
-/** Shapes for the switch. */
+/** Icons for the switch. */
 export const SOUND =
   "M3 9.5v5h3.6L11 18.5v-13L6.6 9.5zM13.4 8.3v7.4c1.5-.6 2.4-2 2.4-3.7s-.9-3.1-2.4-3.7zM13.4 4.5v1.9c2.7.7 4.4 2.9 4.4 5.6s-1.7 4.9-4.4 5.6v1.9c3.7-.8 6.3-3.8 6.3-7.5s-2.6-6.7-6.3-7.5z";
 export const MUTED =
   "M3 9.5v5h3.6L11 18.5v-13L6.6 9.5zM20.8 9.3l-1.3-1.3-2.6 2.6L14.3 8 13 9.3l2.6 2.7L13 14.7 14.3 16l2.6-2.6 2.6 2.6 1.3-1.3-2.6-2.7z";
 
-const NOTES_HZ = [660, 880]; // a rising fourth: it asks for no more than a glance
+const NOTES_HZ = [660, 880]; // a rising fourth, unobtrusive
 const NOTE_S = 0.12;
 const VOLUME = 0.12;
 
@@ -16,7 +16,7 @@ export class Sound {
   #key;
   /** @type {AudioContext | null} */ #context = null;
 
-  /** @param {string} key under which the browser remembers that it is muted */
+  /** @param {string} key under which the browser stores that the sound is off */
   constructor(key) {
     this.#key = key;
   }
@@ -29,7 +29,9 @@ export class Sound {
     remember(this.#key, muted ? "yes" : null);
   }
 
-  /** Silent where the browser allows no sound, as before the first click on a page. */
+  /**
+   * Play the sound. It is silent if the browser allows none, as before the first click on a page.
+   */
   play() {
     if (this.muted || typeof AudioContext === "undefined") return;
     const context = (this.#context ??= new AudioContext());

@@ -1,5 +1,5 @@
 // @ts-check
-/** This browser's memory. Where storage is switched off or full the chat works too, and forgets. */
+/** The browser's localStorage. If it is disabled or full, nothing is stored and the chat works. */
 
 /** @param {string} key @returns {string | null} */
 export function recall(key) {
@@ -10,12 +10,12 @@ export function recall(key) {
   }
 }
 
-/** @param {string} key @param {string | null} value null or empty: nothing is kept */
+/** @param {string} key @param {string | null} value null or empty: delete it */
 export function remember(key, value) {
   try {
     if (value) localStorage.setItem(key, value);
     else localStorage.removeItem(key);
   } catch {
-    // known until the page closes
+    // not stored
   }
 }

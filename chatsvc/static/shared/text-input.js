@@ -1,21 +1,36 @@
 // @ts-check
-/** What the widget's input and the dashboard's have in common. */
+/** Behavior of the inputs of widget and dashboard. */
 
 export const MAX_CHARACTERS = 10_000;
 
-/** @param {string} text @returns {number} as the server counts: code points */
+/**
+ * Remove empty lines at the start and white space at the end; the first line stays indented.
+ * @param {string} text
+ */
+export function trimmed(text) {
+  return text.replace(/^\s*\n/, "").trimEnd();
+}
+
+/** Return the number of code points, which the server counts. @param {string} text */
 export function characters(text) {
   return [...text].length;
 }
 
-/** Enter, with Ctrl or Cmd or without; not while an input method takes it. @param {KeyboardEvent} event */
+/**
+ * Return whether this key sends: Enter, also with Ctrl or Cmd, but not in an input method.
+ * @param {KeyboardEvent} event
+ */
 export function sends(event) {
-  const composing = event.isComposing || event.keyCode === 229; // Safari ends the composition before this event
+  // Safari ends the composition before this event
+  const composing = event.isComposing || event.keyCode === 229;
   return event.key === "Enter" && !event.shiftKey && !composing;
 }
 
-/** As high as its text; the style sheet says how high at most. @param {HTMLTextAreaElement} input */
+/**
+ * Make the input as high as its text. The style sheet limits the height.
+ * @param {HTMLTextAreaElement} input
+ */
 export function grow(input) {
   input.style.blockSize = "auto";
-  if (input.scrollHeight) input.style.blockSize = `${input.scrollHeight + 2}px`; // 2 px: its borders
+  if (input.scrollHeight) input.style.blockSize = `${input.scrollHeight + 2}px`; // 2 px of borders
 }

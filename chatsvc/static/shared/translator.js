@@ -1,10 +1,16 @@
 // @ts-check
-/** Texts in one language, in the form of chatsvc/languages/: placeholders, and plural forms by CLDR category. */
-
-/** @typedef {Record<string, string | { other: string, [category: string]: string }>} Texts by key */
+/**
+ * Texts in one language, in the form of chatsvc/languages/: placeholders, and plural forms by CLDR
+ * category.
+ */
 
 /**
- * Return the function that looks up a text. It fills `{placeholders}`; the value `n` chooses the plural form.
+ * @typedef {Record<string, string | { other: string, [category: string]: string }>} Texts by key
+ */
+
+/**
+ * Return the function that looks up a text. It fills `{placeholders}`; the value `n` chooses the
+ * plural form.
  * @template {Texts} T
  * @param {string} language
  * @param {T} texts

@@ -1,7 +1,7 @@
 // @ts-check
-/** Ids for messages that are not sent yet. */
+/** Ids for new messages. */
 
-/** `crypto.randomUUID` exists on secure pages only. */
+/** Return a random id. `crypto.randomUUID` exists only on secure pages. */
 export function uuid() {
   if (crypto.randomUUID) return crypto.randomUUID();
   return [...crypto.getRandomValues(new Uint8Array(16))]

@@ -1,14 +1,16 @@
 // @ts-check
-/** The element that the script adds by itself, where the host page only names the script. */
+/** Adds <support-chat> to a page that only includes the script. */
 
-/** Adds an element to a page that has none, and again when a router has replaced the body. */
+/** Add an element if the page has none, and again when a router has replaced the body. */
 export function addElement() {
   const chat = document.createElement("support-chat");
+  // not document.body and document.documentElement: forms of the page may have these names
+  const find = (/** @type {string} */ tag) => /** @type {Element} */ (document.querySelector(tag));
   const place = () => {
-    if (!chat.isConnected && !document.querySelector("support-chat")) document.body.append(chat);
-    replaced.observe(document.body, { childList: true });
+    if (!chat.isConnected && !document.querySelector("support-chat")) find("body").append(chat);
+    replaced.observe(find("body"), { childList: true });
   };
   const replaced = new MutationObserver(() => chat.isConnected || place());
-  replaced.observe(document.documentElement, { childList: true });
+  replaced.observe(find("html"), { childList: true });
   place();
 }

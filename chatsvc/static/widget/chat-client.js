@@ -1,14 +1,15 @@
 // @ts-check
-/** Requests to the chat server. Knows addresses, tokens and status codes; knows nothing of the screen. */
+/** Requests to the chat server: URLs, tokens and status codes. It does not touch the screen. */
 import { REQUEST_LIMIT_MS } from "../shared/limits.js";
 
 /** @typedef {import("../support-chat.js").SupportMessage} SupportMessage */
 /** @typedef {import("../support-chat.js").SupportChatSnapshot} SupportChatSnapshot */
 /** @typedef {import("../support-chat.js").MessagePage} MessagePage */
 
-const STORAGE_MS = 200; // what one tab stores another one reads a moment later, even when a lock says that it is its turn
+// another tab may read a stored value only after this time, even if it waited for the lock
+const STORAGE_MS = 200;
 
-/** The server answered, and it is not what was asked for. */
+/** A response with a status code other than success. */
 export class HttpError extends Error {
   /** @param {number} status @param {number} retryAfterMs @param {string} detail */
   constructor(status, retryAfterMs, detail) {
@@ -17,7 +18,7 @@ export class HttpError extends Error {
     this.retryAfterMs = retryAfterMs;
   }
 
-  /** True when the same request may succeed later without anybody changing it. */
+  /** True if the same request may succeed later. */
   get temporary() {
     return this.status === 401 || this.status === 408 || this.status === 429 || this.status >= 500;
   }
@@ -29,7 +30,12 @@ export class ChatClient {
   #languages;
   /** @type {Promise<void> | null} */ #visitor = null;
 
-  /** @param {URL} base @param {import("./identity.js").Identity} identity @param {() => string} languages for Accept-Language: e-mails follow the widget */
+  /**
+   * @param {URL} base
+   * @param {import("./identity.js").Identity} identity
+   * @param {() => string} languages for the Accept-Language header, so that e-mails use the
+   * widget's language
+   */
   constructor(base, identity, languages) {
     this.#base = base;
     this.#identity = identity;
@@ -49,7 +55,13 @@ export class ChatClient {
     return this.#json("GET", `support_chat/messages?${query}`);
   }
 
-  /** Safe to repeat: the same `client_id` is stored once. A stranger becomes a visitor first. @param {string} content @param {string} clientId @returns {Promise<SupportMessage>} */
+  /**
+   * Post a message. It is safe to repeat: a `client_id` is stored once. Without an identity, create
+   * a visitor first.
+   * @param {string} content
+   * @param {string} clientId
+   * @returns {Promise<SupportMessage>}
+   */
   async postMessage(content, clientId) {
     if (!this.#identity.known)
       await (this.#visitor ??= this.#createVisitor().finally(() => (this.#visitor = null)));
@@ -61,18 +73,22 @@ export class ChatClient {
     return this.#json("PATCH", "support_chat/mark_read", { up_to: upTo });
   }
 
-  /** Where a visitor can be reached. @param {string} email @returns {Promise<{ email: string | null }>} */
+  /**
+   * Store a visitor's e-mail address.
+   * @param {string} email
+   * @returns {Promise<{ email: string | null }>}
+   */
   updateVisitor(email) {
     return this.#json("PATCH", "visitors/me", { email });
   }
 
   /**
-   * The answer's body is the stream; the caller reads it and aborts it.
+   * Open the stream of events. The caller reads the body of the response and aborts it.
    * @param {number} cursor the last seq that the caller has
    * @param {AbortSignal} signal
    */
   openStream(cursor, signal) {
-    return this.#authorised((token) =>
+    return this.#authorized((token) =>
       this.#fetch("support_chat/stream", {
         headers: { ...bearer(token), Accept: "text/event-stream", "Last-Event-ID": String(cursor) },
         signal,
@@ -80,7 +96,7 @@ export class ChatClient {
     );
   }
 
-  /** The same for all tabs: each of them may have the first message to send. */
+  /** Create one visitor for all tabs, even if several of them send a first message. */
   async #createVisitor() {
     await alone(this.#identity.key, async () => {
       this.#identity.recallVisitor();
@@ -95,18 +111,26 @@ export class ChatClient {
 
   /** @param {string} method @param {string} path @param {object} [body] @returns {Promise<any>} */
   async #json(method, path, body) {
-    return (await this.#authorised((token) => this.#send(method, path, body, token))).json();
+    return (await this.#authorized((token) => this.#send(method, path, body, token))).json();
   }
 
-  /** With a token; once more with a fresh one when it was refused. @param {(token: string | null) => Promise<Response>} send */
-  async #authorised(send) {
+  /**
+   * Send with a token, and once more with a fresh one after a 401.
+   * @param {(token: string | null) => Promise<Response>} send
+   */
+  async #authorized(send) {
     const token = await this.#identity.token().catch(noToken);
     const response = await send(token);
     if (response.status !== 401) return expectOk(response);
     return expectOk(await send(await this.#identity.freshToken(token).catch(noToken)));
   }
 
-  /** @param {string} method @param {string} path @param {object | undefined} body @param {string | null} token */
+  /**
+   * @param {string} method
+   * @param {string} path
+   * @param {object | undefined} body
+   * @param {string | null} token
+   */
   #send(method, path, body, token) {
     const headers = { ...bearer(token), ...(body && { "Content-Type": "application/json" }) };
     return this.#fetch(path, {
@@ -130,7 +154,7 @@ export class ChatClient {
   }
 }
 
-/** A host page that gives no token is as good as one that gives one which is refused. @returns {never} */
+/** Treat a missing token like a refused one. @returns {never} */
 function noToken() {
   throw new HttpError(401, 0, "");
 }
@@ -152,18 +176,23 @@ async function expectOk(response) {
   );
 }
 
-/** Does something while no other tab does it; where there are no locks, or one is not let go, at the same time. @param {string} name @param {() => Promise<void>} action */
+/**
+ * Run `action` under a lock shared by all tabs; without it if there are no locks or the lock is not
+ * released.
+ * @param {string} name
+ * @param {() => Promise<void>} action
+ */
 async function alone(name, action) {
-  let begun = false;
+  let started = false;
   const once = () => {
-    begun = true;
+    started = true;
     return action();
   };
   const { locks } = globalThis.navigator ?? {};
   await locks
     ?.request(name, { signal: AbortSignal.timeout(REQUEST_LIMIT_MS) }, once)
     .catch((error) => {
-      if (begun) throw error;
+      if (started) throw error;
     });
-  if (!begun) await once();
+  if (!started) await once();
 }

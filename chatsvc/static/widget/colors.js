@@ -1,11 +1,11 @@
 // @ts-check
-/** The brand colour, and a colour for text on it that everybody can read. */
+/** The accent color, and a readable color for text on it. */
 
-const DARK = "#000000"; // nothing lighter: of white and pure black one always reaches 4.58:1
+const DARK = "#000000"; // one of white and pure black always has a contrast of at least 4.58:1
 const LIGHT = "#ffffff";
 
 /**
- * Relative luminance as WCAG 2 defines it.
+ * Return the relative luminance as WCAG 2 defines it.
  * @param {string} hex `#rrggbb`
  */
 export function luminance(hex) {
@@ -16,14 +16,19 @@ export function luminance(hex) {
   return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 }
 
-/** @param {string} one @param {string} other @returns {number} 1 to 21 */
+/**
+ * Return the contrast ratio of two colors.
+ * @param {string} one
+ * @param {string} other
+ * @returns {number} 1 to 21
+ */
 export function contrast(one, other) {
   const [low, high] = [luminance(one), luminance(other)].sort((a, b) => a - b);
   return (high + 0.05) / (low + 0.05);
 }
 
 /**
- * White where it is readable (4.5:1), as most brands expect; else black.
+ * Return white if it is readable (4.5:1), as most brands expect; else black.
  * @param {string} hex
  */
 export function textOn(hex) {
@@ -31,7 +36,8 @@ export function textOn(hex) {
 }
 
 /**
- * Any CSS colour as `#rrggbb`, or null for what is no opaque colour. A canvas knows all the notations.
+ * Return any CSS color as `#rrggbb`, or null if it is not an opaque color. A canvas knows all
+ * notations.
  * @param {string | null} color
  */
 export function hex(color) {

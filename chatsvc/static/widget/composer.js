@@ -1,7 +1,9 @@
 // @ts-check
-/** Where people write: grows with the text, sends with Enter, says what is too long. */
+/**
+ * The form for a message: it grows with the text, sends on Enter, and says if the text is too long.
+ */
 import { h, icon } from "../shared/dom.js";
-import { characters, grow, MAX_CHARACTERS, sends } from "../shared/text-input.js";
+import { characters, grow, MAX_CHARACTERS, sends, trimmed } from "../shared/text-input.js";
 
 const SEND_ICON = "M3 20.5 21.5 12 3 3.5v6.6L15 12 3 13.9z";
 
@@ -21,7 +23,8 @@ export class Composer {
 
   /**
    * @param {import("./texts.js").Text} text
-   * @param {{ send: (text: string) => boolean, typed: (text: string) => unknown }} actions send: false means not now, the text stays
+   * @param {{ send: (text: string) => boolean, typed: (text: string) => unknown }} actions `send`
+   * returns false if it cannot send now: the text stays
    */
   constructor(text, { send, typed }) {
     this.#text = text;
@@ -64,7 +67,7 @@ export class Composer {
   }
 
   #submit() {
-    const text = this.text.trim();
+    const text = trimmed(this.text);
     const length = characters(text);
     this.#error.textContent =
       length > MAX_CHARACTERS ? this.#text("too_long", { n: length, max: MAX_CHARACTERS }) : "";
@@ -74,7 +77,7 @@ export class Composer {
   }
 
   #changed() {
-    const text = this.text.trim();
+    const text = trimmed(this.text);
     this.#button.setAttribute("aria-disabled", String(!text));
     if (characters(text) <= MAX_CHARACTERS) this.#error.textContent = "";
     this.grow();

@@ -1,27 +1,31 @@
 // @ts-check
-/** One connection to a stream, from the request to its end. It does not trust silence. */
+/**
+ * One connection to a stream, from the request to its end. It is closed when nothing arrives in
+ * time.
+ */
 import { FIRST_BYTE_LIMIT_MS, SILENCE_LIMIT_MS } from "../shared/limits.js";
 import { EventParser } from "./event-parser.js";
 
 export class Connection {
-  /** Something has come through. */
+  /** Some bytes have arrived. */
   heard = false;
-  /** Nothing came through in time. */
+  /** No bytes arrived in time: something on the way buffers the stream. */
   heldBack = false;
   #ended = new AbortController();
   #lastByteAt = now();
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #watchdog;
 
-  /** True when it should have heard something long ago: the machine slept, and its timers with it. */
+  /** True if no bytes arrived for too long. Timers do not notice that while the machine sleeps. */
   get silent() {
     return now().some((time, clock) => time - this.#lastByteAt[clock] > SILENCE_LIMIT_MS);
   }
 
   /**
-   * Reads events until it ends; throws when it does not end by itself.
+   * Read events until the stream ends. Throw if the connection breaks.
    * @param {(signal: AbortSignal) => Promise<Response>} open
    * @param {(event: import("./event-parser.js").ServerEvent) => void} onEvent
-   * @returns {Promise<number>} what the server asks to wait before the next connection, in milliseconds
+   * @returns {Promise<number>} the server's `retry`, milliseconds to wait before the next
+   * connection
    */
   async read(open, onEvent) {
     const parser = new EventParser();
@@ -56,7 +60,10 @@ export class Connection {
   }
 }
 
-/** In milliseconds: of the clock that nobody sets but that sleeps with many machines, and of the one that is right afterwards. */
+/**
+ * Return two clocks in milliseconds: one that is never set but may stop during sleep, and the wall
+ * clock.
+ */
 function now() {
   return [performance.now(), Date.now()];
 }

@@ -1,9 +1,12 @@
 // @ts-check
-/** Asks a visitor, once, where an answer may go when they have left the page. Nobody has to say. */
+/**
+ * Asks a visitor once for an e-mail address, so that staff can reply after the visitor has left. It
+ * is optional.
+ */
 import { h } from "../shared/dom.js";
 
 export class ContactForm {
-  /** The address is known; what is left is a word of thanks. */
+  /** The address is stored, and the form shows thanks. */
   thanked = false;
   #text;
   #actions;
@@ -21,7 +24,8 @@ export class ContactForm {
 
   /**
    * @param {import("./texts.js").Text} text
-   * @param {{ save: (email: string) => Promise<void>, skip: () => void }} actions `save` rejects with what is wrong
+   * @param {{ save: (email: string) => Promise<void>, skip: () => void }} actions `save` rejects
+   * with the error
    */
   constructor(text, actions) {
     this.#text = text;
@@ -62,7 +66,7 @@ export class ContactForm {
     }
   }
 
-  /** @param {string} text empty: nothing is wrong */
+  /** @param {string} text empty for no error */
   #wrong(text) {
     this.#error.textContent = text;
     this.#input.setAttribute("aria-invalid", String(text !== ""));

@@ -1,5 +1,8 @@
 // @ts-check
-/** One person's conversation while the page is open: loads it, keeps it live, sends, marks read. Knows nothing of the screen. */
+/**
+ * One person's conversation while the page is open: loading, live events, sending, the read mark.
+ * It does not touch the screen.
+ */
 
 import { cursor, EMPTY, reduce } from "./message-store.js";
 import { Outbox } from "./outbox.js";
@@ -8,7 +11,10 @@ import { Snapshot } from "./snapshot.js";
 import { Transport } from "./transport.js";
 
 /** @typedef {import("./message-store.js").Event} Event */
-/** @typedef {"idle" | import("./transport.js").TransportStatus} Status idle: nobody is known yet */
+/**
+ * @typedef {"idle" | import("./transport.js").TransportStatus} Status idle: there is no identity
+ * yet
+ */
 
 export class Conversation {
   state = EMPTY;
@@ -26,8 +32,9 @@ export class Conversation {
   /**
    * @param {import("./chat-client.js").ChatClient} client
    * @param {import("./identity.js").Identity} identity
-   * @param {{ outbox: string, tabs: () => string }} names what this browser keeps under, and what its tabs call themselves
-   * @param {(event: Event) => void} changed told after every change, with what caused it
+   * @param {{ outbox: string, tabs: () => string }} names the storage key of the outbox, and the
+   * name of the channel between tabs
+   * @param {(event: Event) => void} changed called after every change with its cause
    */
   constructor(client, identity, names, changed) {
     this.#client = client;
@@ -43,12 +50,15 @@ export class Conversation {
     });
   }
 
-  /** True in the one tab of this browser that holds the stream. */
+  /** True in the tab that has the stream. */
   get leading() {
     return this.#transport?.leading ?? false;
   }
 
-  /** Takes up what was not sent, and connects if it is known who is asking; a stranger is connected by the first message. */
+  /**
+   * Restore unsent messages and connect if there is an identity; otherwise the first message
+   * connects.
+   */
   async start() {
     if (this.#stopped) return;
     this.#outbox.restore();
@@ -58,10 +68,13 @@ export class Conversation {
     await this.#load(false);
     if (this.#transport !== transport) return;
     if (this.#identity.known) transport.join();
-    else this.pause(); // a visitor whom the server has forgotten
+    else this.pause(); // the server does not know this visitor any more
   }
 
-  /** Lets go of everything that would keep the page out of the back-forward cache; `start` takes it up again. */
+  /**
+   * Close everything that would keep the page out of the back-forward cache. `start` opens it
+   * again.
+   */
   pause() {
     this.#transport?.close();
     this.#transport = null;
@@ -75,14 +88,14 @@ export class Conversation {
     this.#snapshot.wake();
   }
 
-  /** The network or the page came back: everything that waits tries again now. */
+  /** Retry everything that waits now: the network or the page is back. */
   wake() {
     this.#snapshot.wake();
     this.#outbox.wake();
     this.#transport?.wake();
   }
 
-  /** The network went or came: what the connection was made over may be gone. */
+  /** Replace the connection: the network has changed. */
   reconnect() {
     this.wake();
     this.#transport?.restart();
@@ -101,7 +114,7 @@ export class Conversation {
     this.#outbox.discard(clientId);
   }
 
-  /** @param {string} email where the visitor can be reached */
+  /** @param {string} email the visitor's */
   async saveContact(email) {
     await this.#client.updateVisitor(email);
   }
@@ -112,7 +125,7 @@ export class Conversation {
     this.#dispatch({ type: "older", page: await this.#client.messages({ before: oldest }) });
   }
 
-  /** Marks what is on screen read. */
+  /** Mark the messages on screen as read. */
   async markRead() {
     const readUpTo = this.#stopped ? null : await this.#readMark.move(this.state);
     if (readUpTo) this.#dispatch({ type: "messages_read", read_up_to: readUpTo });
@@ -133,7 +146,8 @@ export class Conversation {
   /** @param {Event} event */
   #take(event) {
     if (event.type === "reset")
-      void this.#load(true).then(() => this.#transport?.restart()); // the cursor is of no use to the server
+      // the server does not accept the cursor
+      void this.#load(true).then(() => this.#transport?.restart());
     else this.#dispatch(event);
   }
 
@@ -141,11 +155,15 @@ export class Conversation {
   async #post(item) {
     const message = await this.#client.postMessage(item.content, item.client_id);
     void this.start();
-    if (this.state.loaded && message.seq > cursor(this.state) + 1) this.#transport?.fetchMissed(); // something came before it that was not heard
+    // messages before it are missing
+    if (this.state.loaded && message.seq > cursor(this.state) + 1) this.#transport?.fetchMissed();
     return message;
   }
 
-  /** Fetches everything; what is shown stays until there is an answer. @param {boolean} anew nothing that was held before is of use */
+  /**
+   * Fetch the chat. The screen stays as it is until there is a response.
+   * @param {boolean} anew discard the state first
+   */
   async #load(anew) {
     const chat = await this.#snapshot.fetch();
     if (chat && anew) this.#readMark = new ReadMark(this.#client);

@@ -1,5 +1,8 @@
 // @ts-check
-/** Behind <support-chat>, for as long as the element is in the page: finds out who it is, and keeps that person's conversation. */
+/**
+ * Finds out who uses <support-chat>, and holds that person's conversation while the element is in
+ * the page.
+ */
 import { everyMidnight } from "../shared/days.js";
 import { ChatClient } from "./chat-client.js";
 import { Conversation } from "./conversation.js";
@@ -8,7 +11,7 @@ import { acceptLanguage } from "./language.js";
 import { Memory } from "./memory.js";
 import { View } from "./view.js";
 
-const ASK_AGAIN_MS = 5000; // the host application did not tell who it is
+const ASK_AGAIN_MS = 5000; // the host application did not give a token
 
 export class Chat {
   #host;
@@ -21,7 +24,11 @@ export class Chat {
   #turn = 0;
   /** @type {AbortController | null} */ #listeners = null;
 
-  /** @param {import("./view.js").Host} host @param {ShadowRoot} root @param {{ base: URL, key: string }} server */
+  /**
+   * @param {import("./view.js").Host} host
+   * @param {ShadowRoot} root
+   * @param {{ base: URL, key: string }} server
+   */
   constructor(host, root, { base, key }) {
     this.#host = host;
     this.#base = base;
@@ -31,7 +38,7 @@ export class Chat {
     this.connected();
   }
 
-  /** The element is in the page (again). */
+  /** The element was added to the page. */
   connected() {
     if (this.#listeners) return;
     this.#listeners = new AbortController();
@@ -59,7 +66,7 @@ export class Chat {
     if (this.#host.open) this.shown(true);
   }
 
-  /** The element was taken out of the page: no connection stays behind. */
+  /** The element was removed from the page: close all connections. */
   disconnected() {
     this.#listeners?.abort();
     this.#listeners = null;
@@ -78,12 +85,16 @@ export class Chat {
     this.#view.open(open);
   }
 
-  /** Another person gets another conversation, a renewed token of the same person changes nothing. */
+  /**
+   * Start another conversation for another person. A renewed token of the same person changes
+   * nothing.
+   */
   async #identify() {
     const turn = (this.#turn += 1);
     const identity = new Identity(this.#host, this.#memory.visitor);
     if (identity.isGiven) {
-      if (this.#subject === null) this.#leave(); // what the visitor still wanted to send is not for the user to send
+      // the user must not send the visitor's unsent messages
+      if (this.#subject === null) this.#leave();
       identity.rememberVisitor(null);
       this.#memory.forgetVisitor();
     }
@@ -119,7 +130,7 @@ export class Chat {
     this.#leave();
   }
 
-  /** Until it is known who is asking nothing can be sent. */
+  /** Stop the conversation. Nothing can be sent until there is an identity. */
   #leave() {
     this.#conversation?.stop();
     this.#conversation = null;
@@ -127,7 +138,10 @@ export class Chat {
     this.#view.show(null, undefined);
   }
 
-  /** Another tab has stored something. @param {string | null} key null: everything was deleted */
+  /**
+   * Another tab has changed the storage.
+   * @param {string | null} key null: everything was deleted
+   */
   #stored(key) {
     this.#view.mute();
     if (this.#subject !== null || (key !== null && key !== this.#memory.visitor)) return;

@@ -1,16 +1,16 @@
 // @ts-check
-/** The text/event-stream format (WHATWG HTML, 9.2.6), whatever the pieces in which it arrives. */
+/** Parses text/event-stream (WHATWG HTML, 9.2.6) from chunks of any size. */
 
 /** @typedef {{ event: string, data: string, id: string | null }} ServerEvent */
 
 export class EventParser {
-  #decoder = new TextDecoder(); // takes off a byte order mark, keeps halves of characters
+  #decoder = new TextDecoder(); // removes a byte order mark, keeps incomplete characters
   #line = "";
   #afterCr = false;
   #event = "";
   /** @type {string[]} */ #data = [];
   /** @type {string | null} */ #id = null;
-  /** What the server asked clients to wait before they come back, in milliseconds. @type {number | null} */
+  /** Milliseconds to wait before the next connection. @type {number | null} */
   retry = null;
 
   /** @param {Uint8Array} bytes @returns {ServerEvent[]} the events that these bytes completed */
@@ -18,8 +18,9 @@ export class EventParser {
     /** @type {ServerEvent[]} */
     const events = [];
     let text = this.#decoder.decode(bytes, { stream: true });
-    if (!text) return events; // not one whole character yet
-    const apart = this.#afterCr && text[0] === "\n"; // CR and LF came in two pieces: one line end
+    if (!text) return events; // no complete character yet
+    // CR and LF of one line end arrived in two chunks
+    const apart = this.#afterCr && text[0] === "\n";
     this.#afterCr = text.endsWith("\r");
     if (apart) text = text.slice(1);
     const lines = (this.#line + text).split(/\r\n|\r|\n/);

@@ -1,22 +1,26 @@
 // @ts-check
-/** One live stream that keeps itself alive: one connection after the other, growing pauses, resuming from the cursor, waking up at once; polling where it does not get through. */
+/**
+ * A stream that reconnects with growing pauses and resumes from the cursor. `wake` retries at once.
+ * Where streams do not get through, it polls.
+ */
 import { Backoff } from "../shared/backoff.js";
 import { HttpError } from "./chat-client.js";
 import { Connection } from "./connection.js";
 import { PollingFallback } from "./polling-fallback.js";
 
-export const STREAM_AGAIN_MS = 60_000; // while polling: proxies are repaired, networks are changed
-const SETTLED_MS = 5000; // a stream that lived this long was no failure, however it ended
+// while polling: the proxy or the network may be a different one by then
+export const STREAM_AGAIN_MS = 60_000;
+const SETTLED_MS = 5000; // a stream that lasted this long was not a failure
 const FAILURES_BEFORE_POLLING = 2;
 
 /**
  * @typedef {object} StreamOptions
  * @property {(cursor: number, signal: AbortSignal) => Promise<Response>} open
- * @property {() => number} cursor the last seq that is held without a hole before it
+ * @property {() => number} cursor the last seq before which no message is missing
  * @property {(event: import("./message-store.js").Event) => void} onEvent
  * @property {(status: "live" | "polling" | "connecting" | "ended") => void} onStatus
- * @property {() => Promise<unknown>} [poll] fetches what is new, where streams do not come through
- * @property {() => void} [onRefused] the server does not take the token
+ * @property {() => Promise<unknown>} [poll] fetches new messages where streams do not get through
+ * @property {() => void} [onRefused] the server refuses the token
  * @property {Backoff} [backoff]
  */
 
@@ -24,8 +28,8 @@ export class EventStream {
   #options;
   #backoff;
   /** @type {Connection | null} */ #connection = null;
-  #goodbye = false;
-  #hurry = false;
+  #closeReceived = false;
+  #immediate = false;
   #failures = 0;
   #running = false;
   #polling;
@@ -40,7 +44,7 @@ export class EventStream {
     );
   }
 
-  /** Once; a stream that was stopped is not started again. */
+  /** Start. A stopped stream cannot be started again. */
   start() {
     this.#running = true;
     void this.#run();
@@ -53,16 +57,16 @@ export class EventStream {
     this.#backoff.wake();
   }
 
-  /** The browser says that things may be better now. A stream that was silent through a sleep is replaced. */
+  /** Retry now. Replace a connection that was silent while the machine slept. */
   wake() {
     this.#backoff.wake();
     this.#polling.wake();
     if (this.#connection?.silent) this.restart();
   }
 
-  /** Drops the connection and resumes from the cursor, at once. */
+  /** Drop the connection and resume from the cursor at once. */
   restart() {
-    this.#hurry = this.#connection !== null;
+    this.#immediate = this.#connection !== null;
     this.#connection?.close();
     this.#backoff.wake();
   }
@@ -73,7 +77,7 @@ export class EventStream {
       const least = await this.#attempt();
       if (!this.#running) break;
       this.#notLive();
-      if (this.#hurry) continue;
+      if (this.#immediate) continue;
       if (this.#failures >= FAILURES_BEFORE_POLLING) await this.#polling.start();
       if (!this.#running) break;
       this.#notLive();
@@ -87,11 +91,14 @@ export class EventStream {
     this.#options.onStatus(this.#polling.on ? "polling" : "connecting");
   }
 
-  /** One connection, until it ends. @returns {Promise<number>} what to wait at least before the next, in milliseconds */
+  /**
+   * Read one connection until it ends.
+   * @returns {Promise<number>} the least pause before the next, in milliseconds
+   */
   async #attempt() {
     const startedAt = performance.now();
     const connection = (this.#connection = new Connection());
-    this.#goodbye = this.#hurry = false;
+    this.#closeReceived = this.#immediate = false;
     let least = 0;
     try {
       least = await connection.read(
@@ -107,7 +114,7 @@ export class EventStream {
     this.#connection = null;
     const settled = connection.heard && performance.now() - startedAt > SETTLED_MS;
     if (settled) this.#backoff.reset();
-    if (settled || this.#goodbye || this.#hurry) this.#failures = 0;
+    if (settled || this.#closeReceived || this.#immediate) this.#failures = 0;
     else this.#failures += connection.heldBack ? FAILURES_BEFORE_POLLING : 1;
     return least;
   }
@@ -116,10 +123,10 @@ export class EventStream {
   #handle(event) {
     const data = JSON.parse(event.data);
     if (event.event === "close") {
-      this.#goodbye = true;
+      this.#closeReceived = true;
       if (data.reconnect === false) this.#running = false;
     } else if (event.event === "ping") {
-      if (data.seq > this.#options.cursor()) this.restart(); // something was missed: ask for it
+      if (data.seq > this.#options.cursor()) this.restart(); // a message is missing: ask for it
       this.#options.onEvent({ type: "ping", seq: data.seq });
     } else {
       if (data.type === "state") this.#live();

@@ -1,13 +1,16 @@
 // @ts-check
-/** Who is asking: the token of the host application's user, or of a visitor whom this browser remembers. */
+/**
+ * The identity: the token of the host application's user, or of the visitor stored in this browser.
+ */
 import { recall, remember } from "../shared/storage.js";
 
-export const TOKEN_LIMIT_MS = 15_000; // for the host page to give one: it asks its own server, which may be as far away as ours
+// for getToken, which sends a request to the host application's server
+export const TOKEN_LIMIT_MS = 15_000;
 
 /** @typedef {{ token: string | null, getToken: (() => Promise<string> | string) | null }} Source */
 
 export class Identity {
-  /** @type {Source} as it was: what the host page says later is somebody else until it is known who */ #source;
+  /** @type {Source} a copy: a later token of the host page may be another person's */ #source;
   /** @type {string | null} from getToken */ #token = null;
   /** @type {string | null} */ #visitor = null;
 
@@ -21,26 +24,26 @@ export class Identity {
     this.#visitor = recall(key);
   }
 
-  /** Whether the host application says who it is. */
+  /** Whether the host application gives a token. */
   get isGiven() {
     return Boolean(this.#source.token || this.#source.getToken);
   }
 
-  /** True when a request can be authorised without making a new visitor. */
+  /** True if a request can be authorized without a new visitor. */
   get known() {
     return this.isGiven || Boolean(this.#visitor);
   }
 
-  /** Rejects when the host page does not give one. @returns {Promise<string | null>} */
+  /** Rejects if the host page does not give one. @returns {Promise<string | null>} */
   async token() {
     const { token, getToken } = this.#source;
-    if (getToken) return (this.#token ??= await Promise.race([getToken(), tooLate()]));
+    if (getToken) return (this.#token ??= await Promise.race([getToken(), timeout()]));
     return token || this.#visitor;
   }
 
   /**
-   * After the server refused a token, which may not be the newest one any more. A visitor whose token is refused
-   * becomes unknown again.
+   * Return another token after the server refused one, which may not be the current one any more. A
+   * refused visitor's token is forgotten.
    * @param {string | null} refused
    */
   async freshToken(refused) {
@@ -52,7 +55,7 @@ export class Identity {
     return this.token();
   }
 
-  /** The same person with a renewed token. @param {Identity} renewed */
+  /** Take the renewed token of the same person. @param {Identity} renewed */
   renew(renewed) {
     this.#source = renewed.#source;
     this.#token = renewed.#token;
@@ -64,18 +67,21 @@ export class Identity {
     remember(this.key, token);
   }
 
-  /** Another tab has made a visitor, or forgotten it. */
+  /** Read the visitor's token again: another tab has stored or deleted it. */
   recallVisitor() {
     this.#visitor = recall(this.key);
   }
 
-  /** The host application's user, so that a renewed token can be told from another person's; null for visitors. */
+  /**
+   * Return the host application's user, to tell a renewed token from another person's; null for
+   * visitors.
+   */
   async subject() {
     const token = this.isGiven ? await this.token() : null;
     return token ? (claim(token, "sub") ?? token) : null;
   }
 
-  /** Names the person among all who use this browser. @param {string | null} subject */
+  /** Return a name for the person, unique in this browser. @param {string | null} subject */
   person(subject) {
     return subject === null
       ? `visitor:${this.#visitor ? claim(this.#visitor, "sub") : ""}`
@@ -84,12 +90,12 @@ export class Identity {
 }
 
 /** @returns {Promise<never>} */
-function tooLate() {
+function timeout() {
   return new Promise((_, reject) => setTimeout(reject, TOKEN_LIMIT_MS, new Error("no token")));
 }
 
 /**
- * Reads a claim without checking anything: the server decides what a token is worth.
+ * Read a claim without verifying the token: only the server does that.
  * @param {string} token @param {string} name @returns {string | null}
  */
 function claim(token, name) {

@@ -10,7 +10,11 @@ function wishes(host) {
   return [host.lang, page ?? "", ...navigator.languages];
 }
 
-/** Return the first wish that has texts. @param {Record<string, unknown>} languages texts by language @param {HTMLElement} host */
+/**
+ * Return the first wish that has texts.
+ * @param {Record<string, unknown>} languages texts by language
+ * @param {HTMLElement} host
+ */
 export function chooseLanguage(languages, host) {
   return (
     wishes(host)
@@ -19,7 +23,10 @@ export function chooseLanguage(languages, host) {
   );
 }
 
-/** Return all wishes as an Accept-Language header that needs no preflight. @param {HTMLElement} host */
+/**
+ * Return all wishes as an Accept-Language header that needs no preflight.
+ * @param {HTMLElement} host
+ */
 export function acceptLanguage(host) {
   return [...new Set(wishes(host).map((wish) => /^[a-z]{2,3}/i.exec(wish)?.[0]))]
     .filter(Boolean)

@@ -1,13 +1,13 @@
 // @ts-check
-/** The round button: all that is there before the panel is opened. */
+/** The round button. Until the panel is opened, there is nothing else. */
 import LANGUAGES from "texts:launcher";
 import { BUBBLE, CROSS } from "../shared/icons.js";
 import { translator } from "../shared/translator.js";
 import { chooseLanguage } from "./language.js";
 
-const MOST_COUNTED = 9; // there is room for one digit
+const MOST_COUNTED = 9; // the badge has room for one digit
 
-// `!important` wins over the host page's own rules (`* { all: unset }`), and only inside this element
+// `!important` wins over rules of the host page such as `* { all: unset }`
 export const STYLE = `
 :host { all: initial !important; display: block !important; position: fixed !important; z-index: 2147483000 !important;
   inset-block-end: max(20px, env(safe-area-inset-bottom)) !important;
@@ -33,7 +33,10 @@ export class Launcher {
   #path = document.createElementNS("http://www.w3.org/2000/svg", "path");
   #badge = document.createElement("span");
 
-  /** @param {{ pressed: () => void, approached: () => void }} actions approached: somebody is about to press it */
+  /**
+   * @param {{ pressed: () => void, approached: () => void }} actions approached: somebody may be
+   * about to press it
+   */
   constructor({ pressed, approached }) {
     const icon = document.createElementNS("http://www.w3.org/2000/svg", "svg");
     icon.setAttribute("viewBox", "0 0 24 24");

@@ -1,11 +1,14 @@
 // @ts-check
-/** What this browser keeps for the chat, by name: drafts and unsent messages per person, the visitor's token and answers. */
+/**
+ * The chat's keys in the browser's storage: drafts and unsent messages per person, the visitor's
+ * token and answers.
+ */
 import { recall, remember } from "../shared/storage.js";
 
 export class Memory {
   #key;
 
-  /** @param {string} key all names begin with it */
+  /** @param {string} key prefix of all keys */
   constructor(key) {
     this.#key = key;
     this.visitor = `${key}visitor`;
@@ -17,12 +20,12 @@ export class Memory {
     return `${this.#key}${what}:${subject ?? ""}`;
   }
 
-  /** @param {string} person what the tabs of one person call themselves */
+  /** Return the name of the channel between the tabs of one person. @param {string} person */
   tabs(person) {
     return this.#key + person;
   }
 
-  /** Whether the visitor was asked for an address and has answered. */
+  /** Whether the visitor has answered the question for an address. */
   get contactAnswered() {
     return recall(`${this.#key}contact`) !== null;
   }
@@ -32,7 +35,7 @@ export class Memory {
     remember(`${this.#key}contact`, answer);
   }
 
-  /** Somebody has signed in: what the visitor before left in this browser goes. */
+  /** Delete the visitor's data: a user has signed in. */
   forgetVisitor() {
     for (const name of ["visitor", "draft:", "outbox:", "contact"])
       remember(this.#key + name, null);

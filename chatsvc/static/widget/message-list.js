@@ -1,17 +1,17 @@
 // @ts-check
-/** The list of messages and how it scrolls: to the end, unless somebody is reading further up. */
+/** The list of messages. It scrolls to the end unless the person reads further up. */
 import { clockFormat } from "../shared/clock.js";
 import { dayNames, dayOf } from "../shared/days.js";
 import { arrange, h } from "../shared/dom.js";
 import { MessageView, stored, unsent } from "./message-view.js";
 
-const AT_END_PX = 48; // about two lines: who is this near to the end is reading the end
-const NEAR_TOP_PX = 120; // older messages are fetched a little before they are needed
+const AT_END_PX = 48; // about two lines: within this distance, the person reads the end
+const NEAR_TOP_PX = 120; // fetch older messages a little before they are needed
 
 /** @typedef {import("./message-store.js").ChatState} ChatState */
 
 export class MessageList {
-  /** Number of messages that arrived below while somebody was reading further up. */
+  /** Number of messages that arrived below while the person read further up. */
   unseen = 0;
   node = h("ol", { class: "list", role: "list", tabindex: "0" });
   #actions;
@@ -30,7 +30,8 @@ export class MessageList {
   /**
    * @param {import("./texts.js").Text} text
    * @param {string} language
-   * @param {{ retry: (clientId: string) => void, discard: (clientId: string) => void, older: () => Promise<void>, scrolled: () => void }} actions
+   * @param {{ retry: (clientId: string) => void, discard: (clientId: string) => void, older: () =>
+   * Promise<void>, scrolled: () => void }} actions
    */
   constructor(text, language, actions) {
     this.#text = text;
@@ -39,7 +40,8 @@ export class MessageList {
     this.#time = (/** @type {Date} */ at) => clock.format(at);
     this.#dayName = dayNames(language);
     this.node.setAttribute("aria-label", text("messages"));
-    new ResizeObserver(() => this.#following && this.toEnd()).observe(this.node); // what grows below must not cover the end
+    // a growing foot must not cover the end
+    new ResizeObserver(() => this.#following && this.toEnd()).observe(this.node);
     this.node.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     this.node.addEventListener("click", ({ target }) => {
       const { retry, discard } = target instanceof HTMLElement ? target.dataset : {};
@@ -64,7 +66,7 @@ export class MessageList {
     this.unseen = 0;
   }
 
-  /** @param {ChatState} state @param {boolean} sent the change is a message of one's own: it is shown, wherever one was */
+  /** @param {ChatState} state @param {boolean} sent the change is an own message: scroll to it */
   render(state, sent) {
     const follow = sent || this.atEnd;
     const top = this.node.getBoundingClientRect().top;
@@ -95,7 +97,7 @@ export class MessageList {
     const marks = new Map([
       [lastOwn, this.#text("sent")],
       [lastSeen, this.#text("seen")],
-    ]); // "Seen" wins where both are the same
+    ]); // "Seen" replaces "Sent" on the same message
     /** @type {Element[]} */
     const nodes = state.hasMore ? [this.#note] : this.#greeting ? [this.#hello] : [];
     shown.forEach((item, index) => {
@@ -142,7 +144,7 @@ export class MessageList {
       await this.#actions.older();
       this.#note.textContent = "";
     } catch {
-      this.#note.textContent = this.#text("older_failed"); // scrolling up again tries again
+      this.#note.textContent = this.#text("older_failed"); // scrolling up retries
     }
     this.#loading = false;
   }

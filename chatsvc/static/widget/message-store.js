@@ -1,13 +1,14 @@
 // @ts-check
 /**
- * What is known of the chat, as a pure function of what was heard: the same events in any order, any number of times,
- * give the same list. Messages are told apart by `seq`, a message of one's own is recognised by `client_id`.
+ * The state of the chat as a pure function of events. The same events in any order and any number
+ * of times give the same list. `seq` identifies a message; `client_id` matches a stored message
+ * with the pending one.
  */
 
 /** @typedef {import("../support-chat.js").SupportMessage} SupportMessage */
 /** @typedef {import("../events.js").ChatEvent} ChatEvent from the stream */
 /**
- * What the widget itself reports.
+ * Events of the widget itself.
  * @typedef {{ type: "snapshot", chat: import("../support-chat.js").SupportChatSnapshot }
  *   | { type: "older", page: import("../support-chat.js").MessagePage }
  *   | { type: "pending", client_id: string, content: string, created_at: string }
@@ -18,19 +19,22 @@
  *   | { type: "status" | "identified" | "drawn" | "midnight" }} OwnEvent
  */
 /** @typedef {ChatEvent | OwnEvent} Event */
-/** @typedef {{ client_id: string, content: string, created_at: string, status: "pending" | "waiting" | "refused", reason: string }} Outgoing */
+/**
+ * @typedef {{ client_id: string, content: string, created_at: string, status: "pending" | "waiting"
+ * | "refused", reason: string }} Outgoing
+ */
 /**
  * @typedef {object} ChatState
  * @property {SupportMessage[]} messages by seq
  * @property {Outgoing[]} outgoing in the order of sending
- * @property {number} start all messages after this seq are wanted, and held but for holes
- * @property {number} lastSeq newest seq that was heard of
+ * @property {number} start messages after this seq belong to the list; some may be missing
+ * @property {number} lastSeq newest seq in any event
  * @property {number} readUpTo staff messages up to here are read
  * @property {number} viewedUpTo staff have seen messages up to here
- * @property {number} unreadBefore unread staff messages older than those held
- * @property {boolean} hasMore there are older messages than those held
+ * @property {number} unreadBefore number of unread staff messages older than the list
+ * @property {boolean} hasMore there are messages older than the list
  * @property {boolean} archived
- * @property {boolean} loaded a snapshot was seen
+ * @property {boolean} loaded a snapshot was received
  */
 
 /** @type {ChatState} */
@@ -82,11 +86,14 @@ export function reduce(state, event) {
     case "reset":
       return { ...EMPTY, outgoing: state.outgoing };
     default:
-      return state; // an event of a later version
+      return state; // an event of a newer server
   }
 }
 
-/** The newest seq before which nothing is missing: where a stream has to resume. @param {ChatState} state */
+/**
+ * Return the newest seq before which no message is missing: a stream resumes there.
+ * @param {ChatState} state
+ */
 export function cursor(state) {
   let at = state.start;
   for (const { seq } of state.messages) {
@@ -96,12 +103,12 @@ export function cursor(state) {
   return at;
 }
 
-/** Number of staff messages that nobody has read. @param {ChatState} state */
+/** Return the number of unread staff messages. @param {ChatState} state */
 export function unread(state) {
   return countUnread(state.messages, state.readUpTo) + state.unreadBefore;
 }
 
-/** The newest staff message, 0 without one. @param {ChatState} state */
+/** Return the seq of the newest staff message, or 0. @param {ChatState} state */
 export function lastStaffSeq(state) {
   return state.messages.findLast((message) => message.sender_type === "admin")?.seq ?? 0;
 }
@@ -117,7 +124,8 @@ function countUnread(messages, readUpTo) {
 function snapshot(state, chat) {
   const oldest = chat.messages[0]?.seq ?? 1;
   const newest = state.messages.at(-1)?.seq ?? 0;
-  const kept = newest < oldest - 1 ? { ...state, messages: [] } : state; // too far back to join: it is read again on demand
+  // there is a gap: older messages are fetched on demand
+  const kept = newest < oldest - 1 ? { ...state, messages: [] } : state;
   const deeper = state.loaded && kept.messages.length > 0 && kept.messages[0].seq < oldest;
   return {
     ...merge(kept, chat.messages),
@@ -135,7 +143,11 @@ function snapshot(state, chat) {
   };
 }
 
-/** @param {ChatState} state @param {import("../support-chat.js").MessagePage} page @returns {ChatState} */
+/**
+ * @param {ChatState} state
+ * @param {import("../support-chat.js").MessagePage} page
+ * @returns {ChatState}
+ */
 function older(state, page) {
   const unreadBefore = Math.max(0, state.unreadBefore - countUnread(page.messages, state.readUpTo));
   const start = Math.min(state.start, (page.messages[0]?.seq ?? Infinity) - 1);
@@ -146,7 +158,8 @@ function older(state, page) {
 function merge(state, messages) {
   const bySeq = new Map(state.messages.map((message) => [message.seq, message]));
   for (const message of messages) {
-    if (!bySeq.get(message.seq)?.read_at) bySeq.set(message.seq, message); // a read mark never goes back
+    // a read mark is never removed
+    if (!bySeq.get(message.seq)?.read_at) bySeq.set(message.seq, message);
   }
   const arrived = new Set(
     messages
@@ -174,13 +187,21 @@ function viewed(state, upTo) {
   return { ...state, viewedUpTo: Math.max(state.viewedUpTo, upTo) };
 }
 
-/** @param {ChatState} state @param {import("../events.js").ChatStateEvent} event @returns {ChatState} */
+/**
+ * @param {ChatState} state
+ * @param {import("../events.js").ChatStateEvent} event
+ * @returns {ChatState}
+ */
 function connected(state, event) {
   const marked = viewed(read(state, event.read_up_to), event.viewed_up_to ?? 0);
   return { ...marked, lastSeq: Math.max(state.lastSeq, event.last_seq), archived: event.archived };
 }
 
-/** @param {ChatState} state @param {Extract<Event, { type: "pending" }>} event @returns {ChatState} */
+/**
+ * @param {ChatState} state
+ * @param {Extract<Event, { type: "pending" }>} event
+ * @returns {ChatState}
+ */
 function pending(state, { client_id, content, created_at }) {
   const stored = state.messages.some(
     (message) => message.client_id === client_id && message.sender_type === "user",
@@ -195,7 +216,13 @@ function pending(state, { client_id, content, created_at }) {
   };
 }
 
-/** @param {ChatState} state @param {string} clientId @param {Outgoing["status"]} status @param {string} reason @returns {ChatState} */
+/**
+ * @param {ChatState} state
+ * @param {string} clientId
+ * @param {Outgoing["status"]} status
+ * @param {string} reason
+ * @returns {ChatState}
+ */
 function mark(state, clientId, status, reason) {
   return {
     ...state,

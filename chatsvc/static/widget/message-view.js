@@ -1,5 +1,5 @@
 // @ts-check
-/** How one message looks. */
+/** Shows one message. */
 import { h } from "../shared/dom.js";
 import { linked } from "../shared/links.js";
 
@@ -7,11 +7,11 @@ import { linked } from "../shared/links.js";
 /** @typedef {import("./message-store.js").Outgoing} Outgoing */
 /**
  * @typedef {object} Shown
- * @property {string} key the same from "pending" on to "sent"
+ * @property {string} key the same while pending and when sent
  * @property {boolean} own
  * @property {string} content
  * @property {Date} at
- * @property {Outgoing | null} outgoing null once the server has it
+ * @property {Outgoing | null} outgoing null once it is stored
  */
 
 /** @param {SupportMessage} message @returns {Shown} */
@@ -38,7 +38,8 @@ export class MessageView {
 
   /**
    * @param {Shown} shown
-   * @param {{ first: boolean, last: boolean, mark: string }} group `mark`: what is said beside the time, such as "Seen"
+   * @param {{ first: boolean, last: boolean, mark: string }} group `mark`: text beside the time,
+   * such as "Seen"
    * @param {import("./texts.js").Text} text
    * @param {(at: Date) => string} time
    */
@@ -76,7 +77,12 @@ export class MessageView {
   }
 }
 
-/** @param {Shown} shown @param {string} mark @param {import("./texts.js").Text} text @param {(at: Date) => string} time */
+/**
+ * @param {Shown} shown
+ * @param {string} mark
+ * @param {import("./texts.js").Text} text
+ * @param {(at: Date) => string} time
+ */
 function meta(shown, mark, text, time) {
   const { outgoing } = shown;
   const at = h("time", { datetime: shown.at.toISOString() }, time(shown.at));

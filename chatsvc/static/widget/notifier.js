@@ -1,5 +1,8 @@
 // @ts-check
-/** Tells people who do not look that staff have written: the number in the page's title, and a sound. */
+/**
+ * Announces staff messages to people who do not look at the page: a number in its title, and a
+ * sound.
+ */
 
 import { READ_BY_NOW_MS } from "../shared/limits.js";
 import { Sound } from "../shared/sound.js";
@@ -10,7 +13,7 @@ export class Notifier {
   #title = new PageTitle();
   #waiting = false;
 
-  /** @param {string} key under which the browser remembers that it is muted */
+  /** @param {string} key under which the browser stores that the sound is off */
   constructor(key) {
     this.#sound = new Sound(key);
   }
@@ -19,17 +22,20 @@ export class Notifier {
     return this.#sound.muted;
   }
 
-  /** @returns {boolean} whether it is muted now */
+  /** Switch the sound. @returns {boolean} whether it is off now */
   toggle() {
     return (this.#sound.muted = !this.#sound.muted);
   }
 
-  /** @param {number} unread @param {boolean} visible the title is for pages that nobody looks at */
+  /** @param {number} unread @param {boolean} visible a visible page has no number in its title */
   count(unread, visible) {
     this.#title.show(visible ? 0 : unread);
   }
 
-  /** One sound for all that arrives together. @param {() => boolean} unnoticed asked a moment later */
+  /**
+   * Play one sound for messages that arrive together.
+   * @param {() => boolean} unnoticed called a moment later
+   */
   arrived(unnoticed) {
     if (this.#waiting) return;
     this.#waiting = true;

@@ -1,16 +1,16 @@
 // @ts-check
-/** Sends what was written, one after the other in order, again and again until the server has answered; also after a page load. */
+/** Sends messages in order and retries until there is a response, also after a page load. */
 import { Backoff } from "../shared/backoff.js";
 import { recall, remember } from "../shared/storage.js";
 import { uuid } from "../shared/uuid.js";
 import { HttpError } from "./chat-client.js";
 
-const SHOWN_AFTER = 2; // attempts; one lost request is repeated without worrying anybody
+const SHOWN_AFTER = 2; // failed attempts; one lost request is retried silently
 
 /** @typedef {{ client_id: string, content: string, created_at: string }} Item */
 /**
  * @typedef {object} OutboxOptions
- * @property {string} [key] under which this browser keeps what is not sent
+ * @property {string} [key] under which this browser stores unsent messages
  * @property {(item: Item) => Promise<import("../support-chat.js").SupportMessage>} post
  * @property {(event: import("./message-store.js").Event) => void} dispatch
  */
@@ -20,7 +20,7 @@ export class Outbox {
   #key;
   #backoff = new Backoff();
   /** @type {Item[]} */ #queue = [];
-  /** @type {Map<string, Item>} refused ones, which wait for a person */ #refused = new Map();
+  /** @type {Map<string, Item>} wait for the person to retry or delete them */ #refused = new Map();
   #sending = false;
   #stopped = false;
 
@@ -30,7 +30,7 @@ export class Outbox {
     this.#key = options.key ?? "";
   }
 
-  /** Takes up what an earlier page, or another tab, has not sent. The same message twice is stored once. */
+  /** Send what an earlier page or another tab has not sent. The server stores a message once. */
   restore() {
     const known = new Set(
       [...this.#queue, ...this.#refused.values()].map(({ client_id }) => client_id),
@@ -59,14 +59,14 @@ export class Outbox {
     else this.wake();
   }
 
-  /** Gives up one that was refused. @param {string} clientId */
+  /** Delete a refused message. @param {string} clientId */
   discard(clientId) {
     this.#refused.delete(clientId);
     this.settled(clientId);
     this.#options.dispatch({ type: "discarded", client_id: clientId });
   }
 
-  /** The server has it, whichever tab sent it: it need not be sent any more. @param {string} clientId */
+  /** Remove a message that is stored, by any tab. @param {string} clientId */
   settled(clientId) {
     if (this.#sending)
       this.#queue = this.#queue.filter((item, index) => index === 0 || item.client_id !== clientId);
@@ -95,7 +95,7 @@ export class Outbox {
           !Number.isNaN(Date.parse(item.created_at)),
       );
     } catch {
-      return []; // somebody else has written there
+      return []; // not written by this program
     }
   }
 
@@ -124,7 +124,10 @@ export class Outbox {
     this.#sending = false;
   }
 
-  /** Ends when the server has decided about it; throws when it should be tried again. @param {Item} item */
+  /**
+   * Return when the message is stored or refused. Throw if it must be retried.
+   * @param {Item} item
+   */
   async #send(item) {
     try {
       const message = await this.#options.post(item);

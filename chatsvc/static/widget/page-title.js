@@ -5,11 +5,17 @@ export class PageTitle {
   #own = "";
   #shown = "";
 
-  /** @param {number} count 0: the title as the page wants it, which may change it meanwhile */
+  /** @param {number} count 0: show the page's own title, which the page may change at any time */
   show(count) {
-    if (document.title !== this.#shown || !this.#shown) this.#own = document.title;
+    const title = read();
+    if (title !== this.#shown || !this.#shown) this.#own = title;
     const shown = count ? `(${count}) ${this.#own}` : this.#own;
-    if (document.title !== shown) document.title = shown;
-    this.#shown = count ? document.title : "";
+    if (title !== shown) Reflect.set(Document.prototype, "title", shown, document);
+    this.#shown = count ? read() : "";
   }
+}
+
+/** A form of the page with the name "title" hides the property of the document. */
+function read() {
+  return Reflect.get(Document.prototype, "title", document);
 }

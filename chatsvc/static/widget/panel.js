@@ -1,5 +1,7 @@
 // @ts-check
-/** The panel: header, messages, input. Shows what it is given and says what the person does. */
+/**
+ * The panel: header, messages, input. It has no state of the chat and reports what the person does.
+ */
 
 import { h, icon } from "../shared/dom.js";
 import { CROSS } from "../shared/icons.js";
@@ -10,12 +12,12 @@ import { MessageList } from "./message-list.js";
 
 /**
  * @typedef {object} PanelActions
- * @property {(text: string) => boolean} send false: not now, the text stays
+ * @property {(text: string) => boolean} send false: it cannot be sent now, the text stays
  * @property {(clientId: string) => void} retry
  * @property {(clientId: string) => void} discard
  * @property {() => Promise<void>} older
  * @property {() => void} close
- * @property {() => void} looked the person may have seen something new
+ * @property {() => void} looked the person may have seen new messages
  * @property {(text: string) => unknown} typed
  * @property {() => void} mute switches the sound on or off
  * @property {(email: string) => Promise<void>} save
@@ -36,14 +38,18 @@ export class Panel {
   #jump = h("button", { type: "button", class: "jump", hidden: true });
   #live = h("div", { class: "hidden", role: "status", "aria-live": "polite" });
 
-  /** @param {import("./texts.js").Text} text @param {string} language @param {PanelActions} actions */
+  /**
+   * @param {import("./texts.js").Text} text
+   * @param {string} language
+   * @param {PanelActions} actions
+   */
   constructor(text, language, actions) {
     this.#text = text;
     this.#actions = actions;
     this.list = new MessageList(text, language, {
       older: actions.older,
       scrolled: () => this.#scrolled(),
-      // the button that was pressed goes away: the keyboard stays in the panel
+      // the pressed button disappears: keep the focus in the panel
       retry: (clientId) => {
         actions.retry(clientId);
         this.focus();
@@ -86,7 +92,7 @@ export class Panel {
     this.#mute.replaceChildren(icon(muted ? MUTED : SOUND));
   }
 
-  /** Shows or hides the question where an answer may go. @param {boolean} asked */
+  /** Show or hide the question for an e-mail address. @param {boolean} asked */
   askContact(asked) {
     if (!this.#contact.thanked) this.#contact.node.hidden = !asked;
   }
@@ -101,12 +107,12 @@ export class Panel {
     if (!open) return;
     this.#composer.grow();
     this.list.toEnd();
-    // on a phone the keyboard would cover the conversation before anything was read
+    // on a phone the keyboard would cover the conversation
     if (matchMedia("(pointer: coarse)").matches) this.node.focus();
     else this.#composer.focus();
   }
 
-  /** @param {string} text to be read out */
+  /** @param {string} text for screen readers */
   announce(text) {
     this.#live.textContent = text;
   }

@@ -1,5 +1,5 @@
 // @ts-check
-/** Asks again and again, for as long as the answers come: what is left where streams do not get through. */
+/** Polls where streams do not get through, until a request fails. */
 import { Backoff } from "../shared/backoff.js";
 
 export const POLL_EVERY_MS = 5000;
@@ -10,13 +10,16 @@ export class PollingFallback {
   #lost;
   #pause = new Backoff();
 
-  /** @param {() => Promise<unknown>} ask rejects when there is no answer @param {() => void} lost it has stopped, for want of answers */
+  /**
+   * @param {() => Promise<unknown>} ask rejects if there is no response
+   * @param {() => void} lost called when polling has stopped after a failure
+   */
   constructor(ask, lost) {
     this.#ask = ask;
     this.#lost = lost;
   }
 
-  /** Resolves after the first question; it goes on if that was answered. */
+  /** Resolves after the first request, and goes on if that succeeded. */
   async start() {
     if (this.on || !(await this.#answered()) || this.on) return;
     this.on = true;
@@ -28,12 +31,12 @@ export class PollingFallback {
     this.#pause.wake();
   }
 
-  /** Asks at once. */
+  /** Poll at once. */
   wake() {
     this.#pause.wake();
   }
 
-  /** @param {Backoff} pause another one when it was stopped and started meanwhile */
+  /** @param {Backoff} pause another one if polling was stopped and started again */
   async #repeat(pause) {
     const current = () => this.on && this.#pause === pause;
     while (current()) {

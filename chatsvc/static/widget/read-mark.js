@@ -1,5 +1,5 @@
 // @ts-check
-/** How far staff's messages are read. Asked to move often, it tells the server once. */
+/** Reports to the server, once, up to which message the person has read. */
 import { lastStaffSeq, unread } from "./message-store.js";
 
 export class ReadMark {
@@ -11,7 +11,11 @@ export class ReadMark {
     this.#client = client;
   }
 
-  /** All that is held is read. @param {import("./message-store.js").ChatState} state @returns {Promise<number>} up to where the server has it read; 0: it was not told anything new */
+  /**
+   * Mark all messages of the state as read.
+   * @param {import("./message-store.js").ChatState} state
+   * @returns {Promise<number>} the server's read mark; 0 if nothing changed
+   */
   async move(state) {
     const upTo = lastStaffSeq(state);
     if (upTo <= Math.max(state.readUpTo, this.#marking) || !unread(state)) return 0;
@@ -19,7 +23,7 @@ export class ReadMark {
     try {
       return (await this.#client.markRead(upTo)).read_up_to;
     } catch {
-      this.#marking = 0; // the next look at the page tries again
+      this.#marking = 0; // the next look at the page retries
       return 0;
     }
   }

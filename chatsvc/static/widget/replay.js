@@ -1,5 +1,5 @@
 // @ts-check
-/** Reads from the server's log what came after the cursor. */
+/** Fetches the messages after the cursor. */
 
 /** @typedef {import("./message-store.js").Event} Event */
 
@@ -9,24 +9,33 @@ export class Replay {
   #closed = false;
   /** @type {Promise<void> | null} */ #running = null;
 
-  /** @param {import("./chat-client.js").ChatClient} client @param {() => number} cursor the last seq that is held without a hole before it */
+  /**
+   * @param {import("./chat-client.js").ChatClient} client
+   * @param {() => number} cursor the last seq before which no message is missing
+   */
   constructor(client, cursor) {
     this.#client = client;
     this.#cursor = cursor;
   }
 
-  /** To the end of the log; rejects when there is no answer. @param {(event: Event) => void} tell */
+  /**
+   * Fetch up to the newest message. Rejects if there is no response.
+   * @param {(event: Event) => void} tell
+   */
   async read(tell) {
     for (let more = true; more && !this.#closed; ) {
       const after = this.#cursor();
       const page = await this.#client.messages({ after });
       for (const message of page.messages) tell({ type: "new_message", message });
       if (page.last_seq < this.#cursor()) tell({ type: "reset" });
-      more = page.has_more && this.#cursor() > after; // else nobody takes what is told
+      more = page.has_more && this.#cursor() > after; // otherwise nobody handles the events
     }
   }
 
-  /** The same, once at a time; without an answer the next event, or the stream, brings it. @param {(event: Event) => void} tell */
+  /**
+   * The same, one at a time. After a failure the next event or the stream starts it again.
+   * @param {(event: Event) => void} tell
+   */
   start(tell) {
     this.#running ??= this.read(tell)
       .catch(() => {})

@@ -1,5 +1,5 @@
 // @ts-check
-/** The chat as the server has it now, with its latest messages: fetched until there is an answer. */
+/** Fetches the chat with its latest messages, and retries until there is a response. */
 import { Backoff } from "../shared/backoff.js";
 import { HttpError } from "./chat-client.js";
 
@@ -11,18 +11,24 @@ export class Snapshot {
   #backoff = new Backoff();
   /** @type {Promise<SupportChatSnapshot | null> | null} */ #fetching = null;
 
-  /** @param {import("./chat-client.js").ChatClient} client @param {() => boolean} wanted asked before each try */
+  /**
+   * @param {import("./chat-client.js").ChatClient} client
+   * @param {() => boolean} wanted called before each attempt
+   */
   constructor(client, wanted) {
     this.#client = client;
     this.#wanted = wanted;
   }
 
-  /** Once at a time. @returns {Promise<SupportChatSnapshot | null>} null: it is not wanted any more */
+  /**
+   * One at a time.
+   * @returns {Promise<SupportChatSnapshot | null>} null if it is not wanted any more
+   */
   fetch() {
     return (this.#fetching ??= this.#repeat().finally(() => (this.#fetching = null)));
   }
 
-  /** Whoever waits for the next try need not. */
+  /** Retry now. */
   wake() {
     this.#backoff.wake();
   }

@@ -1,5 +1,5 @@
 // @ts-check
-/** The look of the panel. Colours are custom properties; the accent and its text colour are set by the loader. */
+/** The style sheet of the panel. The loader sets the accent color and its text color. */
 
 const LIGHT = `--bg: #ffffff; --fg: #1d1f23; --muted: #5d636d; --line: #e3e6ea; --soft: #f1f3f5; --danger: #b3261e; --live: #1a7f37; --amber: #b26a00; --shadow: 0 12px 40px rgb(20 24 32 / .18), 0 2px 8px rgb(20 24 32 / .1); color-scheme: light;`;
 const DARK = `--bg: #1b1d21; --fg: #eceef1; --muted: #a5acb8; --line: #34383f; --soft: #2a2d33; --danger: #ff8a80; --live: #4cc36f; --amber: #f0b04c; --shadow: 0 12px 40px rgb(0 0 0 / .6), 0 0 0 1px #34383f; color-scheme: dark;`;
@@ -38,11 +38,11 @@ svg { inline-size: 22px; block-size: 22px; fill: currentColor; }
 .message { display: flex; flex-direction: column; align-items: flex-start; margin-block-start: 2px; }
 .message.first { margin-block-start: 12px; }
 .message.own { align-items: flex-end; }
-.bubble { max-inline-size: 84%; padding: 9px 13px; border-radius: 16px; background: var(--soft); white-space: pre-wrap; overflow-wrap: anywhere; unicode-bidi: isolate; }
+.bubble { max-inline-size: 84%; padding: 9px 13px; border-radius: 16px; background: var(--soft); white-space: pre-wrap; overflow-wrap: anywhere; unicode-bidi: plaintext; }
 .message.last .bubble { border-end-start-radius: 5px; }
 .own .bubble { background: var(--accent); color: var(--on-accent); }
 .own.last .bubble { border-end-start-radius: 16px; border-end-end-radius: 5px; }
-.bubble a { color: inherit; }
+.bubble a { color: inherit; unicode-bidi: isolate; direction: ltr; }
 .failed .bubble { outline: 1px solid var(--danger); outline-offset: 2px; }
 .meta { display: flex; align-items: center; gap: 6px; margin: 3px 4px 0; font-size: 12px; color: var(--muted); }
 .meta > *, .status > *, .day, .note, .jump { unicode-bidi: plaintext; }

@@ -1,14 +1,15 @@
 // @ts-check
 /**
- * The tabs of one person in one browser: one of them leads and holds the stream, the others hear from it. A browser
- * allows six connections to a server over HTTP/1.1, and people have more tabs. When the leader closes, the browser
- * gives its lock to the next. Where there are no locks or channels (pages without https), every tab leads itself.
+ * The tabs of one person in one browser. The leader has the stream and passes its events to the
+ * others, because a browser allows only six connections to a server over HTTP/1.1. When the leader
+ * closes, the browser gives its lock to the next tab. Without locks or channels (pages without
+ * https), every tab is a leader.
  */
 
 /**
  * @typedef {object} TabsOptions
- * @property {() => void} onLead this tab has to hold the stream from now on
- * @property {() => void} onLost another tab has taken the lead
+ * @property {() => void} onLead this tab must open the stream
+ * @property {() => void} onLost another tab has become the leader
  * @property {(data: Record<string, any>) => void} onReceive
  */
 
@@ -17,41 +18,44 @@ export class Tabs {
   #name;
   #options;
   /** @type {BroadcastChannel | null} */ #channel = null;
-  #turn = new AbortController();
+  #waiting = new AbortController();
   /** @type {() => void} */ #release = () => {};
 
-  /** Hears the others from now on; leads when it was joined. @param {string} name @param {TabsOptions} options */
+  /** Listen to the other tabs. @param {string} name @param {TabsOptions} options */
   constructor(name, options) {
     this.#name = name;
     this.#options = options;
     if (typeof BroadcastChannel === "undefined" || !globalThis.navigator?.locks) return;
     this.#channel = new BroadcastChannel(name);
-    this.#channel.onmessage = ({ data }) => options.onReceive(data);
+    this.#channel.onmessage = ({ data }) => data && options.onReceive(data);
   }
 
-  /** Queues up for the lead. */
+  /** Wait to become the leader. */
   join() {
     if (!this.#channel) return this.#lead();
-    this.#turn = new AbortController();
-    const { signal } = this.#turn;
+    this.#waiting = new AbortController();
+    const { signal } = this.#waiting;
     this.#request({ signal }, signal);
   }
 
-  /** Takes the lead from a tab that does not answer: phones stop what nobody looks at, locks and all. */
+  /**
+   * Become the leader instead of a tab that does not respond: phones freeze background tabs, which
+   * keep their locks.
+   */
   takeOver() {
-    this.#turn.abort();
-    this.#turn = new AbortController();
-    this.#request({ steal: true }, this.#turn.signal);
+    this.#waiting.abort();
+    this.#waiting = new AbortController();
+    this.#request({ steal: true }, this.#waiting.signal);
   }
 
-  /** Leaves the lead, or the queue for it, to others. */
+  /** Stop being the leader, or waiting for it. */
   leave() {
     this.leading = false;
-    this.#turn.abort();
+    this.#waiting.abort();
     this.#release();
   }
 
-  /** To the other tabs. @param {Record<string, any>} what */
+  /** Send to the other tabs. @param {Record<string, any>} what */
   broadcast(what) {
     this.#channel?.postMessage(what);
   }

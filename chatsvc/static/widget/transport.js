@@ -1,23 +1,29 @@
 // @ts-check
-/** What connects one tab's conversation with the server: its own stream in the leading tab, the leader's words in the others. */
+/**
+ * Brings events to one tab's conversation: from its own stream in the leading tab, from the leading
+ * tab in the others.
+ */
 import { Backoff } from "../shared/backoff.js";
 import { SILENCE_LIMIT_MS } from "../shared/limits.js";
 import { EventStream } from "./event-stream.js";
 import { Replay } from "./replay.js";
 import { Tabs } from "./tabs.js";
 
-export const ANSWER_LIMIT_MS = 1500; // a tab that runs answers in a few milliseconds
+export const ANSWER_LIMIT_MS = 1500; // a running tab responds in a few milliseconds
 
 /** @typedef {import("./message-store.js").Event} Event */
-/** @typedef {"connecting" | "polling" | "live" | "ended"} TransportStatus ended: the server asked us not to come back */
+/**
+ * @typedef {"connecting" | "polling" | "live" | "ended"} TransportStatus ended: the server said not
+ * to reconnect
+ */
 /**
  * @typedef {object} TransportOptions
- * @property {string} name of the person, for the tabs
+ * @property {string} name of the channel between the person's tabs
  * @property {import("./chat-client.js").ChatClient} client
  * @property {() => number} cursor
  * @property {(event: Event) => void} onEvent
  * @property {(status: TransportStatus) => void} onStatus
- * @property {() => void} onRefused the server does not take the token; may close the transport
+ * @property {() => void} onRefused the server refuses the token; may close the transport
  */
 
 export class Transport {
@@ -27,11 +33,14 @@ export class Transport {
   #backoff = new Backoff();
   /** @type {TransportStatus} */ #status = "connecting";
   /** @type {EventStream | null} in the leading tab */ #stream = null;
-  /** @type {ReturnType<typeof setTimeout> | undefined} */ #patience;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */ #responseTimer;
   #joined = false;
   #closed = false;
 
-  /** Hears the other tabs from now on, so that nothing is missed while the chat is fetched. @param {TransportOptions} options */
+  /**
+   * Listen to the other tabs at once, so that nothing is missed while the chat is fetched.
+   * @param {TransportOptions} options
+   */
   constructor(options) {
     this.#options = options;
     this.#replay = new Replay(options.client, options.cursor);
@@ -42,12 +51,12 @@ export class Transport {
     });
   }
 
-  /** True in the one tab of this browser that holds the stream. */
+  /** True in the tab that has the stream. */
   get leading() {
     return this.#tabs.leading;
   }
 
-  /** The chat was fetched, and what comes after its newest message is wanted: from the leading tab, or as the leading tab. */
+  /** The chat was fetched: get newer events from the leading tab, or as the leading tab. */
   join() {
     this.#joined = true;
     this.#tabs.join();
@@ -56,7 +65,7 @@ export class Transport {
 
   close() {
     this.#closed = true;
-    clearTimeout(this.#patience);
+    clearTimeout(this.#responseTimer);
     this.#tabs.close();
     this.#replay.close();
     this.#stream?.stop();
@@ -67,17 +76,17 @@ export class Transport {
   wake() {
     this.#backoff.wake();
     if (this.#stream && this.#status === "ended")
-      this.#lead(); // too many tabs somewhere: somebody looks at this one again
+      this.#lead(); // superseded by other tabs, and somebody looks at this one again
     else if (this.#stream) this.#stream.wake();
     else this.#ask();
   }
 
-  /** Asks the leading tab for a sign of life. One that gives none is frozen, and another has to lead. */
+  /** Ask the leading tab for its status. If it does not respond, it is frozen: take over. */
   #ask() {
     if (this.leading || !this.#joined) return;
     this.#tabs.broadcast({ wake: true });
-    clearTimeout(this.#patience);
-    this.#patience = setTimeout(() => this.leading || this.#tabs.takeOver(), ANSWER_LIMIT_MS);
+    clearTimeout(this.#responseTimer);
+    this.#responseTimer = setTimeout(() => this.leading || this.#tabs.takeOver(), ANSWER_LIMIT_MS);
   }
 
   #lost() {
@@ -86,13 +95,13 @@ export class Transport {
     this.join();
   }
 
-  /** Resumes from the cursor as it is now. */
+  /** Reconnect and resume from the cursor. */
   restart() {
     this.#stream?.restart();
   }
 
   #lead() {
-    clearTimeout(this.#patience);
+    clearTimeout(this.#responseTimer);
     const stream = new EventStream({
       open: (at, signal) => this.#options.client.openStream(at, signal),
       cursor: this.#options.cursor,
@@ -105,7 +114,7 @@ export class Transport {
     stream.start();
   }
 
-  /** A tab whose token has expired must not keep the lead from one that has a fresh token: back to the end of the queue. */
+  /** Let another tab lead, which may have a fresh token, and wait again. */
   async #stepDown() {
     this.#options.onRefused();
     this.#stream?.stop();
@@ -115,22 +124,22 @@ export class Transport {
     if (!this.#closed) this.join();
   }
 
-  /** In the leading tab: what the stream brought is for all tabs. @param {Event} event */
+  /** Pass an event of the stream to all tabs. @param {Event} event */
   #share(event) {
     this.#tabs.broadcast({ event });
     this.#take(event);
   }
 
-  /** From the tab that leads, or to it. @param {Record<string, any>} notice */
+  /** Handle a message of another tab. @param {Record<string, any>} message */
   #received({ event, status, wake }) {
     if (this.leading) {
       if (wake) this.#tabs.broadcast({ status: this.#status });
       if (wake) this.wake();
       return;
     }
-    if (wake) return; // a question of another tab that does not lead
-    clearTimeout(this.#patience);
-    this.#patience = setTimeout(() => this.#ask(), SILENCE_LIMIT_MS);
+    if (wake) return; // a question for the leading tab
+    clearTimeout(this.#responseTimer);
+    this.#responseTimer = setTimeout(() => this.#ask(), SILENCE_LIMIT_MS);
     if (event) this.#take(event);
     if (status) this.#setStatus(status);
   }
@@ -140,10 +149,11 @@ export class Transport {
     this.#options.onEvent(event);
     const newest =
       event.type === "new_message" ? event.message.seq : event.type === "ping" ? event.seq : 0;
-    if (this.#joined && newest > this.#options.cursor()) this.fetchMissed(); // this tab slept, or came later than the message
+    // this tab slept, or was opened after the message
+    if (this.#joined && newest > this.#options.cursor()) this.fetchMissed();
   }
 
-  /** Fetches what is missing in this tab. */
+  /** Fetch the messages that this tab missed. */
   fetchMissed() {
     this.#replay.start(this.#options.onEvent);
   }

@@ -1,5 +1,8 @@
 // @ts-check
-/** Shows a conversation: draws the panel, fills it with what the conversation has, tells who does not look. */
+/**
+ * Shows a conversation: draws the panel, renders the state, and alerts people who do not look at
+ * the page.
+ */
 import { draft, keepDraft } from "../shared/drafts.js";
 import { unread } from "./message-store.js";
 import { Notifier } from "./notifier.js";
@@ -7,7 +10,10 @@ import { Panel } from "./panel.js";
 import { SHEET } from "./styles.js";
 import { panelLanguage, texts } from "./texts.js";
 
-/** @typedef {import("../support-chat.js").SupportChatElement & { unread: number, focusLauncher(): void }} Host */
+/**
+ * @typedef {import("../support-chat.js").SupportChatElement & { unread: number, focusLauncher():
+ * void }} Host
+ */
 /** @typedef {import("./conversation.js").Conversation} Conversation */
 /** @typedef {import("./message-store.js").Event} Event */
 
@@ -34,7 +40,10 @@ export class View {
     this.#panel = this.draw();
   }
 
-  /** @param {Conversation | null} conversation @param {string | null | undefined} subject whose it is */
+  /**
+   * @param {Conversation | null} conversation
+   * @param {string | null | undefined} subject whose conversation it is
+   */
   show(conversation, subject) {
     const typed = this.#subject === undefined ? this.#panel.text : "";
     this.#conversation = conversation;
@@ -44,7 +53,7 @@ export class View {
     this.render({ type: "identified" });
   }
 
-  /** Draws the panel; once more when the language changed. */
+  /** Draw the panel, again after a change of language. */
   draw() {
     const language = panelLanguage(this.#host);
     this.#text = texts(language);
@@ -91,7 +100,7 @@ export class View {
     );
   }
 
-  /** Another tab may have switched the sound. */
+  /** Show whether the sound is off, which another tab may have changed. */
   mute() {
     this.#panel.muted(this.#notifier.muted);
   }
@@ -104,10 +113,10 @@ export class View {
     this.look();
   }
 
-  /** @param {Event} event what has changed */
+  /** @param {Event} event the change */
   render(event) {
     const conversation = this.#conversation;
-    if (!conversation) return this.#panel.status("connecting"); // it is not known yet who is asking
+    if (!conversation) return this.#panel.status("connecting"); // there is no identity yet
     const { status } = conversation;
     this.#panel.status(
       status === "ended" || (status === "connecting" && !navigator.onLine) ? "offline" : status,
@@ -121,14 +130,20 @@ export class View {
       this.#arrived(conversation, event.message);
   }
 
-  /** Read is what a person could have read: panel open, page visible, window focused, and not scrolled away. */
+  /**
+   * Mark as read what the person could read: panel open, page visible, window focused, scrolled to
+   * the end.
+   */
   look() {
     this.#notifier.count(this.#host.unread, visible());
     if (this.#host.open && visible() && document.hasFocus() && this.#panel?.list.unseen === 0)
       void this.#conversation?.markRead();
   }
 
-  /** @param {Conversation} conversation @param {import("../support-chat.js").SupportMessage} message */
+  /**
+   * @param {Conversation} conversation
+   * @param {import("../support-chat.js").SupportMessage} message
+   */
   #arrived(conversation, message) {
     this.#panel.announce(`${this.#text("staff")}: ${message.content}`);
     this.#host.dispatchEvent(

@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Conversation } from "../../../chatsvc/static/widget/conversation.js";
+import { controlledResponse, until } from "./streams.mjs";
 
-const LIMIT_MS = 5000;
 const message = (seq, sender_type = "user") => ({
   id: String(seq),
   seq,
@@ -25,41 +25,20 @@ const chat = (last, unread_count = 0) => ({
 /** A conversation, and the server as it answers. */
 function setUp(context, client) {
   const streams = [];
-  const opening = (cursor, signal) => {
-    let controller;
-    const body = new ReadableStream({
-      start: (it) => {
-        controller = it;
-      },
-    });
-    signal.addEventListener("abort", () => {
-      try {
-        controller.error(new Error("aborted"));
-      } catch {
-        /* it has ended */
-      }
-    });
-    streams.push({
-      cursor,
-      send: (data) =>
-        controller.enqueue(new TextEncoder().encode(`data: ${JSON.stringify(data)}\n\n`)),
-    });
-    return Promise.resolve(new Response(body));
+  const openStream = async (cursor, signal) => {
+    const { response, send } = controlledResponse(signal);
+    streams.push({ cursor, send: (data) => send(`data: ${JSON.stringify(data)}\n\n`) });
+    return response;
   };
   const conversation = new Conversation(
-    { openStream: opening, ...client },
+    { openStream, ...client },
     { known: true },
     { outbox: "", tabs: () => "tabs" },
     () => {},
   );
   context.after(() => conversation.stop());
-  const until = async (condition) => {
-    for (const start = performance.now(); !condition(); conversation.wake()) {
-      assert.ok(performance.now() - start < LIMIT_MS, "waited too long");
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-  };
-  return { conversation, streams, until };
+  const waitUntil = (condition) => until(condition, () => conversation.wake());
+  return { conversation, streams, until: waitUntil };
 }
 
 test("a reset is obeyed even if the server does not answer at once", async (context) => {

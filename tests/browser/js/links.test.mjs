@@ -77,3 +77,32 @@ test("no text is lost or changed", () => {
     text,
   );
 });
+
+test("shows the real address where the browser would go to another host", () => {
+  // A link to evil.example was shown as https://paypal.com/…, with a slash that is none.
+  for (const [written, shown] of [
+    ["https://paypal.com\u2044login@evil.example/x", "https://evil.example/x"],
+    ["https://user:secret@example.com/a", "https://example.com/a"],
+    ["https://p\u0430ypal.com/login", "https://xn--pypal-4ve.com/login"],
+    ["https://evil.example\\.paypal.com/", "https://evil.example/.paypal.com/"],
+    ["https://\uff45vil.example/", "https://evil.example/"],
+    ["http://0x7f.1/", "http://127.0.0.1/"],
+  ]) {
+    assert.deepEqual(split(`see ${written} now`), [
+      { text: "see ", href: null },
+      { text: shown, href: shown },
+      { text: " now", href: null },
+    ]);
+  }
+});
+
+test("shows an ordinary address as it is written", () => {
+  for (const address of [
+    "https://EXAMPLE.com/Ä?q=ü#ö",
+    "http://example.com:8080",
+    "http://[::1]/x",
+    "mailto:a@b.example",
+  ]) {
+    assert.deepEqual(split(address), [{ text: address, href: address }]);
+  }
+});

@@ -1,16 +1,13 @@
 // A stream under test, and the server that it talks to, in the test's hands.
-import assert from "node:assert/strict";
 import { Backoff } from "../../../chatsvc/static/shared/backoff.js";
 import { EventStream } from "../../../chatsvc/static/widget/event-stream.js";
-
-const LIMIT_MS = 5000;
+import { controlledResponse, until } from "./streams.mjs";
 
 /** A server whose connections the test holds in its hands, and a stream that reads from it without pausing. */
 export function setUp(context, refusals = [], options = {}) {
   const seen = { cursors: [], events: [], statuses: [], pauses: [] };
   const connections = [];
   let cursor = 0;
-  const opened = () => {};
   const backoff = new Backoff();
   backoff.next = (least) => {
     seen.pauses.push(least);
@@ -20,26 +17,9 @@ export function setUp(context, refusals = [], options = {}) {
     open: async (at, signal) => {
       seen.cursors.push(at);
       if (refusals.length) throw refusals.shift();
-      let controller;
-      const body = new ReadableStream({
-        start: (it) => {
-          controller = it;
-        },
-      });
-      signal.addEventListener("abort", () => {
-        try {
-          controller.error(new Error("aborted"));
-        } catch {
-          /* it has ended */
-        }
-      });
-      connections.push({
-        send: (text) => controller.enqueue(new TextEncoder().encode(text)),
-        cut: () => controller.close(),
-        signal,
-      });
-      opened();
-      return new Response(body);
+      const { response, send, cut } = controlledResponse(signal);
+      connections.push({ send, cut, signal });
+      return response;
     },
     cursor: () => cursor,
     onEvent: (event) => {
@@ -51,14 +31,5 @@ export function setUp(context, refusals = [], options = {}) {
     ...options,
   });
   context.after(() => stream.stop());
-  const until = async (condition) => {
-    for (
-      const start = performance.now();
-      !condition();
-      await new Promise((resolve) => setImmediate(resolve))
-    ) {
-      assert.ok(performance.now() - start < LIMIT_MS, "waited too long");
-    }
-  };
   return { stream, seen, connections, until, backoff };
 }
