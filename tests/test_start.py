@@ -177,7 +177,7 @@ def test_a_schema_from_the_future_ends_the_start(
     )
     line = start()
     assert line.startswith(
-        "the database's schema is newer than this program (it has 9999_future): "
+        "the database's schema is newer than this version of chatsvc (it has 9999_future): "
     )
 
 

@@ -1,6 +1,6 @@
 """Parsers: from an option's text to its value.
 
-A parser raises ValueError with the rule ("must be …") and never with the value, which may be secret.
+A parser raises ValueError with the rule ("must be …"), never with the value: it may be secret.
 """
 
 import ipaddress
@@ -17,9 +17,7 @@ from psycopg2.extensions import parse_dsn
 
 from chatsvc.text.email_address import ascii_domain
 
-SECRET_MIN_BYTES = (
-    32  # HMAC-SHA256 gains nothing from more and loses strength with fewer (RFC 7518)
-)
+SECRET_MIN_BYTES = 32  # the size of the hash of HMAC-SHA256, the minimum of RFC 7518
 NAME_MAX_CHARS = 60  # part of the subject of e-mails
 PORT_MAX = 65535
 SECRET_RULE = (
@@ -190,17 +188,17 @@ def smtp_url(text: str) -> str:
 
 def mailbox(text: str) -> str:
     header: Any = SMTP.header_factory("From", text)
-    one = header.addresses[0] if len(header.addresses) == 1 else None
+    address = header.addresses[0] if len(header.addresses) == 1 else None
     if (
         header.defects
-        or one is None
-        or not one.username.isascii()
-        or not one.username
-        or not one.domain
+        or address is None
+        or not address.username.isascii()
+        or not address.username
+        or not address.domain
     ):
         raise ValueError(MAILBOX_RULE)
     try:
-        ascii_domain(one.domain)
+        ascii_domain(address.domain)
     except ValueError:
         raise ValueError(MAILBOX_RULE) from None
     return text

@@ -28,7 +28,7 @@ _TRANSIENT_CLASSES = ("08", "53", "57", "58", "40")
 _READ_ONLY = "25006"
 _TRANSIENT_CODES = ("55P03", _READ_ONLY, "25P03")
 _REFUSAL_CLASSES = ("53", "58")  # disk full and other resources, input/output errors
-_REPEATABLE_CLASS = "40"  # deadlock, serialization failure: at once again
+_REPEATABLE_CLASS = "40"  # deadlock, serialization failure: retried at once
 
 # Ids are text in this service; Peewee makes psycopg2 return UUID objects in the whole process.
 _UUID_AS_TEXT = psycopg2.extensions.new_type((2950,), "UUID_AS_TEXT", lambda value, cursor: value)
@@ -155,7 +155,8 @@ class Connection:
     def _open(self) -> Any:
         if threading.get_ident() != self._owner:
             raise RuntimeError(
-                "a database connection was used outside its thread: pass a function to Database.read or write"
+                "a database connection was used outside its thread: "
+                "pass a function to Database.read or Database.write"
             )
         if self._connection is None:
             self._database.connect(reuse_if_open=True)

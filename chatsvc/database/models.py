@@ -1,7 +1,7 @@
 """The tables as Peewee models: fields, indexes, constraints, no behaviour.
 
-No model is bound to a database: a query runs only where it is given one, `query.execute(session.database)`, and that is on a
-database thread. migrations/ makes the tables; a test compares the two.
+No model is bound to a database, so a query needs one, `query.execute(connection.database)`, which
+exists on database threads only. migrations/ creates the tables; a test compares the two.
 """
 
 from peewee import SQL, Check, ForeignKeyField, IntegerField, Model, Node, TextField, UUIDField
@@ -80,7 +80,7 @@ class SupportChat(Model):
 
 
 class SupportMessage(Model):
-    """One message. `seq` is 1, 2, 3 … in a chat, in the order of commits, without holes."""
+    """One message. `seq` is 1, 2, 3 … in a chat, in the order of commits, without gaps."""
 
     id = UUIDField(primary_key=True)
     chat = ForeignKeyField(SupportChat, index=False)
@@ -103,7 +103,7 @@ class SupportMessage(Model):
 
 
 class SupportNotice(Model):
-    """The e-mail that is due if a user does not read; at most one pending per chat."""
+    """An e-mail about messages that the user has not read; at most one is pending per chat."""
 
     id = UUIDField(primary_key=True)
     chat = ForeignKeyField(SupportChat)

@@ -15,7 +15,7 @@ MIGRATION_TIMEOUT_S = 3600  # building an index over a large table takes long
 
 
 class SchemaError(Exception):
-    """The schema does not match this program; the text says what to do."""
+    """The schema does not match this version of chatsvc; the text says what to do."""
 
 
 def migrate(url: str, migrations: Path = MIGRATIONS) -> list[str]:
@@ -37,7 +37,8 @@ def _refuse_newer(runner: Any) -> None:
     unknown = [migration.name for migration in runner.status() if migration.path is None]
     if unknown:
         raise SchemaError(
-            f"the database's schema is newer than this program (it has {', '.join(unknown)}): install the newer chatsvc again, "
+            "the database's schema is newer than this version of chatsvc "
+            f"(it has {', '.join(unknown)}): install the newer chatsvc again, "
             "or restore a backup made with this version"
         )
 

@@ -32,10 +32,10 @@ Row = TypeVar("Row")
 AnyConnection = TypeVar("AnyConnection", bound=Connection)
 
 READERS = 4  # a reader mostly waits for PostgreSQL; more than the cores can use cost connections
-BATCH_MAX = 64  # beyond 50 rows a row gets no cheaper, and one bad row makes more to run again
+BATCH_MAX = 64  # from 50 rows on a row gets no cheaper, and after a failure more run again
 WAIT_LIMIT_S = 5.0  # how long a caller waits for a database thread before the response is 503
 IN_FLIGHT_MAX = 2_000  # two seconds of work at full speed; more would exceed WAIT_LIMIT_S
-REFUSAL_S = 30.0  # a refused write counts this long: without traffic no other one would follow
+REFUSAL_S = 30.0  # how long a refused write counts, as without traffic no other write follows
 DRAIN_LIMIT_S = 10.0  # at stop: to commit accepted work
 
 Emitted = Emission | Signal

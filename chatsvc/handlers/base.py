@@ -255,7 +255,7 @@ class BaseHandler(RequestHandler):
     def render_error(self, error: DomainError) -> None:
         """Render an error as problem details. Pages override this."""
         self.set_header("Content-Type", "application/problem+json")
-        fields = tuple(FieldProblem(one.field, one.detail) for one in error.errors)
+        fields = tuple(FieldProblem(broken.field, broken.detail) for broken in error.errors)
         problem = Problem(
             f"urn:chatsvc:problem:{error.code}",
             error.title,
@@ -284,7 +284,11 @@ class BaseHandler(RequestHandler):
     def log_exception(self, typ: Any, value: BaseException | None, tb: Any) -> None:
         if isinstance(value, DomainError | HTTPError):
             return  # the access log has client errors; the database logs its own
-        log.error("request %s failed", self.request_id, exc_info=(typ, value, tb))  # type: ignore[arg-type]
+        log.error(
+            "request %s failed",
+            self.request_id,
+            exc_info=(typ, value, tb),  # type: ignore[arg-type]
+        )
 
 
 class CorsMixin(BaseHandler):

@@ -157,7 +157,7 @@ class ChatHandler(DashboardHandler):
     async def show(
         self, chat_id: str, *, draft: str = "", problem: DomainError | None = None
     ) -> None:
-        """Show a page of messages, with what was refused of a reply."""
+        """Show a page of messages, with the draft of a refused reply."""
         before = self.seq_argument("before")
         around = None if before else self.seq_argument("message")
         page = await self.services.staff_pages.page_for_staff(
@@ -171,7 +171,7 @@ class ChatHandler(DashboardHandler):
             cursor=page.cursor,
             at_end=page.cursor >= page.chat.last_seq,
             client_id=str(uuid4()),
-            is_visitors=page.is_visitors,
+            is_visitor_chat=page.is_visitor_chat,
             draft=draft,
             problem=self.explain(problem) if problem else "",
         )

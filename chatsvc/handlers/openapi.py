@@ -18,7 +18,7 @@ class Operation(NamedTuple):
     errors: tuple[int, ...]
 
 
-_SEQ = {"type": "integer", "minimum": 0, "maximum": 10**16 - 1}  # what cursor.parse_seq takes
+_SEQ = {"type": "integer", "minimum": 0, "maximum": 10**16 - 1}  # see services/cursors.py
 PAGE_QUERY: dict[str, dict[str, Any]] = {
     "after": _SEQ,
     "before": _SEQ,
@@ -39,7 +39,8 @@ def operation(
     """Describe a verb. Errors that follow from audience, path and body are added to `errors`."""
 
     def describe(verb: F) -> F:
-        verb.operation = Operation(summary, body, responses, query or {}, errors)  # type: ignore[attr-defined]
+        described = Operation(summary, body, responses, query or {}, errors)
+        verb.operation = described  # type: ignore[attr-defined]
         return verb
 
     return describe

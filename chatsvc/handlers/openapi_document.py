@@ -61,8 +61,8 @@ def describe(routes: list[tuple[Any, ...]]) -> bytes:
 
 def _types_of(operation: Operation) -> list[Any]:
     found = [] if operation.body is None else [operation.body]
-    for answer in operation.responses.values():
-        found += get_args(answer) if get_origin(answer) is list else [answer]
+    for response in operation.responses.values():
+        found += get_args(response) if get_origin(response) is list else [response]
     return [type_ for type_ in found if not _is_stream(type_)]
 
 
@@ -78,7 +78,8 @@ def _operation(
         ],
         "responses": {
             **{
-                str(status): _answer(type_, status) for status, type_ in operation.responses.items()
+                str(status): _response(type_, status)
+                for status, type_ in operation.responses.items()
             },
             **{
                 str(status): _problem(status)
@@ -115,7 +116,7 @@ def _error_statuses(handler: type[BaseHandler], path: str, operation: Operation)
     return sorted(statuses - set(operation.responses))
 
 
-def _answer(type_: Any, status: int) -> dict[str, Any]:
+def _response(type_: Any, status: int) -> dict[str, Any]:
     if _is_stream(type_):
         return {
             "description": "Server-Sent Events, see docs/api.md",

@@ -55,9 +55,8 @@ class PageHandler(BaseHandler):
     @property
     def texts(self) -> Translator:
         """The texts in the language of the account, or else of the browser."""
-        caller: Caller | None = getattr(
-            self, "caller", None
-        )  # there is none yet when the form itself is refused
+        # There is no caller if the form was refused before authentication.
+        caller: Caller | None = getattr(self, "caller", None)
         chosen = caller and caller.language
         return self.services.languages.translator(chosen or self.language)
 
@@ -116,9 +115,8 @@ class PageHandler(BaseHandler):
         )
 
     def end_session(self) -> None:
-        secure = self.services.public_origin.startswith(
-            "https:"
-        )  # a __Host- cookie is not even cleared without it
+        # Browsers clear a __Host- cookie only with `secure` too.
+        secure = self.services.public_origin.startswith("https:")
         self.clear_cookie(
             self.services.cookies.session, path="/", httponly=True, samesite="Lax", secure=secure
         )

@@ -1,1 +1,1 @@
-"""What browsers are sent: templates, static files, presentation."""
+"""What browsers get: templates, static files, presentation."""

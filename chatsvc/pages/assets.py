@@ -1,4 +1,4 @@
-"""The package's static files: read once at start, kept plain and compressed, addressed by their hash.
+"""The static files: read once at start, kept plain and compressed, with their hash in the URL.
 
 Scripts are served as the bundles of static/dist/, which `make dist` builds from their sources.
 """
@@ -15,11 +15,11 @@ LOADER = "dist/widget.js"
 PANEL = "dist/panel.js"  # the loader fetches it when somebody opens the panel
 BUNDLES = (LOADER, PANEL, "dist/dashboard.js", "dist/account-page.js")
 SERVED_SCRIPTS = ("dist/", "demo/")  # other scripts are sources of the bundles
-VERSION_CHARS = 12  # 48 bits: two versions of one installation never meet
-# The version in the committed loader. It is as long as a version, so that the source map stays right.
+VERSION_CHARS = 12  # 48 bits: two versions of one installation differ
+# The version in the committed loader. Its length is that of a version: the source map stays valid.
 VERSION_PLACEHOLDER = "0" * VERSION_CHARS
-GZIP_LEVEL = 9  # compressed once per start, sent for ever
-SMALLEST_GZIP_BYTES = 256  # below this the headers cost more than is saved
+GZIP_LEVEL = 9  # files are compressed once per start
+SMALLEST_GZIP_BYTES = 256  # for smaller files the header costs more than compression saves
 TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".map": "application/json",
@@ -48,7 +48,7 @@ class Assets:
         self.loader = _asset(LOADER, self._versioned(files[LOADER]))
 
     def url(self, name: str) -> str:
-        """The address of a file, to be cached for ever. Raise KeyError if there is no such file."""
+        """Return the URL of a file, which may be cached forever. Raise KeyError if it is missing."""
         if name not in self._assets:
             raise KeyError(name)
         return f"/static/v/{self.version}/{name}"
@@ -66,7 +66,7 @@ class Assets:
 
 
 def _read_tree(directory: Path) -> dict[str, bytes]:
-    """The files that are served, by their names relative to `directory`."""
+    """Return the served files by their names relative to `directory`."""
     paths = sorted(path for path in directory.rglob("*") if path.is_file())
     files = {path.relative_to(directory).as_posix(): path for path in paths}
     return {name: path.read_bytes() for name, path in files.items() if _is_served(name)}

@@ -1,4 +1,4 @@
-"""Passwords: argon2id in threads of its own, at most two at once, with a bounded queue."""
+"""Passwords: argon2id in separate threads, at most two at once, with a bounded queue."""
 
 import asyncio
 import unicodedata
@@ -19,9 +19,7 @@ _HASHER = PasswordHasher(time_cost=1, memory_cost=46 * 1024, parallelism=1, type
 MIN_CHARS = 10
 MAX_CHARS = 1024  # bounds the work that a request can cause
 MAX_AT_ONCE = 2  # each takes 46 MiB and a core
-MAX_WAITING = (
-    8  # behind them a correct login waits about 0.4 s; more would let a flood block logins
-)
+MAX_WAITING = 8  # a login waits about 0.4 s for these; with more a flood would block logins
 
 
 class Passwords:

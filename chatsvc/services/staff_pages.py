@@ -34,7 +34,7 @@ class Fragment(NamedTuple):
 
 class ChatPage(NamedTuple):
     chat: AdminSupportChat
-    is_visitors: bool  # whether a visitor typed the name and e-mail address
+    is_visitor_chat: bool  # whether a visitor typed the name and e-mail address
     shown: Shown
     counts: ChatCounts
 

@@ -15,11 +15,14 @@ from chatsvc.store.notices import FREE, TOLD, Reason, follow_reading
 from chatsvc.wire import SupportChatListItem
 
 MESSAGES_MAX = 200  # read for one e-mail, oldest first; it shows five and counts the others
-GAVE_UP = "tried too often without a response"
+GAVE_UP = "too many attempts without a response"
 CONTENT_MAX_CHARS = 2_000  # of each message; an e-mail shows the first 200 visible ones
 
 # When a notice needs attention: the expression of the index support_notices_wake.
-_WAKE = "(CASE WHEN n.state = 'claimed' THEN n.claimed_until ELSE coalesce(n.next_try_at, n.due_at) END)"
+_WAKE = (
+    "(CASE WHEN n.state = 'claimed' THEN n.claimed_until "
+    "ELSE coalesce(n.next_try_at, n.due_at) END)"
+)
 
 _DUE_IN = Statement(
     "notice_due_in",
@@ -42,8 +45,10 @@ _OPEN = Statement(
     "notice_open",
     ("uuid",),
     f"""
-    SELECT n.id, n.state, n.first_seq, n.up_to_seq, n.reason, n.attempts, n.claimed_until, {_WAKE} <= statement_timestamp()
-    FROM support_notices n WHERE n.chat_id = $1 AND n.state IN ('pending', 'claimed') ORDER BY n.state
+    SELECT n.id, n.state, n.first_seq, n.up_to_seq, n.reason, n.attempts, n.claimed_until,
+           {_WAKE} <= statement_timestamp()
+    FROM support_notices n WHERE n.chat_id = $1 AND n.state IN ('pending', 'claimed')
+    ORDER BY n.state
     """,
 )
 # Names of visitors are left out: anybody could enter an advertisement and a stranger's address.
@@ -51,7 +56,8 @@ _READER = Statement(
     "notice_reader",
     ("uuid",),
     f"""
-    SELECT u.id, u.email, CASE WHEN u.kind = 'host' THEN u.name END, u.language, u.email_opted_out_at IS NOT NULL, u.email = u.email_refused,
+    SELECT u.id, u.email, CASE WHEN u.kind = 'host' THEN u.name END, u.language,
+           u.email_opted_out_at IS NOT NULL, u.email = u.email_refused,
            c.archived_at IS NOT NULL, c.last_seq, {TOLD}, statement_timestamp()
     FROM support_chats c JOIN users u ON u.id = c.user_id WHERE c.id = $1
     """,
@@ -61,7 +67,8 @@ _UNREAD = Statement(
     ("uuid", "bigint", "bigint", "int", "int"),
     """
     SELECT m.seq, left(m.content, $4), m.created_at FROM support_messages m
-    WHERE m.chat_id = $1 AND m.sender_type = 'admin' AND m.read_at IS NULL AND m.seq > $2 AND m.seq <= $3
+    WHERE m.chat_id = $1 AND m.sender_type = 'admin' AND m.read_at IS NULL
+          AND m.seq > $2 AND m.seq <= $3
     ORDER BY m.seq LIMIT $5
     """,
 )
@@ -70,8 +77,9 @@ _CLAIM = Statement(
     ("uuid", "float8", "text", "int", "int"),
     f"""
     UPDATE support_notices n SET
-        state = 'claimed', claimed_until = statement_timestamp() + $2 * interval '1 second', next_try_at = NULL,
-        attempts = n.attempts + 1, reason = NULL, message_id = coalesce(n.message_id, $3), first_seq = $4, up_to_seq = $5
+        state = 'claimed', claimed_until = statement_timestamp() + $2 * interval '1 second',
+        next_try_at = NULL, attempts = n.attempts + 1, reason = NULL,
+        message_id = coalesce(n.message_id, $3), first_seq = $4, up_to_seq = $5
     WHERE n.id = $1 AND n.state IN ('pending', 'claimed') AND {_WAKE} <= statement_timestamp()
     RETURNING n.claimed_until, n.attempts, n.message_id
     """,
@@ -86,7 +94,8 @@ _END = Statement(
     ("uuid", "text", "text", "int", "bool"),
     """
     UPDATE support_notices SET state = $2, reason = $3,
-        sent_at = CASE WHEN $5 THEN statement_timestamp() END, up_to_seq = coalesce(up_to_seq, $4), claimed_until = NULL, next_try_at = NULL
+        sent_at = CASE WHEN $5 THEN statement_timestamp() END,
+        up_to_seq = coalesce(up_to_seq, $4), claimed_until = NULL, next_try_at = NULL
     WHERE id = $1 AND state IN ('pending', 'claimed')
     """,
 )
@@ -94,7 +103,8 @@ _SENT = Statement(
     "notice_sent",
     ("uuid",),
     """
-    UPDATE support_notices SET state = 'sent', sent_at = statement_timestamp(), reason = NULL, claimed_until = NULL, next_try_at = NULL
+    UPDATE support_notices SET state = 'sent', sent_at = statement_timestamp(), reason = NULL,
+        claimed_until = NULL, next_try_at = NULL
     WHERE id = $1 AND state <> 'sent' RETURNING sent_at
     """,
 )
@@ -103,12 +113,14 @@ _FOLLOW_SENT = Statement(
     "notice_follow_sent",
     ("uuid", "timestamptz", "float8"),
     """
-    UPDATE support_notices SET due_at = greatest(due_at, $2 + $3 * interval '1 second'), next_try_at = NULL
+    UPDATE support_notices SET
+        due_at = greatest(due_at, $2 + $3 * interval '1 second'), next_try_at = NULL
     WHERE chat_id = $1 AND state = 'pending'
     """,
 )
-_MINE = Statement(
-    "notice_mine",
+# The reason of a claim that this process still holds; no row if it does not.
+_HELD_CLAIM = Statement(
+    "notice_held_claim",
     ("uuid", "timestamptz"),
     "SELECT reason FROM support_notices WHERE id = $1 AND claimed_until = $2",
 )
@@ -121,8 +133,9 @@ _RELEASE = Statement(
     "notice_release",
     ("uuid", "float8", "int", "text"),
     """
-    UPDATE support_notices SET state = 'pending', next_try_at = statement_timestamp() + $2 * interval '1 second', claimed_until = NULL,
-        up_to_seq = NULL, attempts = attempts - $3, reason = $4
+    UPDATE support_notices SET
+        state = 'pending', next_try_at = statement_timestamp() + $2 * interval '1 second',
+        claimed_until = NULL, up_to_seq = NULL, attempts = attempts - $3, reason = $4
     WHERE id = $1
     """,
 )
@@ -144,20 +157,20 @@ _REFUSE_ADDRESS = Statement(
 
 
 class Claim(NamedTuple):
-    """An e-mail to send. Nobody else takes it before `until`, which also proves that it is held."""
+    """An e-mail to send. No other process claims it before `until`, which identifies this claim."""
 
     notice_id: str
     chat_id: str
     until: datetime
-    attempts: int  # with this one
+    attempts: int  # including this one
     outcome_unknown: bool  # of an earlier attempt: the mail server may have the e-mail
     email: ReplyNotice
 
 
 class NoticeOutcome(NamedTuple):
-    """The result of a step: a `claim` to send, or the state in which the notice ended.
+    """The result of a change: a `claim` to send, or the state in which the notice ended.
 
-    `chat` is what staff now see of the chat, if that has changed.
+    `chat` is the new list item of the chat, if it has changed.
     """
 
     claim: Claim | None = None
@@ -166,10 +179,10 @@ class NoticeOutcome(NamedTuple):
 
 
 class ClaimPolicy(NamedTuple):
-    """How claims are made."""
+    """The limits of claims, and how an e-mail gets its Message-ID."""
 
     lease_s: float
-    tries_max: int  # a notice claimed this often without an end has failed
+    tries_max: int  # a notice that was claimed this often has failed
     message_id: Callable[[str], str]
 
 
@@ -202,7 +215,7 @@ def claim_next(tx: Transaction, policy: ClaimPolicy) -> NoticeOutcome | None:
     in_chat = [_Open(*row) for row in tx.execute(_OPEN, chat_id)]
     if not in_chat:
         return NoticeOutcome()
-    notice = in_chat[0]  # a claimed one before the pending one that follows it
+    notice = in_chat[0]  # the claimed one if there is one, else the pending one
     if notice.is_due:
         return _decide(tx, chat_id, notice, policy)
     if len(in_chat) > 1 and in_chat[1].is_due:
@@ -218,8 +231,8 @@ def _decide(tx: Transaction, chat_id: str, notice: _Open, policy: ClaimPolicy) -
     )
     unread = tx.execute(_UNREAD, chat_id, after, up_to, CONTENT_MAX_CHARS, MESSAGES_MAX)
     outcome_unknown = notice.up_to_seq is not None
-    said = notice.reason if notice.state == "claimed" else None
-    why_not = said or _why_not(unread, is_archived, to, opted_out, is_refused)
+    cancelled_for = notice.reason if notice.state == "claimed" else None
+    why_not = cancelled_for or _why_not(unread, is_archived, to, opted_out, is_refused)
     if why_not is not None:
         return _end(
             tx, chat_id, notice.id, "cancelled", why_not, last_seq, outcome_unknown=outcome_unknown
@@ -275,7 +288,7 @@ def _why_not(
 
 
 def record_sent(tx: Transaction, claim: Claim, min_interval_s: float) -> NoticeOutcome:
-    """The mail server has accepted the e-mail, whatever happened to the row meanwhile."""
+    """Record that the mail server accepted the e-mail, even if the claim was lost meanwhile."""
     lock_chat(tx, claim.chat_id)
     if recorded := tx.execute(_SENT, claim.notice_id):
         tx.execute(_FOLLOW_SENT, claim.chat_id, recorded[0][0], min_interval_s)
@@ -285,9 +298,12 @@ def record_sent(tx: Transaction, claim: Claim, min_interval_s: float) -> NoticeO
 def record_failed(
     tx: Transaction, claim: Claim, reason: str, outcome_unknown: bool, bad_address: bool
 ) -> NoticeOutcome:
-    """The e-mail is not retried. With `bad_address` the user gets none until they have another."""
+    """Record that the e-mail failed for good.
+
+    With `bad_address` the user gets no e-mail until they have another address.
+    """
     lock_chat(tx, claim.chat_id)
-    if not tx.execute(_MINE, claim.notice_id, claim.until):
+    if not tx.execute(_HELD_CLAIM, claim.notice_id, claim.until):
         return NoticeOutcome()
     if bad_address:
         tx.execute(_REFUSE_ADDRESS, claim.email.user_id, claim.email.to)
@@ -305,23 +321,23 @@ def record_retry(
     counts: bool,
     email_delay_s: float,
 ) -> NoticeOutcome:
-    """The e-mail is retried after a pause. `counts`: this attempt counts towards the maximum.
+    """Record that the e-mail is to be retried after a pause.
 
-    If the mail server certainly does not have the e-mail, the notice is pending again and takes in
-    newer messages. If it may have it, the notice stays as it is, so that the next attempt repeats
-    the same e-mail.
+    `counts`: this attempt counts towards the maximum. If the mail server certainly does not have
+    the e-mail, the notice is pending again and takes in newer messages. If it may have it, the
+    notice stays as it is, so that the next attempt repeats the same e-mail.
     """
     lock_chat(tx, claim.chat_id)
-    mine = tx.execute(_MINE, claim.notice_id, claim.until)
-    if not mine:
+    held = tx.execute(_HELD_CLAIM, claim.notice_id, claim.until)
+    if not held:
         return NoticeOutcome()
-    if mine[0][0] is not None:
+    if held[0][0] is not None:
         return _end(
             tx,
             claim.chat_id,
             claim.notice_id,
             "cancelled",
-            mine[0][0],
+            held[0][0],
             outcome_unknown=outcome_unknown,
         )
     uncounted = 0 if counts else 1

@@ -18,8 +18,9 @@ from chatsvc.wire import (
     format_time,
 )
 
-# Whoever inserts into a chat holds its row, so `seq` follows the order of commits. Locked in the order of ids: two processes
-# cannot wait for each other. The statement after it sees what the previous holders of the locks committed.
+# Every insert into a chat needs the lock on its row, so `seq` follows the order of commits. Rows
+# are locked in the order of their ids, which prevents deadlocks between processes. The next
+# statement sees what the previous holders of the locks committed.
 _LOCK_CHATS = Statement(
     "lock_chats",
     ("uuid[]",),
@@ -31,8 +32,9 @@ _LOCK_CHATS = Statement(
     """,
 )
 
-# $1 ids, $2 chats, $3 client ids, $4 contents, $5 sender types, $6 senders, $7 notice ids, $8 seconds until the e-mail is due,
-# $9 seconds between two e-mails about one chat. The look-ups of `known` are scalar sub-queries: index scans whatever the planner guesses.
+# $1 ids, $2 chats, $3 client ids, $4 contents, $5 sender types, $6 senders, $7 notice ids,
+# $8 seconds until the e-mail is due, $9 seconds between two e-mails about one chat.
+# `known_id` comes from scalar subqueries: they are index scans whatever the planner estimates.
 _INSERT_MESSAGES = Statement(
     "insert_messages",
     ("uuid[]", "uuid[]", "text[]", "text[]", "text[]", "uuid[]", "uuid[]", "float8", "float8"),
@@ -127,9 +129,8 @@ def insert_messages(
     NotFound if there is no such chat, Conflict for a client_id that has other content.
     """
     chats = {chat[0]: chat for chat in tx.execute(_LOCK_CHATS, list({row.chat_id for row in rows}))}
-    first_of: dict[
-        tuple[str, str], int
-    ] = {}  # a client_id may come twice in one batch: the first is inserted, the other finds it
+    # The first row of each client_id is inserted; a repetition in the same batch gets its record.
+    first_of: dict[tuple[str, str], int] = {}
     todo = [
         n
         for n, row in enumerate(rows)
@@ -209,7 +210,8 @@ def _outcome(
         known_content != row.content or known_sender != row.sender_type
     ):
         return Conflict(
-            f"client_id {row.client_id!r} was already used in this chat for a message with other content"
+            f"client_id {row.client_id!r} was already used in this chat "
+            "for a message with other content"
         )
     message = SupportMessage(
         message_id,
@@ -220,9 +222,8 @@ def _outcome(
         seq,
         row.client_id,
     )
-    is_new = (
-        message_id == row.id
-    )  # also when it is known under our own id: a commit whose answer was lost, run again
+    # True too if this row is already stored: its COMMIT was carried out, but the connection broke.
+    is_new = message_id == row.id
     was_archived = chat.archived
     item = chat.take(message, is_new)
     return InsertedMessage(
@@ -332,11 +333,11 @@ def _forward_page(rows: list[tuple[Any, ...]], limit: int, last_seq: int) -> Mes
 
 def _fitting(messages: list[SupportMessage]) -> list[SupportMessage]:
     """Return the first messages whose content fits into PAGE_MAX_BYTES of JSON; at least one."""
-    if sum(len(one.content) for one in messages) * CHAR_MAX_BYTES <= PAGE_MAX_BYTES:
+    if sum(len(message.content) for message in messages) * CHAR_MAX_BYTES <= PAGE_MAX_BYTES:
         return messages
     size = 0
-    for n, one in enumerate(messages):
-        size += len(msgspec.json.encode(one.content))
+    for n, message in enumerate(messages):
+        size += len(msgspec.json.encode(message.content))
         if size > PAGE_MAX_BYTES and n:
             return messages[:n]
     return messages

@@ -49,7 +49,8 @@ FIRST_UNREAD = """
 FREE = Statement(
     "notice_free",
     ("uuid",),
-    "UPDATE support_notices SET next_try_at = NULL WHERE chat_id = $1 AND state = 'pending' AND attempts = 0",
+    "UPDATE support_notices SET next_try_at = NULL "
+    "WHERE chat_id = $1 AND state = 'pending' AND attempts = 0",
 )
 
 # After a read, a notice moves to the first message that is still unread, or ends if there is none.
@@ -62,13 +63,16 @@ _FOLLOW_READING = Statement(
     UPDATE support_notices n SET
         state = CASE WHEN f.seq IS NULL OR n.state = 'claimed' THEN 'cancelled' ELSE 'pending' END,
         reason = CASE WHEN f.seq IS NULL OR n.state = 'claimed' THEN 'read' END,
-        up_to_seq = CASE WHEN f.seq IS NULL THEN coalesce(n.up_to_seq, c.last_seq) ELSE n.up_to_seq END,
-        first_seq = CASE WHEN n.state = 'pending' THEN coalesce(f.seq, n.first_seq) ELSE n.first_seq END,
+        up_to_seq = CASE WHEN f.seq IS NULL THEN coalesce(n.up_to_seq, c.last_seq)
+                         ELSE n.up_to_seq END,
+        first_seq = CASE WHEN n.state = 'pending' THEN coalesce(f.seq, n.first_seq)
+                         ELSE n.first_seq END,
         due_at = greatest(n.due_at, f.created_at + $2 * interval '1 second')
     FROM support_chats c LEFT JOIN LATERAL ({FIRST_UNREAD} ORDER BY m.seq LIMIT 1) f ON true
     WHERE c.id = $1 AND n.chat_id = $1 AND (
         n.state = 'pending' AND (f.seq IS NULL OR f.seq > n.first_seq)
-        OR n.state = 'claimed' AND n.next_try_at IS NOT NULL AND (f.seq IS NULL OR f.seq > n.up_to_seq))
+        OR n.state = 'claimed' AND n.next_try_at IS NOT NULL
+           AND (f.seq IS NULL OR f.seq > n.up_to_seq))
     RETURNING n.id
     """,
 )
@@ -77,9 +81,12 @@ _CANCEL = Statement(
     ("uuid", "text"),
     """
     UPDATE support_notices n SET
-        state = CASE WHEN n.state = 'claimed' AND n.next_try_at IS NULL THEN 'claimed' ELSE 'cancelled' END,
-        sent_at = CASE WHEN n.state = 'claimed' AND n.next_try_at IS NOT NULL THEN statement_timestamp() END,
-        reason = CASE WHEN n.state = 'claimed' THEN coalesce(n.reason, $2) ELSE $2 END, up_to_seq = coalesce(n.up_to_seq, c.last_seq)
+        state = CASE WHEN n.state = 'claimed' AND n.next_try_at IS NULL THEN 'claimed'
+                     ELSE 'cancelled' END,
+        sent_at = CASE WHEN n.state = 'claimed' AND n.next_try_at IS NOT NULL
+                       THEN statement_timestamp() END,
+        reason = CASE WHEN n.state = 'claimed' THEN coalesce(n.reason, $2) ELSE $2 END,
+        up_to_seq = coalesce(n.up_to_seq, c.last_seq)
     FROM support_chats c WHERE c.id = $1 AND n.chat_id = $1 AND n.state IN ('pending', 'claimed')
     RETURNING n.id
     """,
@@ -103,7 +110,8 @@ _FORGET_DECLINED = Statement(
     ("uuid",),
     """
     DELETE FROM support_notices n USING support_chats c
-    WHERE c.id = $1 AND n.chat_id = $1 AND n.state = 'cancelled' AND n.reason = 'staff' AND n.up_to_seq > c.read_up_to
+    WHERE c.id = $1 AND n.chat_id = $1 AND n.state = 'cancelled' AND n.reason = 'staff'
+          AND n.up_to_seq > c.read_up_to
     """,
 )
 # Staff want another e-mail about messages of one that may or may not have arrived.
@@ -112,7 +120,8 @@ _FORGET_UNKNOWN = Statement(
     ("uuid",),
     """
     UPDATE support_notices n SET sent_at = NULL FROM support_chats c
-    WHERE c.id = $1 AND n.chat_id = $1 AND n.state IN ('cancelled', 'failed') AND n.up_to_seq > c.read_up_to
+    WHERE c.id = $1 AND n.chat_id = $1 AND n.state IN ('cancelled', 'failed')
+          AND n.up_to_seq > c.read_up_to
     """,
 )
 _CREATE_DUE = Statement(
@@ -120,7 +129,8 @@ _CREATE_DUE = Statement(
     ("uuid", "uuid"),
     f"""
     INSERT INTO support_notices (id, chat_id, first_seq, due_at)
-    SELECT $2, $1, f.seq, statement_timestamp() FROM ({FIRST_UNREAD} AND m.seq > {TOLD} ORDER BY m.seq LIMIT 1) f
+    SELECT $2, $1, f.seq, statement_timestamp()
+    FROM ({FIRST_UNREAD} AND m.seq > {TOLD} ORDER BY m.seq LIMIT 1) f
     ON CONFLICT (chat_id) WHERE state = 'pending' DO NOTHING
     RETURNING id
     """,
@@ -129,8 +139,9 @@ _OF_CHAT = Statement(
     "notices_of",
     ("uuid", "int", "int"),
     """
-    SELECT state, coalesce(next_try_at, due_at), sent_at, first_seq, up_to_seq, reason FROM support_notices
-    WHERE chat_id = $1 AND (up_to_seq IS NULL OR up_to_seq >= $2) ORDER BY created_at DESC LIMIT $3
+    SELECT state, coalesce(next_try_at, due_at), sent_at, first_seq, up_to_seq, reason
+    FROM support_notices WHERE chat_id = $1 AND (up_to_seq IS NULL OR up_to_seq >= $2)
+    ORDER BY created_at DESC LIMIT $3
     """,
 )
 

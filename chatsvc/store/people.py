@@ -135,9 +135,9 @@ def create_visitor(
 
 def change_visitor(tx: Transaction, user_id: str, changes: dict[str, str | None]) -> Account:
     """Set the given fields. Raises NotFound if there is no such visitor."""
-    mine = (User.id == user_id) & (User.kind == "visitor")
     if changes:
-        User.update(**changes, updated_at=NOW).where(mine).execute(tx.database)
+        is_visitor = (User.id == user_id) & (User.kind == "visitor")
+        User.update(**changes, updated_at=NOW).where(is_visitor).execute(tx.database)
     account = account_of(tx, user_id, "visitor")
     if account is None:
         raise NotFound("there is no such visitor")
@@ -202,8 +202,8 @@ def password_of(connection: Connection, email: str) -> PasswordRecord | None:
 
 def replace_password_hash(tx: Transaction, user_id: str, old_hash: str, new_hash: str) -> None:
     """Store a hash of the same password with newer parameters. Sessions stay."""
-    same = (User.id == user_id) & (User.password_hash == old_hash)
-    User.update(password_hash=new_hash).where(same).execute(tx.database)
+    unchanged = (User.id == user_id) & (User.password_hash == old_hash)
+    User.update(password_hash=new_hash).where(unchanged).execute(tx.database)
 
 
 def any_staff(connection: Connection) -> bool:
@@ -221,18 +221,18 @@ def any_staff(connection: Connection) -> bool:
 def create_session(
     tx: Transaction,
     session_id: str,
-    proven: PasswordRecord,
+    verified: PasswordRecord,
     token_hash: str,
     user_agent: str | None = None,
 ) -> bool:
     """Store a login and delete expired ones. Returns False if the password has changed since."""
     delete_from(StaffSession).where(is_expired()).execute(tx.database)
-    same = (User.id == proven.user_id) & (User.password_hash == proven.password_hash)
+    unchanged = (User.id == verified.user_id) & (User.password_hash == verified.password_hash)
     # Locked, so that a concurrent change of the password ends this session too.
-    if not list(User.select(User.id).where(same).for_update().tuples().execute(tx.database)):
+    if not list(User.select(User.id).where(unchanged).for_update().tuples().execute(tx.database)):
         return False
     new = StaffSession.insert(
-        id=session_id, user=proven.user_id, token_hash=token_hash, user_agent=user_agent
+        id=session_id, user=verified.user_id, token_hash=token_hash, user_agent=user_agent
     )
     new.on_conflict_ignore().execute(tx.database)
     return True

@@ -44,8 +44,8 @@ class NewSession(NamedTuple):
 
 def staff_account(connection: Connection, user_id: str) -> StaffAccount:
     """Return the account with its sessions and tokens, the last used ones first."""
-    mine = User.select(User.email, User.name, User.language).where(User.id == user_id)
-    [(email, name, language)] = list(mine.tuples().execute(connection.database))
+    query = User.select(User.email, User.name, User.language).where(User.id == user_id)
+    [(email, name, language)] = list(query.tuples().execute(connection.database))
     return StaffAccount(
         email, name, language, _sessions(connection, user_id), _tokens(connection, user_id)
     )
@@ -110,8 +110,9 @@ def set_password(
         .execute(tx.database)
     ):
         return []
-    same = (User.id == user_id) & (User.password_hash == old_hash)
-    if not User.update(password_hash=new_hash, updated_at=NOW).where(same).execute(tx.database):
+    unchanged = (User.id == user_id) & (User.password_hash == old_hash)
+    change = User.update(password_hash=new_hash, updated_at=NOW).where(unchanged)
+    if not change.execute(tx.database):
         return None
     ended = delete_from(StaffSession).where(StaffSession.user == user_id).returning(StaffSession.id)
     ids = [str(row[0]) for row in ended.tuples().execute(tx.database)]
@@ -123,8 +124,8 @@ def set_password(
 
 def end_session(tx: Transaction, user_id: str, session_id: str) -> bool:
     """Return whether this user had such a session."""
-    mine = (StaffSession.id == session_id) & (StaffSession.user == user_id)
-    return bool(delete_from(StaffSession).where(mine).execute(tx.database))
+    owned = (StaffSession.id == session_id) & (StaffSession.user == user_id)
+    return bool(delete_from(StaffSession).where(owned).execute(tx.database))
 
 
 def create_token(
@@ -137,7 +138,7 @@ def create_token(
 
 def revoke_token(tx: Transaction, user_id: str, token_id: str) -> bool:
     """Return whether this user had such a token that was not revoked before."""
-    mine = (
+    owned = (
         (StaffToken.id == token_id) & (StaffToken.user == user_id) & StaffToken.revoked_at.is_null()
     )
-    return bool(StaffToken.update(revoked_at=NOW).where(mine).execute(tx.database))
+    return bool(StaffToken.update(revoked_at=NOW).where(owned).execute(tx.database))

@@ -1,1 +1,1 @@
-"""Pure functions on people's words."""
+"""Pure functions on text that people write or read."""

@@ -13,7 +13,10 @@ BEFORE_HIT_CHARS = 60  # of the excerpt, so that the first match is in its first
 
 # In addition to white space. The database function search_words (migrations/0003_search.py)
 # has the same separators; a test compares them.
-SEPARATORS = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~¡¿«»–—\u2018’\u201a“”„…·•、。「」\u00a0\u2009\u202f\u3000\uff01\uff08\uff09\uff0c\uff1a\uff1b\uff1f"
+SEPARATORS = (
+    "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~¡¿«»–—\u2018’\u201a“”„…·•、。「」"
+    "\u00a0\u2009\u202f\u3000\uff01\uff08\uff09\uff0c\uff1a\uff1b\uff1f"
+)
 _WORD = re.compile(rf"[^\s\0{re.escape(SEPARATORS)}]+")
 
 

@@ -1,4 +1,4 @@
-"""The texts that people see, one file per language in languages/. A language is one more file."""
+"""The texts that people see. Each language is a file in languages/."""
 
 from pathlib import Path
 
@@ -6,15 +6,15 @@ import msgspec
 from babel import Locale, localedata
 
 FOLDER = Path(__file__).parents[1] / "languages"
-DEFAULT = "en"  # for callers who ask for a language that there is not; its file has all keys
+DEFAULT = "en"  # for people whose language is missing; its file has all keys
 
-# By key. A text that depends on a number has a form for each plural category of CLDR that the
-# language knows ("one", "few", "many", …), and "other".
+# By key. A text that depends on a number has the form "other" and one for each further plural
+# category that the language has in CLDR ("one", "few", "many", …).
 Part = dict[str, str | dict[str, str]]
 
 
 class Translator:
-    """One language. `translator("login.log_in")` is a text; `n` chooses the plural form, and keywords fill {placeholders}."""
+    """The texts of one language: `translator("login.log_in")` returns one."""
 
     def __init__(self, language: str, table: dict[str, Part]) -> None:
         self.language = language
@@ -25,7 +25,10 @@ class Translator:
         }
 
     def __call__(self, key: str, *, n: int | None = None, **values: object) -> str:
-        """Raise KeyError for an unknown key or placeholder. Values are not escaped: templates do that."""
+        """Return a text. `n` chooses its plural form; `n` and `values` fill its {placeholders}.
+
+        Values are not escaped: templates do that. Raise KeyError for an unknown key or placeholder.
+        """
         text = self._table[key]
         if isinstance(text, dict):
             form = "other" if n is None else self._plural_form(n)
@@ -50,7 +53,7 @@ class Translations:
             for path in sorted(folder.glob("*.json"))
         }
         for language in found:
-            # babel caches it: formatting the first date must not read a file on the loop
+            # babel caches it; otherwise formatting the first date would read a file on the loop
             localedata.load(language)
         self._translators = {
             language: Translator(language, table) for language, table in found.items()
@@ -69,7 +72,7 @@ class Translations:
         }
 
     def translator(self, language: str | None) -> Translator:
-        """Return the language asked for, or DEFAULT."""
+        """Return the texts of `language`, or of DEFAULT if it is missing."""
         return self._translators.get(language or DEFAULT, self._translators[DEFAULT])
 
     def preferred(self, accept_language: str) -> str | None:

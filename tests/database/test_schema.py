@@ -148,7 +148,7 @@ def test_a_schema_that_is_newer_than_the_program_is_refused(
     database_url: str, tmp_path: Path
 ) -> None:
     execute(database_url, NEWER)
-    with pytest.raises(SchemaError, match=r"newer than this program.*9999_next"):
+    with pytest.raises(SchemaError, match=r"newer than this version of chatsvc.*9999_next"):
         migrate(database_url)
     process = ServerProcess(tmp_path, database_url)
     for arguments in (["migrate"], ["serve"]):
