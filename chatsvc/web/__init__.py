@@ -1,1 +1,1 @@
-"""The listening side of HTTP: server, sockets, client addresses."""
+"""An HTTP/1.1 server for Tornado's Application: sockets, connections, client addresses."""

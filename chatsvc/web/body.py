@@ -1,4 +1,4 @@
-"""Bodies of requests: where they end, and their content without the framing."""
+"""Parse the bodies of requests: find their end, and return the content without its framing."""
 
 import re
 from typing import Protocol
@@ -7,7 +7,7 @@ from chatsvc.web.head import Refused
 
 _SIZE = re.compile(rb"([0-9a-fA-F]{1,16})\r\n")
 _NEXT_SIZE = re.compile(rb"\r\n([0-9a-fA-F]{1,16})\r\n")
-# The beginnings of these lines, and of the end, which is an empty line: trailers are refused.
+# The beginnings of these lines and of the empty line at the end. Trailers are refused.
 _PART = re.compile(rb"[0-9a-fA-F]{0,16}\r?")
 _NEXT_PART = re.compile(rb"\r?|\r\n[0-9a-fA-F]{0,16}\r?")
 
@@ -20,7 +20,10 @@ class Body(Protocol):
     is_complete: bool
 
     def take(self, data: bytes) -> tuple[bytes, bytes]:
-        """Split off content. Return it and the rest: the next request's. Raises Refused."""
+        """Return the body's content in `data`, and the rest, which is of the next request.
+
+        Raises Refused.
+        """
 
 
 class LengthBody:
@@ -51,7 +54,7 @@ class ChunkedBody:
         self.received = 0
         self.is_complete = False
         self._held = b""  # the beginning of a line
-        self._left = 0  # content of the present chunk
+        self._left = 0  # bytes of the current chunk that are missing
         self._is_first = True
         self._is_last = False
 
@@ -75,7 +78,7 @@ class ChunkedBody:
         return b"".join(parts), data[at:]
 
     def _line(self, data: bytes, at: int) -> int | None:
-        """Read the line between chunks; return where it ends, None if it is not there whole."""
+        """Read the line between chunks. Return where it ends, or None if it is incomplete."""
         if self._is_last:
             return self._empty_line(data, at)
         match = (_SIZE if self._is_first else _NEXT_SIZE).match(data, at)

@@ -1,4 +1,4 @@
-"""ClientConnection: the states of one client's connection, request after request."""
+"""ClientConnection: one client's connection and its states."""
 
 import asyncio
 import enum
@@ -30,12 +30,12 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 class State(enum.Enum):
     """What a connection waits for."""
 
-    IDLE = enum.auto()  # the first byte of a request
+    IDLE = enum.auto()  # for the first byte of a request
     READING_HEAD = enum.auto()
     READING_BODY = enum.auto()
-    ANSWERING = enum.auto()  # the handler's response, and for the client to take it
-    LINGERING = enum.auto()  # the client to notice that this was the last response
-    CLOSED = enum.auto()  # or handed over
+    ANSWERING = enum.auto()  # for the handler's response, and until the client has read it
+    LINGERING = enum.auto()  # for the client to close the connection after the last response
+    CLOSED = enum.auto()  # or detached
 
 
 class ClientConnection(asyncio.Protocol):
@@ -107,7 +107,7 @@ class ClientConnection(asyncio.Protocol):
 
     @property
     def is_reading(self) -> bool:
-        """Whether bytes of its client are taken from the kernel."""
+        """Whether the client's bytes are read from the kernel."""
         return self._transport.is_reading()
 
     @property
@@ -116,9 +116,10 @@ class ClientConnection(asyncio.Protocol):
         return self._is_request_read and self._server.keeps_alive
 
     def close_if_idle(self, *, patient: bool) -> bool:
-        """Close a connection that waits for its client; without patience also with half a request.
+        """Close the connection if it waits for a next request. Return whether it is closed.
 
-        Return whether it is closed. Bytes that have arrived are never thrown away.
+        If not `patient`, also close it if it waits for the rest of a request, or for the client to
+        read the response. Bytes that have arrived are never discarded.
         """
         if self.state is State.CLOSED:
             return True
@@ -153,12 +154,12 @@ class ClientConnection(asyncio.Protocol):
         return self._written
 
     def response_finished(self, exchange: Exchange) -> None:
-        """The handler has written the whole response."""
+        """Take note that the handler has written the whole response."""
         if exchange is not self._exchange:
             return
         self.has_answered = True
         self._is_last = not exchange.is_kept_alive or not self._is_request_read
-        if self.state is State.READING_BODY:  # before its end: the rest is not wanted
+        if self.state is State.READING_BODY:  # the rest of the body is not needed
             self._loop.call_soon(_leave, None, self._delegate)
         self._exchange = self._delegate = None
         if self._blocked is None and not self.unsent_bytes:
@@ -174,7 +175,7 @@ class ClientConnection(asyncio.Protocol):
             self._body_s = timeout_s
 
     def detach(self) -> socket.socket | None:
-        """End the connection here and return its socket, or None if it is closed."""
+        """Stop serving the connection and return its socket, or None if it is closed."""
         sock = self._transport.detach()
         if sock is not None:
             self._forget()
@@ -195,7 +196,7 @@ class ClientConnection(asyncio.Protocol):
             self._transport.pause_reading()
 
     def eof_received(self) -> bool:
-        return False  # who has nothing more to say has left: browsers and proxies end so
+        return False  # browsers and proxies close their side only when they leave
 
     def pause_writing(self) -> None:
         self._taken, self._taken_at = -1, self._loop.time()
@@ -230,7 +231,7 @@ class ClientConnection(asyncio.Protocol):
         return self._body is None or self._body.is_complete
 
     def _advance(self) -> None:
-        """Go on with what has arrived, as far as it goes."""
+        """Process what has arrived, as far as possible."""
         if self._transport.is_closing():
             return
         try:
@@ -274,7 +275,7 @@ class ClientConnection(asyncio.Protocol):
         return False
 
     def _begin(self, head: RequestHead) -> None:
-        """Hand the head to the application."""
+        """Pass the head to the application."""
         if self._server.unsent.is_scarce:
             raise Refused(503, "Too many responses wait for their clients.")
         self._head = head
@@ -290,7 +291,7 @@ class ClientConnection(asyncio.Protocol):
     def _read_body(self) -> bool:
         body, delegate = self._body, self._delegate
         assert body is not None
-        if self._exchange is None or delegate is None:  # answered or handed over before the body
+        if self._exchange is None or delegate is None:  # finished or detached before the body
             self._response_taken()
             return False
         if not self._body_wanted:
@@ -309,7 +310,7 @@ class ClientConnection(asyncio.Protocol):
         return True
 
     def _want_body(self, body: Body) -> None:
-        """The head is handled: check the announced size, and ask for the body if need be."""
+        """Check the announced size, and send 100 Continue if the client waits for it."""
         self._body_wanted = True
         self._check_size(body)
         self._deadline = self._loop.time() + self._body_s
@@ -323,7 +324,7 @@ class ClientConnection(asyncio.Protocol):
             raise Refused(413, f"The body is longer than {self._body_max_bytes} bytes.")
 
     def _wait_for(self, awaitable: Awaitable[None] | None) -> None:
-        """Hand over nothing more until the application has taken what it was given."""
+        """Pass on nothing more until the application has processed what it got."""
         if awaitable is None:
             return
         future = asyncio.ensure_future(convert_yielded(awaitable))
@@ -338,7 +339,7 @@ class ClientConnection(asyncio.Protocol):
         if self._blocked is not future:
             return  # the connection has ended
         self._blocked = None
-        self._deadline += self._loop.time() - self._blocked_at  # it was not the client's time
+        self._deadline += self._loop.time() - self._blocked_at  # the application used this time
         if isinstance(error, HTTPInputError):
             self._refuse(Refused(400, "The request is malformed."))
         elif error is not None or future.cancelled():
@@ -349,7 +350,7 @@ class ClientConnection(asyncio.Protocol):
             self._advance()
 
     def _response_taken(self) -> None:
-        """The response is out: on to the next request, or to the end."""
+        """Read the next request, or close: the client's side has the whole response."""
         if self._transport.is_closing() or self.unsent_bytes:
             return
         if self._is_last:
@@ -365,7 +366,7 @@ class ClientConnection(asyncio.Protocol):
     # ---- the end ----
 
     def _refuse(self, refused: Refused) -> None:
-        """Answer a request that is not processed, and end the connection."""
+        """Respond to a request that is not processed, and end the connection."""
         log.info("request refused: %d %s", refused.status, refused.detail)
         exchange, delegate = self._exchange, self._delegate
         has_begun = exchange is not None and exchange.has_begun
@@ -375,7 +376,7 @@ class ClientConnection(asyncio.Protocol):
         if delegate is not None:
             _leave(exchange, delegate)
         if has_begun:
-            self._transport.abort()  # in the middle of a response there is no room for another
+            self._transport.abort()  # a second response inside the first would be garbage
             return
         self._transport.write(_refusal(refused))
         self._response_taken()
@@ -401,9 +402,9 @@ class ClientConnection(asyncio.Protocol):
         self._transport.resume_reading()
 
     def _check_taking(self, now: float) -> None:
-        """Close if the client does not read its response, or hardly."""
+        """Close if the client reads its response too slowly."""
         limits, taken = self._limits, self._transport.taken()
-        if self._taken < 0:  # what the buffers on the way took at once says nothing
+        if self._taken < 0:  # do not count what network buffers took at once
             self._taken = taken
             return
         window_s = limits.scarce_take_s if self._server.unsent.is_scarce else limits.take_s
@@ -416,7 +417,7 @@ class ClientConnection(asyncio.Protocol):
         self._taken, self._taken_at = taken, now
 
     def _check_sending(self, now: float) -> None:
-        """Close or refuse if the client did not send what it should have sent by now."""
+        """Close or refuse if the client sends too slowly."""
         if self.state is State.READING_HEAD:
             self._refuse(Refused(408, "The head did not arrive in time."))
         elif self.state is State.READING_BODY and self._body is not None:
@@ -427,7 +428,7 @@ class ClientConnection(asyncio.Protocol):
             self._transport.abort()
 
     def _forget(self) -> None:
-        """Let go of everything, so that nothing waits for the garbage collector."""
+        """Drop all references, so that memory is freed without the garbage collector."""
         self.state = State.CLOSED
         self._exchange = self._delegate = self._head = self._body = None
         self._blocked = self._written = None
@@ -435,7 +436,7 @@ class ClientConnection(asyncio.Protocol):
 
 
 def _leave(exchange: Exchange | None, delegate: HTTPMessageDelegate | None) -> None:
-    """A request that was not read to its end: Tornado is told through its delegate."""
+    """Tell Tornado that a request was not read to its end."""
     if exchange is not None:
         exchange.forget_connection()
     if delegate is not None:
@@ -446,7 +447,7 @@ def _leave(exchange: Exchange | None, delegate: HTTPMessageDelegate | None) -> N
 
 
 def _refusal(refused: Refused) -> bytes:
-    """A problem of RFC 9457 without a type of its own: the status says all."""
+    """Return a response with a problem of RFC 9457. It has no `type`: the status is enough."""
     title = http.HTTPStatus(refused.status).phrase
     body = json.dumps({"title": title, "status": refused.status, "detail": refused.detail}).encode()
     retry = f"Retry-After: {RETRY_AFTER_S}\r\n" if refused.status == 503 else ""

@@ -1,4 +1,4 @@
-"""Exchange: one request and its response, as Tornado's handlers see it."""
+"""Exchange: one request and its response, as Tornado's handlers see them."""
 
 import asyncio
 import logging
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-JOINED_MAX_BYTES = 64 * 1024  # a larger body is not copied to be sent in one piece with its head
+JOINED_MAX_BYTES = 64 * 1024  # a larger body is sent after its head, without copying it
 
 
 class Peer(NamedTuple):
-    """What Tornado reads of a connection; proxies are looked at in `client_address`."""
+    """What Tornado reads of a connection. `client_address` evaluates the headers of proxies."""
 
     remote_ip: str
     protocol: str = "http"
 
 
 class Exchange(HTTPConnection):
-    """The response to one request. A handler that outlives its connection writes into nothing."""
+    """The response to one request. What a handler writes after its connection ended is dropped."""
 
     def __init__(self, connection: "ClientConnection", head: RequestHead) -> None:
         self.context = connection.peer
@@ -55,21 +55,21 @@ class Exchange(HTTPConnection):
         return self._connection is not None
 
     def set_close_callback(self, callback: Callable[[], None] | None) -> None:
-        """Have `callback` called if the connection ends before the response is finished."""
+        """Call `callback` if the connection ends before the response is finished."""
         self._on_close = callback
 
     def set_max_body_size(self, max_bytes: int) -> None:
-        """Change the limit for the body of this request, while its head is handled."""
+        """Change the size limit of this request's body. Possible while its head is processed."""
         if self._connection is not None:
             self._connection.set_body_limits(max_bytes=max_bytes)
 
     def set_body_timeout(self, timeout_s: float) -> None:
-        """Change the time for the body of this request, while its head is handled."""
+        """Change the time limit of this request's body. Possible while its head is processed."""
         if self._connection is not None:
             self._connection.set_body_limits(timeout_s=timeout_s)
 
     def detach(self) -> socket.socket | None:
-        """Take the connection's socket over, non-blocking; None if the client has left."""
+        """Return the connection's non-blocking socket, to take it over; None if the client left."""
         connection, self._connection = self._connection, None
         self.is_finished = True
         self._on_close = None
@@ -148,12 +148,12 @@ class Exchange(HTTPConnection):
             if self._content_left < 0:
                 self._content_left = None
                 self._fail("more data than Content-Length")
-        if self._is_chunked and chunk:  # an empty one would be the end
+        if self._is_chunked and chunk:  # an empty chunk would end the body
             return b"%x\r\n%b\r\n" % (len(chunk), chunk)
         return chunk
 
     def _fail(self, what: str) -> None:
-        """A response that is not what it announced is cut off, so that nobody takes it for one."""
+        """Close the connection, so that the client does not accept a malformed response."""
         self.abort()
         raise HTTPOutputError(f"Tried to write {what}")
 
@@ -161,7 +161,7 @@ class Exchange(HTTPConnection):
         if self._connection is None:
             closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             closed.set_exception(StreamClosedError())
-            closed.exception()  # whoever does not wait for it is not warned
+            closed.exception()  # marks it as retrieved: asyncio logs nothing if nobody awaits it
             return closed
         if len(body) <= JOINED_MAX_BYTES:
             return self._connection.write(head + body)
@@ -169,7 +169,7 @@ class Exchange(HTTPConnection):
         return self._connection.write(body)
 
     def connection_lost(self) -> None:
-        """The connection ended: what is still written goes nowhere."""
+        """Drop what is written from now on, and tell the handler: the connection has ended."""
         self._connection = None
         callback, self._on_close = self._on_close, None
         if callback is not None:
@@ -179,7 +179,7 @@ class Exchange(HTTPConnection):
                 log.exception("a handler failed when its connection closed")
 
     def forget_connection(self) -> None:
-        """The request was refused while it was read: its handler, if any, is not told here."""
+        """Drop what is written from now on, without telling the handler."""
         self._connection = None
         self._on_close = None
 

@@ -1,4 +1,4 @@
-"""Heads of requests, parsed by llhttp and held to the strict form."""
+"""Parse the heads of requests with llhttp, and refuse what is not in the strict form."""
 
 import re
 from typing import NamedTuple
@@ -7,22 +7,23 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from tornado.httputil import HTTPHeaders, RequestStartLine
 
 END = b"\r\n\r\n"
-# llhttp also takes HTTP/0.9, other protocols, absolute URLs, several spaces and line feeds before.
+# llhttp also accepts HTTP/0.9, other protocols, absolute URLs, several spaces, line feeds first.
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
 _REQUEST_LINE = re.compile(
     rb"(?:(?P<method>" + _TOKEN + rb"{1,32}) /[!-~]*+|OPTIONS \*) HTTP/1\.[01]\r\n"
 )
-# Other methods are unknown to llhttp, or change what it expects. None changes where a request ends.
+# Other methods are unknown to llhttp, or change what it expects, so it parses them as GET. No
+# method changes where a request ends.
 _PLAIN_METHODS = (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS")
 _LENGTH = re.compile(r"[0-9]{1,18}", re.ASCII)
-# A head that is not complete: what cannot become a good one is refused before it is.
+# What no well-formed head contains. It is refused before the head is complete.
 _NEVER = re.compile(
     rb"\A(?!\r|" + _TOKEN + rb")|(?<!\r)\n|\r(?!\n|\Z)|[^\t\r\n -~\x80-\xff]|\r\n[ \t]"
 )
 
 
 class Refused(Exception):
-    """A request that is not processed: the status says why, and the connection is closed."""
+    """A request is not processed. The client gets `status`, and the connection is closed."""
 
     def __init__(self, status: int, detail: str) -> None:
         super().__init__(detail)
@@ -31,21 +32,17 @@ class Refused(Exception):
 
 
 class RequestHead(NamedTuple):
-    """A head that has one interpretation."""
+    """A head without ambiguity."""
 
     start_line: RequestStartLine
     headers: HTTPHeaders
-    is_kept_alive: bool  # as far as the client is concerned
+    is_kept_alive: bool  # whether the client wants that
     body_length: int | None  # None: the body comes in chunks
     expects_continue: bool
 
-    @property
-    def has_body(self) -> bool:
-        return self.body_length != 0
-
 
 class _Fields:
-    """What llhttp calls while it parses."""
+    """Collects what llhttp finds, through its callbacks."""
 
     __slots__ = ("fields", "is_complete", "url")
 
@@ -74,7 +71,7 @@ def parse_length(value: str) -> int:
 def check_start(data: bytes, seen: int) -> None:
     """Raise Refused if this beginning of a head cannot become a well-formed one.
 
-    The first `seen` bytes have passed before.
+    The first `seen` bytes were checked before.
     """
     if _NEVER.search(data, max(0, seen - len(END))):
         raise Refused(400, "The request is malformed.")
@@ -91,10 +88,10 @@ def parse_head(raw: bytes) -> RequestHead:
     try:
         parser.feed_data(raw if method in _PLAIN_METHODS else b"GET" + raw[len(method) :])
     except HttpParserUpgrade:
-        pass  # an offer that is not taken up: the request is answered as it is
+        pass  # the upgrade is declined: the request is processed as it is
     except HttpParserError as error:
         raise Refused(400, f"The request is malformed: {error}.") from None
-    # Each line must have become one field; otherwise two parsers would read two requests.
+    # Each line must be one field; otherwise another parser could read another request.
     if not parsed.is_complete or len(parsed.fields) != raw.count(b"\r\n") - 2:
         raise Refused(400, "The request is malformed.")
     headers = _headers(parsed.fields)
@@ -110,7 +107,7 @@ def parse_head(raw: bytes) -> RequestHead:
 
 
 def _headers(fields: list[tuple[bytes, bytes]]) -> HTTPHeaders:
-    """As Tornado's objects. llhttp has checked the characters; `add` would check them again."""
+    """Return Tornado's headers. llhttp has checked the characters; `add` would do it again."""
     headers = HTTPHeaders()
     for raw_name, raw_value in fields:
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1").strip(" \t")
@@ -130,7 +127,7 @@ def _is_kept_alive(headers: HTTPHeaders, version: str) -> bool:
 
 
 def _body_length(headers: HTTPHeaders, version: str) -> int | None:
-    """The announced length, None for chunks. Raises Refused for whatever could be read twice."""
+    """Return the announced length, None for chunks. Raises Refused if that is ambiguous."""
     coding, lengths = headers.get("Transfer-Encoding"), headers.get_list("Content-Length")
     if coding is None:
         if not lengths:

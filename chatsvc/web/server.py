@@ -1,6 +1,7 @@
 """WebServer: HTTP/1.1 for Tornado's Application.
 
-It accepts while there are descriptors, and closes no connection that a request has reached.
+It accepts connections while descriptors are free. It never closes a connection because of a lack of
+resources after a request has arrived on it.
 """
 
 import asyncio
@@ -21,8 +22,8 @@ from chatsvc.web.transport import UnsentBudget
 
 log = logging.getLogger(__name__)
 
-CHECK_S = 1.0  # between two looks at all connections; a time limit may be exceeded by so much
-CHECKS_PER_LIMIT = 4  # with limits of less than seconds, as in tests
+CHECK_S = 1.0  # between two checks of all connections: time limits may be exceeded by this much
+CHECKS_PER_LIMIT = 4  # for shorter limits, as in tests
 
 
 class WebServer:
@@ -36,24 +37,24 @@ class WebServer:
         connections_per_source: int = 0,
         source_key: SourceKey = lambda address: address,
     ) -> None:
-        """Without a limit for `connections_per_source` if it is 0, as for a key of None."""
+        """Serve `application`. `connections_per_source` 0, or a key of None, means no limit."""
         self.application = application
         self.limits = limits or ServerLimits()
         self.unsent = UnsentBudget(self.limits.unsent_max_bytes)
         self.keeps_alive = True
         self.is_accepting = False
-        self.written: asyncio.Future[None]  # a future that is done, for all who need not wait
+        self.written: asyncio.Future[None]  # a finished future, for writes that need not wait
         self._per_source = connections_per_source
         self._source_key = source_key
         self._sources: Counter[str] = Counter()
-        self._turned_away = 0  # connections, since the last line about them
+        self._turned_away = 0  # connections refused since the last log line about them
         self._acceptors: list[tuple[socket.socket, Acceptor]] = []
         self._connections: set[ClientConnection] = set()
         self._check: asyncio.TimerHandle | None = None
 
     @property
     def connections(self) -> tuple[ClientConnection, ...]:
-        """The open connections that are not handed over."""
+        """The open connections, without detached ones."""
         return tuple(self._connections)
 
     def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
@@ -62,7 +63,7 @@ class WebServer:
         self.written = loop.create_future()
         self.written.set_result(None)
         self.is_accepting = True
-        self._acceptors += [(one, Acceptor(one, self._accept)) for one in sockets]
+        self._acceptors += [(listening, Acceptor(listening, self._accept)) for listening in sockets]
         if self._check is None:
             self._check_time()
 
@@ -75,18 +76,18 @@ class WebServer:
         self._acceptors.clear()
 
     def end_keep_alive(self) -> None:
-        """Let each response from now on be the last one on its connection, and say so in it."""
+        """Send `Connection: close` with every response from now on."""
         self.keeps_alive = False
 
     def close_idle(self, *, patient: bool) -> int:
         """Close connections that wait for a next request. Return how many others there are.
 
-        Without patience also those whose client is slow with a request, or to take a response.
+        If not `patient`, also close those that wait for a client to send or to read.
         """
-        return sum(not one.close_if_idle(patient=patient) for one in self.connections)
+        return sum(not open_.close_if_idle(patient=patient) for open_ in self.connections)
 
     def close_all(self) -> None:
-        """Close all connections at once, whatever happens on them."""
+        """Close all connections at once."""
         if self._check is not None:
             self._check.cancel()
             self._check = None
@@ -94,7 +95,7 @@ class WebServer:
             connection.abort()
 
     def connection_closed(self, connection: ClientConnection) -> None:
-        """A connection is closed or handed over."""
+        """Forget a connection that was closed or detached."""
         if connection not in self._connections:
             return
         self._connections.discard(connection)
@@ -113,8 +114,8 @@ class WebServer:
                 return
             self._sources[source] += 1
         sock.setblocking(False)
-        with contextlib.suppress(OSError):  # it was reset already; reading will say so
-            # the next part of a response does not wait for the ACK of the one before
+        with contextlib.suppress(OSError):  # the client has reset it; reading will fail
+            # with Nagle's algorithm a second write would wait for the ACK of the first
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._connections.add(ClientConnection(self, sock, Peer(address[0]), source))
 
@@ -125,8 +126,8 @@ class WebServer:
             connection.check_time(now)
         if self._turned_away:
             log.warning(
-                "%d connections were closed: one address may have %d. "
-                "If it is a proxy, name it in CHATSVC_TRUSTED_PROXIES",
+                "closed %d connections: the maximum from one address is %d. "
+                "If the address is a proxy, add it to CHATSVC_TRUSTED_PROXIES",
                 self._turned_away,
                 self._per_source,
             )

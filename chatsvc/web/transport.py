@@ -1,4 +1,4 @@
-"""SocketTransport: a connected socket on the loop that can be handed over to somebody else."""
+"""SocketTransport: a connected socket on the loop, which other code can take over."""
 
 import asyncio
 import fcntl
@@ -9,8 +9,8 @@ from collections import deque
 
 log = logging.getLogger(__name__)
 
-READ_BYTES = 64 * 1024  # one read; then the loop serves other connections
-UNSENT_FROM_HALF = 2  # the share of the budget from which new requests are refused
+READ_BYTES = 64 * 1024  # per read, before the loop serves other connections
+UNSENT_FROM_HALF = 2  # new requests are refused from half of the budget on
 
 
 class UnsentBudget:
@@ -22,11 +22,11 @@ class UnsentBudget:
 
     @property
     def is_scarce(self) -> bool:
-        """Half is used: the rest is for responses to requests that are under way."""
+        """Whether half is used. The rest is for responses to requests in progress."""
         return self.used * UNSENT_FROM_HALF >= self.max_bytes
 
     def take(self, count: int) -> bool:
-        """Reserve that many bytes; False if they exceed the budget."""
+        """Reserve `count` bytes. Return False if they exceed the budget."""
         if self.used + count > self.max_bytes:
             return False
         self.used += count
@@ -40,8 +40,8 @@ class SocketTransport(asyncio.Transport):
     """Reads and writes a socket for a protocol.
 
     Unlike the loop's own transports it writes at once, counts unsent bytes in a shared budget, can
-    look for unread data and can be left by its socket (`detach`). `pause_writing` is called when
-    the kernel does not take everything, `resume_writing` when it has.
+    check for unread data and can give up its socket (`detach`). It calls `pause_writing` when the
+    kernel does not take everything, and `resume_writing` when it has.
     """
 
     __slots__ = (
@@ -91,12 +91,12 @@ class SocketTransport(asyncio.Transport):
             self._loop.add_reader(self._fd, self._read)
 
     def has_unread(self) -> bool:
-        """Whether the kernel holds bytes that were not read yet."""
+        """Whether the kernel has bytes that were not read yet."""
         if self._fd < 0:
             return False
         try:
             return bool(self._socket.recv(1, socket.MSG_PEEK))
-        except OSError:  # nothing yet, or never again
+        except OSError:  # nothing has arrived, or the connection is broken
             return False
 
     def _read(self) -> None:
@@ -124,7 +124,7 @@ class SocketTransport(asyncio.Transport):
         return self.unsent_bytes
 
     def taken(self) -> int:
-        """Bytes that the client's side has acknowledged, where the kernel can say so."""
+        """Return the bytes that the client's side has acknowledged, or that were sent."""
         if self._fd < 0:
             return self.sent
         try:
@@ -141,7 +141,7 @@ class SocketTransport(asyncio.Transport):
             self._keep(memoryview(data)[count:], len(data))
 
     def write_eof(self) -> None:
-        """Tell the client that nothing more comes; it may still send."""
+        """Close the sending side. The client may still send."""
         self._shuts_down = True
         if self._fd >= 0 and not self._unsent:
             try:
@@ -206,7 +206,7 @@ class SocketTransport(asyncio.Transport):
         return self._is_closing
 
     def close(self) -> None:
-        """Close when everything is written."""
+        """Close when everything is sent."""
         if self._is_closing:
             return
         if self._unsent:
@@ -220,7 +220,7 @@ class SocketTransport(asyncio.Transport):
         self._end(None)
 
     def detach(self) -> socket.socket | None:
-        """Give the socket up to the caller, without a word to the client; None if it is closed."""
+        """Return the open socket and stop using it; return None if it is closed."""
         if self._is_closing:
             return None
         self.pause_reading()
