@@ -19,17 +19,6 @@ class Network(Proxy):
         super().__init__(server_port)
         self.streams = "pass"
         self.url = ""
-        self._left: list[StreamWriter] = []
-
-    def half_open(self) -> None:
-        self._left += [client for client, _ in self._pairs]
-        super().half_open()
-
-    async def __aexit__(self, *_: object) -> None:
-        await super().__aexit__()
-        for client in self._left:
-            client.transport.abort()
-        await asyncio.sleep(0)  # the turn of the loop in which what was aborted is closed
 
     async def _back(self, reader: StreamReader, writer: StreamWriter) -> None:
         held = False

@@ -2,6 +2,11 @@
 
 import asyncio
 import contextlib
+from collections.abc import Coroutine
+from typing import Any
+
+from chatsvc.tasks import cancel
+from tests.support.closing import abort_all, next_turns
 
 CHUNK_BYTES = 65_536
 HOST = "127.0.0.1"
@@ -26,7 +31,7 @@ class Proxy:
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._pairs: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = set()
-        self._clients: list[asyncio.StreamWriter] = []  # all there ever were
+        self._writers: list[asyncio.StreamWriter] = []  # all there ever were, on both sides
         self._tasks: set[asyncio.Task[None]] = set()
         self._listener: asyncio.Server | None = None
 
@@ -38,13 +43,9 @@ class Proxy:
     async def __aexit__(self, *_: object) -> None:
         assert self._listener is not None
         self._listener.close()
-        self.cut()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for client in self._clients:  # half-open ones too
-            client.transport.abort()
-        await asyncio.sleep(0)  # their sockets are closed in the loop's next turn
+        await next_turns()  # what was accepted by now is among the tasks
+        await cancel(*self._tasks)
+        await abort_all(self._writers)  # half-open ones too
 
     def cut(self) -> None:
         """Ends all connections, both sides, with RST."""
@@ -66,24 +67,26 @@ class Proxy:
     def resume(self) -> None:
         self._flowing.set()
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.append(writer)
+        self._run(self._join(reader, writer))
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
-        self._clients.append(writer)
-        try:
-            with contextlib.suppress(
-                OSError, asyncio.CancelledError
-            ):  # asyncio 3.11 logs a cancelled one as an error
-                await self._join(reader, writer)
-        finally:
-            self._tasks.discard(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            await self._pass_on(reader, writer)
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server_reader, server_writer = await asyncio.open_connection(HOST, self._server_port)
+        self._writers.append(server_writer)
         pair = (writer, server_writer)
         self._pairs.add(pair)
-        forth = asyncio.create_task(self._forward(reader, server_writer))
+        forth = self._run(self._forward(reader, server_writer))
         try:
             await self._back(server_reader, writer)
         finally:

@@ -14,6 +14,7 @@ from typing import Any
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult
 
+from tests.support.closing import next_turns
 from tests.support.ports import reserve_port
 
 DRIP_S = 0.1  # between two bytes of a server that drips
@@ -113,8 +114,18 @@ class MailServer(Controller):
         for smtp in self.open:
             if isinstance(smtp.transport, asyncio.WriteTransport):
                 smtp.transport.abort()  # `close` would wait for the client's end of TLS
-        for _ in range(2):  # asyncio closes the sockets in the next rounds
-            await asyncio.sleep(0)
+        await next_turns()
+
+    def stop(self, no_assert: bool = False) -> None:
+        """Accept nobody, hang up on everybody, end the thread."""
+        asyncio.run_coroutine_threadsafe(self._hang_up(), self.loop).result(5)
+        super().stop(no_assert)
+
+    async def _hang_up(self) -> None:
+        assert self.server is not None
+        self.server.close()
+        await next_turns()
+        await self._abort_all()
 
     @property
     def message_ids(self) -> list[str]:
@@ -134,7 +145,6 @@ def mail_server(**options: Any) -> Iterator[MailServer]:
         yield server
     finally:
         server.go_on.set()
-        server.close_all()
         server.stop()
         logger.disabled = was_disabled
 
