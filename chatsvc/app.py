@@ -131,6 +131,7 @@ class App:
         passwords: Passwords | None = None,
         rhythm: Rhythm = DEFAULT_RHYTHM,
         server_limits: ServerLimits | None = None,
+        assets: Assets | None = None,
     ) -> None:
         self.config = config
         self._trusted_proxies = parse_networks(config.trusted_proxies)
@@ -183,7 +184,7 @@ class App:
             is_disconnected=lambda: self.bus.unavailable_reason is not None,
             rhythm=rhythm,
         )
-        self._assets = Assets()
+        self._assets = assets or Assets()
         self._templates = load_templates(self._assets)
         self.notices = NoticeService(
             self.db,

@@ -1,6 +1,7 @@
 """A chatsvc running in the test's own process, on a real port and a real database."""
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -12,6 +13,7 @@ from tornado.httputil import HTTPHeaders
 
 from chatsvc.app import App
 from chatsvc.config.config import Config, load
+from chatsvc.pages.assets import Assets
 from chatsvc.security import tokens
 from chatsvc.security.passwords import Passwords, hash_password
 from chatsvc.security.rate_limits import DEFAULT_RATES, Rates
@@ -80,6 +82,7 @@ class Service:
             passwords=passwords,
             rhythm=rhythm,
             server_limits=server_limits,
+            assets=_assets(),
         )
         self.database_url = database_url
         self.url = ""
@@ -225,10 +228,13 @@ def read_cookies(answer: Response) -> dict[str, str]:
     return {name: value.strip('"') for name, _, value in pairs}
 
 
+@cache
 def _password_hash() -> str:
-    if not _hashes:
-        _hashes.append(hash_password(PASSWORD))
-    return _hashes[0]
+    """Hashing takes 80 ms, and the password is the same in all tests."""
+    return hash_password(PASSWORD)
 
 
-_hashes: list[str] = []  # hashing takes 80 ms; the password is the same in all tests
+@cache
+def _assets() -> Assets:
+    """Compressing the static files takes as long as a test."""
+    return Assets()
