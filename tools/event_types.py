@@ -9,7 +9,11 @@ from msgspec import Struct
 
 from chatsvc import wire
 
-HEAD = "/** The events of the streams. Generated from chatsvc/wire.py by `make dist`; do not edit. */\n"
+HEAD = """\
+/** The events of the streams. Generated from chatsvc/wire.py by `make dist`; do not edit. */
+
+import type { SupportMessage } from "./support-chat.js";
+"""
 CHAT = (
     wire.ChatStateEvent,
     wire.NewMessageEvent,
@@ -18,6 +22,7 @@ CHAT = (
     wire.ChatUpdatedEvent,
     wire.ResetEvent,
 )
+PUBLIC = wire.SupportMessage
 STAFF = (wire.StaffStateEvent, wire.NewUserMessageEvent, wire.StaffChatUpdatedEvent)
 PLAIN = {str: "string", int: "number", float: "number", bool: "boolean", type(None): "null"}
 
@@ -28,7 +33,15 @@ def declarations() -> str:
     for struct in (*CHAT, *STAFF):
         _declare(struct, needed)
     unions = (_union("ChatEvent", CHAT), _union("StaffEvent", STAFF))
+    needed.pop(PUBLIC.__name__)
     return "\n".join((HEAD, *needed.values(), *unions))
+
+
+def public_declaration() -> str:
+    """Return the interface that support-chat.d.ts, which host pages download alone, has to hold."""
+    needed: dict[str, str] = {}
+    _declare(PUBLIC, needed)
+    return needed[PUBLIC.__name__]
 
 
 def _union(name: str, structs: tuple[type[Struct], ...]) -> str:

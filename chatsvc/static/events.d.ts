@@ -1,5 +1,7 @@
 /** The events of the streams. Generated from chatsvc/wire.py by `make dist`; do not edit. */
 
+import type { SupportMessage } from "./support-chat.js";
+
 export interface ChatStateEvent {
   type: "state";
   last_seq: number;
@@ -7,16 +9,6 @@ export interface ChatStateEvent {
   read_up_to: number;
   viewed_up_to: number;
   archived: boolean;
-}
-
-export interface SupportMessage {
-  id: string;
-  content: string;
-  sender_type: "user" | "admin";
-  read_at: string | null;
-  created_at: string;
-  seq: number;
-  client_id: string | null;
 }
 
 export interface NewMessageEvent {

@@ -10,6 +10,7 @@ import pytest
 
 from tests.embedding import guide
 from tests.embedding.languages import LIMIT_S, NODE
+from tools.event_types import public_declaration
 
 TSC = guide.ROOT / "node_modules" / "typescript" / "bin" / "tsc"
 TSCONFIG = {
@@ -115,3 +116,9 @@ def test_mistakes_do_not_compile(project: Path) -> None:
         f"{number}-{name}" for name, lines in MISTAKES.items() for number in range(len(lines))
     }, found
     assert not re.findall(r"^src/(?!\d)", found, re.MULTILINE), found
+
+
+def test_the_message_of_the_types_is_that_of_the_server() -> None:
+    """Host pages download support-chat.d.ts alone; a new field of a message was in events.d.ts only."""
+    declared = (guide.ROOT / "chatsvc" / "static" / "support-chat.d.ts").read_text()
+    assert public_declaration() in declared

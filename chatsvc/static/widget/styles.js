@@ -48,7 +48,7 @@ svg { inline-size: 22px; block-size: 22px; fill: currentColor; }
 .meta > *, .status > *, .day, .note, .jump { unicode-bidi: plaintext; }
 .failed { margin-block: 6px; }
 .failed .meta { color: var(--danger); text-align: end; }
-.plain { min-block-size: 44px; padding: 0 6px; border: 0; background: none; color: inherit; font-size: 12px; font-weight: 650; text-decoration: underline; }
+.plain { min-block-size: 44px; white-space: nowrap; padding: 0 6px; border: 0; background: none; color: inherit; font-size: 12px; font-weight: 650; text-decoration: underline; }
 
 .jump { position: absolute; inset-block-end: 100%; inset-inline: 0; inline-size: fit-content; min-block-size: 44px; margin: 0 auto 10px; padding: 0 18px; border: 0; border-radius: 22px;
   background: var(--accent); color: var(--on-accent); box-shadow: 0 2px 10px rgb(0 0 0 / .3); }
