@@ -162,7 +162,7 @@ class App:
         self.limits = Limits.from_config(config, rates)
         self.streams = Streams(
             Sources(
-                self.chats.state,
+                self.chats.stream_start,
                 self.chats.messages_after,
                 self.chats.staff_state,
                 self.limits.reads.charge,

@@ -204,8 +204,8 @@ async def test_a_message_stored_while_the_state_is_read_is_not_missed(service: S
     streams, sent = service.app.streams, []
     before = streams._sources
 
-    async def state(chat_id: str) -> Any:
-        found = await before.chat_state(chat_id)
+    async def start(chat_id: str, cursor: int | None) -> Any:
+        found = await before.stream_start(chat_id, cursor)
         sent.append(await service.send(user, "while the state was read"))
         return found
 
@@ -215,6 +215,6 @@ async def test_a_message_stored_while_the_state_is_read_is_not_missed(service: S
             sent.append(await service.send(user, "while the log was read"))
         return page
 
-    streams._sources = before._replace(chat_state=state, messages_after=after)
+    streams._sources = before._replace(stream_start=start, messages_after=after)
     stream = await service.stream(user, cursor=0)
     assert await stream.messages_up_to(4) == sent

@@ -18,11 +18,15 @@ class AdmissionQueue:
         self._moved_at = 0.0
 
     async def __aenter__(self) -> None:
+        if not self._places.locked():
+            await self._places.acquire()  # at once
+            return
         loop = asyncio.get_running_loop()
         waiting_since = loop.time()
         while True:
             try:
-                await asyncio.wait_for(self._places.acquire(), self._standstill_s)
+                async with asyncio.timeout(self._standstill_s):
+                    await self._places.acquire()
                 return
             except TimeoutError:
                 if loop.time() - max(self._moved_at, waiting_since) >= self._standstill_s:

@@ -104,7 +104,11 @@ class Connection:
             if call is None:
                 cursor.execute(statement.prepare)
                 call = self._prepared[statement.name] = statement.call
-            cursor.execute(self._with_begin(call), params)
+            values = [
+                _as_array(value, type_) if isinstance(value, list) else value
+                for value, type_ in zip(params, statement.types, strict=True)
+            ]
+            cursor.execute(self._with_begin(call), values)
             return cursor.fetchall() if cursor.description else []
 
     def execute_sql(self, sql: str, *params: Any) -> Rows:
@@ -165,6 +169,22 @@ class Connection:
             with self._connection.cursor() as cursor:
                 cursor.execute(self._settings)
         return self._connection
+
+
+def _as_array(values: list[Any], type_: str) -> str:
+    """Return the text of an array. psycopg2 would write an expression, at twice to seven times the
+    time, which PostgreSQL would have to evaluate.
+    """
+    if type_ == "text[]":
+        texts = ["NULL" if one is None else _quote_element(one) for one in values]
+    else:  # types whose texts have no quotes, commas or braces
+        texts = ["NULL" if one is None else str(one) for one in values]
+    return f"{{{','.join(texts)}}}"
+
+
+def _quote_element(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 class Transaction(Connection):

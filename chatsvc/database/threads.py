@@ -12,6 +12,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
@@ -81,7 +82,40 @@ class _Job(Generic[T]):
         self.ran, self.emitted, self.error = False, [], error
 
 
+class _Group:
+    """The waiting reads of one function that takes rows."""
+
+    __slots__ = ("_is_queued", "_jobs", "_reads")
+
+    def __init__(self, reads: "_ReadQueue") -> None:
+        self._jobs: SimpleQueue[_Job[Any]] = SimpleQueue()
+        self._reads = reads
+        self._is_queued = False
+
+    def put(self, job: _Job[Any]) -> None:
+        self._jobs.put(job)
+        self._queue()
+
+    def take(self) -> list[_Job[Any]]:
+        """Return waiting jobs, up to BATCH_MAX. There may be none."""
+        self._is_queued = False  # before the queue is emptied, or a job could stay behind
+        jobs: list[_Job[Any]] = []
+        with suppress(Empty):
+            while len(jobs) < BATCH_MAX:
+                jobs.append(self._jobs.get_nowait())
+        if len(jobs) == BATCH_MAX:
+            self._queue()
+        return jobs
+
+    def _queue(self) -> None:
+        """Wake one thread, not one for each job."""
+        if not self._is_queued:
+            self._is_queued = True
+            self._reads.put(self)
+
+
 _Queue = SimpleQueue[_Job[Any] | None]  # None ends the thread
+_ReadQueue = SimpleQueue[_Job[Any] | _Group | None]
 
 
 class Database:
@@ -104,7 +138,8 @@ class Database:
     ) -> None:
         self._url = url
         self._publish, self._on_commit, self._on_doubt = publish, on_commit, on_doubt
-        self._reads: _Queue = SimpleQueue()
+        self._reads: _ReadQueue = SimpleQueue()
+        self._groups: dict[Callable[..., Any], _Group] = {}
         self._writes: _Queue = SimpleQueue()
         self._readers = [
             threading.Thread(target=self._read_loop, name=f"db-reader-{n}", daemon=True)
@@ -146,7 +181,21 @@ class Database:
 
     async def read(self, fn: Callable[..., T], *args: Any) -> T:
         """Run `fn(connection, *args)` on a reader thread. Raises Unavailable without a database."""
-        return await self._submit(self._reads, _Job(fn, args))
+        job: _Job[T] = _Job(fn, args)
+        return await self._submit(job, self._reads.put)
+
+    async def read_many(
+        self, fn: Callable[[Connection, Sequence[Row]], Sequence[T | DomainError]], row: Row
+    ) -> T:
+        """Like `read`, but `fn` gets the rows of up to BATCH_MAX callers that wait for it.
+
+        It returns one result, or DomainError, per row. A single caller waits for no others.
+        """
+        group = self._groups.get(fn)
+        if group is None:
+            group = self._groups[fn] = _Group(self._reads)
+        job: _Job[T] = _Job(fn, (row,), takes_rows=True)
+        return await self._submit(job, group.put)
 
     async def write(self, fn: Callable[..., T], *args: Any) -> T:
         """Run `fn(tx, *args)` on the writer thread, in a transaction that it may share with others.
@@ -155,7 +204,8 @@ class Database:
         raised (nothing is stored or published then), or Unavailable after WAIT_LIMIT_S or without
         a database. A DomainError does not roll back: raise it before changing anything.
         """
-        return await self._submit(self._writes, _Job(fn, args))
+        job: _Job[T] = _Job(fn, args)
+        return await self._submit(job, self._writes.put)
 
     async def write_many(
         self, fn: Callable[[Transaction, Sequence[Row]], Sequence[T | DomainError]], row: Row
@@ -164,14 +214,15 @@ class Database:
 
         It returns one result, or DomainError, per row and emits in the order of the rows.
         """
-        return await self._submit(self._writes, _Job(fn, (row,), takes_rows=True))
+        job: _Job[T] = _Job(fn, (row,), takes_rows=True)
+        return await self._submit(job, self._writes.put)
 
-    async def _submit(self, queue: _Queue, job: _Job[T]) -> T:
+    async def _submit(self, job: _Job[T], put: Callable[[_Job[Any]], None]) -> T:
         assert self._loop is not None
         if self._in_flight >= IN_FLIGHT_MAX:
             raise Unavailable("too many requests are waiting for the database")
         self._in_flight += 1
-        queue.put(job)
+        put(job)
         limit = self._loop.call_later(WAIT_LIMIT_S, _give_up, job)
         try:
             return await job.future
@@ -182,11 +233,12 @@ class Database:
 
     def _read_loop(self) -> None:
         connection = Connection(self._url, application_name="chatsvc reader")
-        while (job := self._reads.get()) is not None:
-            if not job.abandoned:
-                _attempt(connection, job, _run)
-            self._hand_over([job])
-            del job  # else it and its result would stay here until the next
+        while (item := self._reads.get()) is not None:
+            jobs = [item] if isinstance(item, _Job) else item.take()
+            _read(connection, [job for job in jobs if not job.abandoned])
+            if jobs:
+                self._hand_over(jobs)
+            del item, jobs  # else they and their results would stay here until the next
         connection.close()
 
     def _write_loop(self) -> None:
@@ -247,6 +299,24 @@ def _give_up(job: _Job[Any]) -> None:
         )
 
 
+def _read(connection: Connection, jobs: list[_Job[Any]]) -> None:
+    """Run a job, or a group; if a group fails, run each of its jobs by itself."""
+    if len(jobs) > 1:
+        try:
+            _run_together(connection, jobs)
+            return
+        except Exception as error:  # whichever job it was, its own run shows it
+            connection.rollback(error)
+            log.info(
+                "a group of %d reads failed, running them one by one: %s",
+                len(jobs),
+                type(error).__name__,
+            )
+    for job in jobs:
+        if not job.abandoned:  # while the others ran
+            _attempt(connection, job, _run)
+
+
 def _next_batch(queue: _Queue) -> list[_Job[Any]]:
     """Return waiting jobs, up to BATCH_MAX; a single job waits for no others. Empty at the end."""
     batch: list[_Job[Any]] = []
@@ -292,7 +362,7 @@ def _run_transaction(tx: Transaction, batch: list[_Job[Any]]) -> list[_Job[Any]]
     for job in batch:
         if job.ran:
             continue
-        order += _run_together(tx, job, batch) if job.takes_rows else _run(tx, job)
+        order += _run_together(tx, _alike(job, batch)) if job.takes_rows else _run(tx, job)
         job.emitted = tx.take_emitted()
     try:
         tx.commit()
@@ -304,15 +374,20 @@ def _run_transaction(tx: Transaction, batch: list[_Job[Any]]) -> list[_Job[Any]]
     return order
 
 
-def _run_together(tx: Transaction, first: _Job[Any], batch: list[_Job[Any]]) -> list[_Job[Any]]:
-    together = [job for job in batch if job.takes_rows and job.fn == first.fn]
-    results = first.fn(tx, [job.args[0] for job in together])
-    for job, result in zip(together, results, strict=True):
+def _alike(first: _Job[Any], batch: list[_Job[Any]]) -> list[_Job[Any]]:
+    return [job for job in batch if job.takes_rows and job.fn == first.fn]
+
+
+def _run_together(connection: Connection, jobs: list[_Job[Any]]) -> list[_Job[Any]]:
+    results = jobs[0].fn(connection, [job.args[0] for job in jobs])
+    for job, result in zip(jobs, results, strict=True):
         job.settle(result)
-    return together
+    return jobs
 
 
 def _run(connection: Connection, job: _Job[Any]) -> list[_Job[Any]]:
+    if job.takes_rows:
+        return _run_together(connection, [job])
     try:
         job.settle(job.fn(connection, *job.args))
     except DomainError as error:

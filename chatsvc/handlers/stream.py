@@ -110,9 +110,10 @@ class StreamHandler(Endpoint):
 class UserStreamHandler(UserHandler, StreamHandler):
     @operation("Events of the caller's chat", {200: EventStream}, query=CURSOR_QUERY, errors=(429,))
     async def get(self) -> None:
-        async with self.services.streams.admission:
-            chat_id = await self.chat_id()
-        self.open_stream(chat_id=chat_id, staff=False)
+        if self.caller.chat_id is None:
+            async with self.services.streams.admission:
+                await self.chat_id()
+        self.open_stream(chat_id=self.caller.chat_id, staff=False)
 
 
 class ChatStreamHandler(StaffHandler, StreamHandler):

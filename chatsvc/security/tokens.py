@@ -169,4 +169,7 @@ def _moment(value: Any) -> datetime:
 
 def _is_text(value: str) -> bool:
     """Whether PostgreSQL can store it: no NUL, no lone surrogate."""
-    return "\0" not in value and not any("\ud800" <= character <= "\udfff" for character in value)
+    try:
+        return b"\0" not in value.encode()
+    except UnicodeEncodeError:
+        return False

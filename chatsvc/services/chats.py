@@ -63,10 +63,7 @@ class ChatService:
 
     async def chat_id_for_user(self, user_id: str) -> str:
         """Return the id of the user's one chat. Creates it if there is none yet."""
-        existing = await self._db.read(rows.chat_id_for_user, user_id)
-        if existing is not None:
-            return existing
-        return await self._db.write(_create_chat, user_id, str(uuid7()))
+        return await self._db.write_many(_create_chats, (user_id, str(uuid7())))
 
     async def open_chat(self, chat_id: str) -> SupportChat:
         """Return the chat with its latest messages, as its user sees it."""
@@ -116,8 +113,17 @@ class ChatService:
         return await self._db.read(messages.messages_before, chat_id, seq, limit)
 
     async def state(self, chat_id: str) -> ChatStateEvent:
-        """Return the first event of a stream."""
+        """Return what a stream of this chat begins with. Raises NotFound."""
         return await self._db.read(rows.chat_state, chat_id)
+
+    async def stream_start(
+        self, chat_id: str, cursor: int | None
+    ) -> tuple[ChatStateEvent, MessagePage]:
+        """Return the first event of a stream, and the first messages after its cursor.
+
+        Raises NotFound.
+        """
+        return await self._db.read_many(rows.stream_starts, (chat_id, cursor))
 
     async def states(self, chat_ids: Sequence[str]) -> dict[str, ChatStateEvent]:
         """Return the states of many chats, by id, with one query."""
@@ -179,11 +185,14 @@ def check_text(field: str, text: str | None, max_chars: int) -> None:
 # ---- on the writer thread ----
 
 
-def _create_chat(tx: Transaction, user_id: str, new_id: str) -> str:
-    chat_id = rows.create_chat(tx, user_id, new_id)
-    if chat_id == new_id:
-        tx.emit(STAFF_TOPIC, StaffChatUpdatedEvent(rows.list_item(tx, chat_id)))
-    return chat_id
+def _create_chats(tx: Transaction, new: Sequence[tuple[str, str]]) -> Sequence[str]:
+    chat_ids = rows.create_chats(tx, new)
+    created = {
+        chat_id for (_, new_id), chat_id in zip(new, chat_ids, strict=True) if chat_id == new_id
+    }
+    for item in rows.list_items(tx, created):
+        tx.emit(STAFF_TOPIC, StaffChatUpdatedEvent(item))
+    return chat_ids
 
 
 def _post_messages(

@@ -3,9 +3,9 @@
 import hashlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 from uuid_utils import uuid7
@@ -18,8 +18,15 @@ from chatsvc.security import tokens
 from chatsvc.security.passwords import Passwords, needs_rehash
 from chatsvc.security.rate_limits import LoginLimits
 from chatsvc.store import people
-from chatsvc.store.chats import list_item
-from chatsvc.store.people import Account, EmailChoice, Kind, PasswordRecord, StaffAccess
+from chatsvc.store.chats import list_items
+from chatsvc.store.people import (
+    Account,
+    EmailChoice,
+    HostClaims,
+    Kind,
+    PasswordRecord,
+    StaffAccess,
+)
 from chatsvc.text.names import clean_email, clean_name, tidy_claims
 from chatsvc.wire import (
     NewVisitor,
@@ -93,6 +100,9 @@ class IdentityService:
         self._now = now
         self._passwords = passwords or Passwords()
         self._cache: dict[bytes, tuple[float, Caller]] = {}  # until when; oldest first
+        self._keys_of: dict[
+            str, tuple[bytes, ...]
+        ] = {}  # by user: a new user must not cost a search
         self._login_limits = login_limits or LoginLimits.from_rates()
 
     # ---- credentials ----
@@ -146,21 +156,20 @@ class IdentityService:
 
     async def _visitor(self, token: str) -> Caller:
         user_id, expires_at = tokens.decode_visitor(token, self._secret_key)
-        account: Account | None = await self._db.read(people.account_of, user_id, "visitor")
+        account: Account | None = await self._db.read_many(people.visitor_accounts, user_id)
         if account is None:
             raise Unauthorized
         return Caller.from_account(account, expires_at)
 
     async def _host_account(self, claims: tokens.Claims) -> Account:
         email, name = tidy_claims(claims.email, claims.name)
-        known: Account | None = await self._db.read(people.host_account, claims.sub)
+        known: Account | None = await self._db.read_many(people.host_accounts, claims.sub)
         if known and (email or known.email) == known.email and (name or known.name) == known.name:
             if known.claims_issued_at is None or known.claims_issued_at < claims.issued_at:
-                await self._db.write(people.note_claims, known.id, claims.issued_at)
+                await self._db.write_many(people.note_claims, (known.id, claims.issued_at))
             return known
-        return await self._db.write(
-            _save_host_account, str(uuid7()), claims.sub, email, name, claims.issued_at
-        )
+        new = HostClaims(str(uuid7()), claims.sub, email, name, claims.issued_at)
+        return await self._db.write_many(_save_host_accounts, new)
 
     # ---- visitors ----
 
@@ -191,7 +200,7 @@ class IdentityService:
     async def note_language(self, caller: Caller, language: str | None) -> None:
         """Store the language that the user's browser asks for, if it changed."""
         if language is not None and language != caller.language:
-            await self._db.write(people.set_language, caller.user_id, language)
+            await self._db.write_many(people.set_languages, (caller.user_id, language))
             caller.language = language
 
     async def email_choice(self, token: str) -> EmailChoice:
@@ -276,23 +285,30 @@ class IdentityService:
 
     def forget_user(self, user_id: str) -> None:
         """Drop a user's cached credentials."""
-        for key, (_, caller) in list(self._cache.items()):
-            if caller.user_id == user_id:
-                del self._cache[key]
+        for key in self._keys_of.pop(user_id, ()):
+            del self._cache[key]
 
     def forget_access(self, access_id: str | None) -> None:
         """Drop the cached credentials of a staff session or token; of all of them if None."""
         for key, (_, caller) in list(self._cache.items()):
             if caller.access_id is not None and access_id in (None, caller.access_id):
-                del self._cache[key]
+                self._forget(key)
 
     def _remember(self, key: bytes, caller: Caller, for_s: float) -> None:
         until = self._now() + for_s
         if caller.expires_at is not None:
             until = min(until, caller.expires_at)
+        if key not in self._cache:
+            self._keys_of[caller.user_id] = (*self._keys_of.get(caller.user_id, ()), key)
         self._cache[key] = (until, caller)
         if len(self._cache) > CACHED_MAX:
-            del self._cache[next(iter(self._cache))]
+            self._forget(next(iter(self._cache)))
+
+    def _forget(self, key: bytes) -> None:
+        _, caller = self._cache.pop(key)
+        keys = tuple(one for one in self._keys_of.pop(caller.user_id) if one != key)
+        if keys:
+            self._keys_of[caller.user_id] = keys
 
     def _cached(self, key: bytes) -> Caller | None:
         if key not in self._cache:
@@ -301,7 +317,7 @@ class IdentityService:
         now = self._now()
         if now < until:
             return caller
-        del self._cache[key]
+        self._forget(key)
         if (
             caller.expires_at is not None
             and now >= caller.expires_at + tokens.LEEWAY.total_seconds()
@@ -318,19 +334,23 @@ def _cache_key(scheme: Literal["bearer", "cookie"], secret: str) -> bytes:
 # ---- on the writer thread ----
 
 
-def _save_host_account(tx: Transaction, *args: Any) -> Account:
-    return _emit_changed(tx, people.save_host_account(tx, *args))
+def _save_host_accounts(tx: Transaction, rows: Sequence[HostClaims]) -> Sequence[Account]:
+    accounts = people.save_host_accounts(tx, rows)
+    _emit_changed(tx, accounts)
+    return accounts
 
 
 def _change_visitor(tx: Transaction, user_id: str, changes: dict[str, str | None]) -> Account:
-    return _emit_changed(tx, people.change_visitor(tx, user_id, changes))
-
-
-def _emit_changed(tx: Transaction, account: Account) -> Account:
-    tx.signal(UserChanged(account.id))
-    if account.chat_id is not None:
-        tx.emit(STAFF_TOPIC, StaffChatUpdatedEvent(list_item(tx, account.chat_id)))
+    account = people.change_visitor(tx, user_id, changes)
+    _emit_changed(tx, [account])
     return account
+
+
+def _emit_changed(tx: Transaction, accounts: Sequence[Account]) -> None:
+    for account in accounts:
+        tx.signal(UserChanged(account.id))
+    for item in list_items(tx, [account.chat_id for account in accounts if account.chat_id]):
+        tx.emit(STAFF_TOPIC, StaffChatUpdatedEvent(item))
 
 
 def _end_session(tx: Transaction, session_id: str) -> None:

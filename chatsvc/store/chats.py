@@ -1,21 +1,27 @@
 """Chats: opening, listing, read and viewed marks, archiving."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from chatsvc.database.connection import Connection, Statement, Transaction
-from chatsvc.errors import NotFound
-from chatsvc.store.messages import latest_messages
+from chatsvc.errors import DomainError, NotFound
+from chatsvc.store.messages import COLUMNS, latest_messages, to_message
 from chatsvc.wire import (
     PREVIEW_CHARS,
     AdminSupportChat,
     ChatStateEvent,
+    MessagePage,
     SupportChat,
     SupportChatListItem,
     format_optional_time,
 )
 
+# messages in a stream's first read, which many streams share; with 64 streams and the longest texts
+# they take 13 MB. The replay reads the others.
+START_MESSAGES = 20
 COUNT_LIMIT = 1000  # tabs show "999+" from here: a full COUNT grows with the table
 
 _UNREAD = "coalesce(c.last_user_message_at > coalesce(c.admin_viewed_at, '-infinity'), false)"
@@ -29,23 +35,48 @@ ITEM = f"""
     LEFT JOIN support_messages m ON m.chat_id = c.id AND m.seq = c.last_seq
 """
 
-_CHAT_ID_FOR_USER = Statement(
-    "chat_id_for_user", ("uuid",), "SELECT id FROM support_chats WHERE user_id = $1"
+_CHAT_IDS = Statement(
+    "chat_ids", ("uuid[]",), "SELECT user_id, id FROM support_chats WHERE user_id = ANY ($1)"
 )
-_CREATE_CHAT = Statement(
-    "create_chat",
-    ("uuid", "uuid"),
-    "INSERT INTO support_chats (id, user_id) VALUES ($1, $2) ON CONFLICT (user_id) DO NOTHING",
+_CREATE_CHATS = Statement(
+    "create_chats",
+    ("uuid[]", "uuid[]"),
+    """
+    INSERT INTO support_chats (user_id, id)
+    SELECT i.user_id, i.id FROM unnest($1, $2) AS i (user_id, id) ORDER BY i.user_id
+    ON CONFLICT (user_id) DO NOTHING
+    """,
 )
+_STATE = """
+    c.last_seq, c.read_up_to, c.archived_at IS NOT NULL AS archived,
+    (SELECT count(*) FROM support_messages m
+     WHERE m.chat_id = c.id AND m.sender_type = 'admin' AND m.read_at IS NULL) AS unread,
+    (SELECT m.seq FROM support_messages m WHERE m.chat_id = c.id AND m.created_at <= c.admin_viewed_at
+     ORDER BY m.created_at DESC LIMIT 1) AS viewed_up_to
+"""
 _STATES = Statement(
     "chat_states",
     ("uuid[]",),
-    """
-    SELECT c.id, c.last_seq, c.read_up_to, c.archived_at IS NOT NULL,
-           (SELECT count(*) FROM support_messages m WHERE m.chat_id = c.id AND m.sender_type = 'admin' AND m.read_at IS NULL),
-           (SELECT m.seq FROM support_messages m WHERE m.chat_id = c.id AND m.created_at <= c.admin_viewed_at
-            ORDER BY m.created_at DESC LIMIT 1)
-    FROM support_chats c WHERE c.id = ANY ($1)
+    f"SELECT c.id, {_STATE} FROM support_chats c WHERE c.id = ANY ($1)",
+)
+# $1 chats, $2 cursors, $3 messages per chat. One snapshot for all of it. With LIMIT a chat is looked
+# up by its id whatever the planner guesses.
+_STREAM_STARTS = Statement(
+    "stream_starts",
+    ("uuid[]", "bigint[]", "int"),
+    f"""
+    WITH states AS MATERIALIZED (
+        SELECT w.n, w.cursor, s.* FROM unnest($1, $2) WITH ORDINALITY AS w (chat_id, cursor, n)
+        CROSS JOIN LATERAL (
+            SELECT c.id, {_STATE} FROM support_chats c WHERE c.id = w.chat_id LIMIT 1
+        ) s
+    )
+    SELECT s.n, s.last_seq, s.read_up_to, s.archived, s.unread, s.viewed_up_to, m.*
+    FROM states s LEFT JOIN LATERAL (
+        SELECT {COLUMNS} FROM support_messages m
+        WHERE m.chat_id = s.id AND m.seq > s.cursor ORDER BY m.seq LIMIT $3
+    ) m ON true
+    ORDER BY s.n, m.seq
     """,
 )
 _ADMIN_CHAT = Statement(
@@ -61,7 +92,14 @@ _IS_VISITOR_CHAT = Statement(
     ("uuid",),
     "SELECT u.kind = 'visitor' FROM support_chats c JOIN users u ON u.id = c.user_id WHERE c.id = $1",
 )
-_ITEM_OF = Statement("list_item", ("uuid",), f"{ITEM} WHERE c.id = $1")
+_ITEMS_OF = Statement(
+    "list_items",
+    ("uuid[]",),
+    f"""
+    SELECT i.* FROM unnest($1) AS w (id)
+    CROSS JOIN LATERAL ({ITEM} WHERE c.id = w.id LIMIT 1) i
+    """,
+)
 
 
 def _list_statement(name: str, condition: str) -> Statement:
@@ -164,18 +202,14 @@ def lock_chat(tx: Transaction, chat_id: str) -> None:
     tx.execute(_LOCK_CHAT, chat_id)
 
 
-def chat_id_for_user(connection: Connection, user_id: str) -> str | None:
-    """Return the id of the user's chat, if there is one."""
-    rows = connection.execute(_CHAT_ID_FOR_USER, user_id)
-    return str(rows[0][0]) if rows else None
+def create_chats(tx: Transaction, rows: Sequence[tuple[str, str]]) -> list[str]:
+    """Create each user's one chat, if there is none, and return the chats' ids.
 
-
-def create_chat(tx: Transaction, user_id: str, chat_id: str) -> str:
-    """Create the user's one chat, if there is none, and return its id: `chat_id` if it is new."""
-    tx.execute(_CREATE_CHAT, chat_id, user_id)
-    existing = chat_id_for_user(tx, user_id)
-    assert existing is not None
-    return existing
+    Each row is a user id and the id of the chat if it is a new one.
+    """
+    tx.execute(_CREATE_CHATS, *map(list, zip(*rows, strict=True)))
+    found: dict[str, str] = dict(tx.execute(_CHAT_IDS, [user_id for user_id, _ in rows]))
+    return [found[user_id] for user_id, _ in rows]
 
 
 def chat_state(connection: Connection, chat_id: str) -> ChatStateEvent:
@@ -188,12 +222,33 @@ def chat_state(connection: Connection, chat_id: str) -> ChatStateEvent:
 
 def chat_states(connection: Connection, chat_ids: Sequence[str]) -> dict[str, ChatStateEvent]:
     """Return the states of many chats by id, with one query. Chats that do not exist are omitted."""
-    return {
-        chat_id: ChatStateEvent(last_seq, unread, read_up_to, viewed_up_to or 0, archived)
-        for chat_id, last_seq, read_up_to, archived, unread, viewed_up_to in connection.execute(
-            _STATES, list(chat_ids)
-        )
-    }
+    return {row[0]: _to_state(row[1:]) for row in connection.execute(_STATES, list(chat_ids))}
+
+
+def stream_starts(
+    connection: Connection, rows: Sequence[tuple[str, int | None]]
+) -> list[tuple[ChatStateEvent, MessagePage] | DomainError]:
+    """Return the state of each row's chat, with the first messages after the row's cursor.
+
+    Without a cursor (None) there are no messages.
+    """
+    chat_ids, cursors = map(list, zip(*rows, strict=True))
+    starts: list[tuple[ChatStateEvent, MessagePage] | DomainError] = [
+        NotFound("there is no such chat") for _ in rows
+    ]
+    found = connection.execute(_STREAM_STARTS, chat_ids, cursors, START_MESSAGES)
+    for n, of_one in groupby(found, itemgetter(0)):
+        chat = list(of_one)
+        state = _to_state(chat[0][1:6])
+        missed = [to_message(row[6:]) for row in chat if row[6] is not None]
+        has_more = bool(missed) and missed[-1].seq < state.last_seq
+        starts[n - 1] = state, MessagePage(missed, has_more, state.last_seq)
+    return starts
+
+
+def _to_state(row: tuple[Any, ...]) -> ChatStateEvent:
+    last_seq, read_up_to, archived, unread, viewed_up_to = row
+    return ChatStateEvent(last_seq, unread, read_up_to, viewed_up_to or 0, archived)
 
 
 def user_chat(connection: Connection, chat_id: str, limit: int) -> SupportChat:
@@ -233,10 +288,16 @@ def is_visitor_chat(connection: Connection, chat_id: str) -> bool:
 
 def list_item(connection: Connection, chat_id: str) -> SupportChatListItem:
     """Return one line of the staff's list."""
-    rows = connection.execute(_ITEM_OF, chat_id)
-    if not rows:
+    items = list_items(connection, [chat_id])
+    if not items:
         raise NotFound("there is no such chat")
-    return to_item(rows[0])
+    return items[0]
+
+
+def list_items(connection: Connection, chat_ids: Iterable[str]) -> list[SupportChatListItem]:
+    """Return many lines of the staff's list, each once. Chats that do not exist are omitted."""
+    unique = sorted(set(chat_ids))
+    return [to_item(row) for row in connection.execute(_ITEMS_OF, unique)] if unique else []
 
 
 def list_chats(

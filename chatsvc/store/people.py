@@ -1,12 +1,13 @@
 """People and their credentials: users of host applications, visitors, staff."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
-from peewee import EXCLUDED, JOIN, fn
+from peewee import fn
 
-from chatsvc.database.connection import Connection, Transaction
-from chatsvc.database.models import StaffSession, StaffToken, SupportChat, User
+from chatsvc.database.connection import Connection, Statement, Transaction
+from chatsvc.database.models import StaffSession, StaffToken, User
 from chatsvc.errors import NotFound
 
 Kind = Literal["host", "visitor", "staff"]
@@ -51,79 +52,103 @@ class PasswordRecord(NamedTuple):
     password_hash: str
 
 
-def _select_account() -> Any:
-    return User.select(
-        User.id,
-        User.kind,
-        User.email,
-        User.name,
-        User.language,
-        SupportChat.id.alias("chat_id"),
-        User.claims_issued_at,
-    ).join(SupportChat, JOIN.LEFT_OUTER, on=(SupportChat.user == User.id))
+class HostClaims(NamedTuple):
+    """What an identity token says of a user. `user_id` is the id of the row if it is a new one."""
+
+    user_id: str
+    external_id: str
+    email: str | None
+    name: str | None
+    issued_at: datetime
 
 
-def _one_account(connection: Connection, query: Any) -> Account | None:
-    rows = list(query.tuples().execute(connection.database))
-    return _to_account(rows[0]) if rows else None
+# `_to_account` reads them.
+_ACCOUNT = """
+    u.id, u.kind, u.email, u.name, u.language,
+    (SELECT c.id FROM support_chats c WHERE c.user_id = u.id), u.claims_issued_at
+"""
+_HOST_ACCOUNTS = Statement(
+    "host_accounts",
+    ("text[]",),
+    f"SELECT u.external_id, {_ACCOUNT} FROM users u WHERE u.external_id = ANY ($1)",
+)
+_VISITOR_ACCOUNTS = Statement(
+    "visitor_accounts",
+    ("uuid[]",),
+    f"SELECT u.id, {_ACCOUNT} FROM users u WHERE u.id = ANY ($1) AND u.kind = 'visitor'",
+)
+# In the order of external ids: two processes cannot wait for each other's rows.
+_SAVE_HOST_ACCOUNTS = Statement(
+    "save_host_accounts",
+    ("uuid[]", "text[]", "text[]", "text[]", "timestamptz[]"),
+    """
+    INSERT INTO users (id, kind, external_id, email, name, claims_issued_at)
+    SELECT i.id, 'host', i.external_id, i.email, i.name, i.issued_at
+    FROM unnest($1, $2, $3, $4, $5) AS i (id, external_id, email, name, issued_at)
+    ORDER BY i.external_id
+    ON CONFLICT (external_id) DO UPDATE SET
+        email = coalesce(excluded.email, users.email), name = coalesce(excluded.name, users.name),
+        claims_issued_at = excluded.claims_issued_at, updated_at = clock_timestamp()
+    WHERE users.claims_issued_at IS NULL OR users.claims_issued_at <= excluded.claims_issued_at
+    """,
+)
+_NOTE_CLAIMS = Statement(
+    "note_claims",
+    ("uuid[]", "timestamptz[]"),
+    """
+    UPDATE users u SET claims_issued_at = ($2)[array_position($1, u.id)] WHERE u.id = ANY ($1)
+        AND (u.claims_issued_at IS NULL OR u.claims_issued_at < ($2)[array_position($1, u.id)])
+    """,
+)
+_SET_LANGUAGES = Statement(
+    "set_languages",
+    ("uuid[]", "text[]"),
+    "UPDATE users u SET language = ($2)[array_position($1, u.id)] WHERE u.id = ANY ($1)",
+)
 
 
-def _to_account(row: tuple[Any, ...]) -> Account:
+def _to_account(row: Sequence[Any]) -> Account:
     user_id, kind, email, name, language, chat_id, issued_at = row
     return Account(str(user_id), kind, email, name, language, chat_id and str(chat_id), issued_at)
 
 
-def host_account(connection: Connection, external_id: str) -> Account | None:
-    """Return the user with this id in the host application."""
-    return _one_account(connection, _select_account().where(User.external_id == external_id))
+def host_accounts(connection: Connection, external_ids: Sequence[str]) -> list[Account | None]:
+    """Return the users with these ids in the host application."""
+    return _accounts(connection, _HOST_ACCOUNTS, external_ids)
 
 
-def account_of(connection: Connection, user_id: str, kind: Kind) -> Account | None:
-    return _one_account(
-        connection, _select_account().where((User.id == user_id) & (User.kind == kind))
-    )
+def visitor_accounts(connection: Connection, user_ids: Sequence[str]) -> list[Account | None]:
+    return _accounts(connection, _VISITOR_ACCOUNTS, user_ids)
 
 
-def save_host_account(
-    tx: Transaction,
-    user_id: str,
-    external_id: str,
-    email: str | None,
-    name: str | None,
-    issued_at: datetime,
-) -> Account:
-    """Create the user, or store the claims of a token that is not older than the newest one seen.
+def _accounts(
+    connection: Connection, statement: Statement, keys: Sequence[str]
+) -> list[Account | None]:
+    found = {key: _to_account(row) for key, *row in connection.execute(statement, list(set(keys)))}
+    return [found.get(key) for key in keys]
+
+
+def save_host_accounts(tx: Transaction, rows: Sequence[HostClaims]) -> list[Account]:
+    """Create the users, or store the claims of tokens that are not older than the newest one seen.
 
     An absent claim changes nothing.
     """
-    newer = User.claims_issued_at.is_null() | (User.claims_issued_at <= EXCLUDED.claims_issued_at)
-    query = User.insert(
-        id=user_id,
-        kind="host",
-        external_id=external_id,
-        email=email,
-        name=name,
-        claims_issued_at=issued_at,
-    ).on_conflict(
-        conflict_target=[User.external_id],
-        update={
-            User.email: fn.coalesce(EXCLUDED.email, User.email),
-            User.name: fn.coalesce(EXCLUDED.name, User.name),
-            User.claims_issued_at: EXCLUDED.claims_issued_at,
-            User.updated_at: NOW,
-        },
-        where=newer,
-    )
-    query.execute(tx.database)
-    account = host_account(tx, external_id)
-    assert account is not None
-    return account
+    waiting = list(rows)
+    while waiting:  # one statement cannot change a row twice
+        first: dict[str, HostClaims] = {}
+        waiting = [row for row in waiting if first.setdefault(row.external_id, row) is not row]
+        tx.execute(_SAVE_HOST_ACCOUNTS, *map(list, zip(*first.values(), strict=True)))
+    accounts = host_accounts(tx, [row.external_id for row in rows])
+    return [account for account in accounts if account is not None]
 
 
-def note_claims(tx: Transaction, user_id: str, issued_at: datetime) -> None:
-    """Store when the newest token was issued: older ones change nothing any more."""
-    older = User.claims_issued_at.is_null() | (User.claims_issued_at < issued_at)
-    User.update(claims_issued_at=issued_at).where((User.id == user_id) & older).execute(tx.database)
+def note_claims(tx: Transaction, rows: Sequence[tuple[str, datetime]]) -> list[None]:
+    """Store when the users' newest tokens were issued: older ones change nothing any more."""
+    newest: dict[str, datetime] = {}
+    for user_id, issued_at in rows:
+        newest[user_id] = max(issued_at, newest.get(user_id, issued_at))
+    tx.execute(_NOTE_CLAIMS, list(newest), list(newest.values()))
+    return [None] * len(rows)
 
 
 def create_visitor(
@@ -138,14 +163,17 @@ def change_visitor(tx: Transaction, user_id: str, changes: dict[str, str | None]
     if changes:
         is_visitor = (User.id == user_id) & (User.kind == "visitor")
         User.update(**changes, updated_at=NOW).where(is_visitor).execute(tx.database)
-    account = account_of(tx, user_id, "visitor")
+    (account,) = visitor_accounts(tx, [user_id])
     if account is None:
         raise NotFound("there is no such visitor")
     return account
 
 
-def set_language(tx: Transaction, user_id: str, language: str) -> None:
-    User.update(language=language).where(User.id == user_id).execute(tx.database)
+def set_languages(tx: Transaction, rows: Sequence[tuple[str, str]]) -> list[None]:
+    """Set users' languages; of one user the last one counts."""
+    last = dict(rows)
+    tx.execute(_SET_LANGUAGES, list(last), list(last.values()))
+    return [None] * len(rows)
 
 
 def email_choice(connection: Connection, user_id: str) -> EmailChoice:

@@ -14,7 +14,7 @@ from chatsvc.errors import TooManyRequests, Unavailable
 from chatsvc.events import STAFF_TOPIC, Event, chat_id_of, chat_topic
 from chatsvc.streams.connection import Connection
 from chatsvc.streams.selector import SocketSelector
-from chatsvc.streams.subscriber import REPLAYS_AT_ONCE, Sources, Subscriber, Subscription
+from chatsvc.streams.subscriber import Gates, Sources, Subscriber, Subscription
 from chatsvc.streams.topic import YIELD_EVERY, Topic
 from chatsvc.tasks import cancel
 from chatsvc.wire import ChatStateEvent
@@ -26,7 +26,7 @@ PING_INTERVAL_S = 15  # proxies close connections that are silent for 30 to 60 s
 DRAIN_S = 5.0  # closing is spread over this time, so that not all clients reconnect at once
 DRAIN_PER_S = 200  # the slowest rate: a few streams are closed sooner
 RETRY_MS = (500, 5000)  # how long a client waits after a shutdown, chosen at random
-OPENINGS_AT_ONCE = 64  # other clients wait here; the database's queue would refuse them
+OPENINGS_AT_ONCE = 256  # other clients wait here; the database's queue would refuse them
 STANDSTILL_S = 5.0  # as long as a caller waits for the database
 RESYNC_S = 30.0  # finds a COMMIT that became visible after its server was killed
 RESYNC_DISCONNECTED_S = 5.0  # while the bus is unavailable
@@ -88,7 +88,7 @@ class Streams:
         self._subscribe, self._unsubscribe = subscribe, unsubscribe
         # for the reads that precede the opening of a stream
         self.admission = AdmissionQueue(OPENINGS_AT_ONCE, STANDSTILL_S)
-        self._gate = asyncio.Semaphore(REPLAYS_AT_ONCE)
+        self._gates = Gates.make()
         self._topics: dict[str, Topic] = {}
         self._of_owner: dict[str, list[Subscriber]] = {}  # oldest first
         self._of_address: dict[str, int] = {}
@@ -145,7 +145,7 @@ class Streams:
 
         From here on only its Subscriber writes to it.
         """
-        subscriber = Subscriber(subscription, connection, self._sources, self._gate)
+        subscriber = Subscriber(subscription, connection, self._sources, self._gates)
         subscriber.last_tick = self._tick
         slot = self._tick % self._rhythm.ping_ticks
         self._open[subscriber] = slot

@@ -32,7 +32,11 @@ REPLAY_PAGE = 100  # messages per read
 REPLAY_WRITE_LIMIT_S = 30.0  # a reader that takes no frame for this long is too slow
 RETRY_S = 1.0  # before the next attempt to read the log while the database is unavailable
 SUBSCRIBE_LIMIT_S = 5.0  # for the bus to confirm a topic; then the stream goes on without that
-REPLAYS_AT_ONCE = 32  # reads of all streams; after a mass reconnect others wait for these
+# Reads of all streams; after a mass reconnect others wait for these.
+STARTS_AT_ONCE = 256  # the database reads them in groups
+REPLAYS_AT_ONCE = 32  # each holds a page
+
+NO_MESSAGES = MessagePage([], has_more=False, last_seq=0)
 
 CloseReason = Literal["shutdown", "slow", "expired", "revoked", "superseded"]
 RECONNECT = {"shutdown": True, "slow": True, "expired": True, "revoked": False, "superseded": False}
@@ -45,10 +49,22 @@ class Sources(NamedTuple):
     seconds to wait before more.
     """
 
-    chat_state: Callable[[str], Awaitable[ChatStateEvent]]
+    # a chat's state, and the first messages after a cursor if there is one
+    stream_start: Callable[[str, int | None], Awaitable[tuple[ChatStateEvent, MessagePage]]]
     messages_after: Callable[[str, int, int], Awaitable[MessagePage]]
     staff_state: Callable[[], Awaitable[StaffStateEvent]]
     charge: Callable[[str, str, int], float] = lambda owner, address, size: 0.0
+
+
+class Gates(NamedTuple):
+    """How many subscribers may read at the same time."""
+
+    starts: asyncio.Semaphore
+    replays: asyncio.Semaphore
+
+    @classmethod
+    def make(cls) -> "Gates":
+        return cls(asyncio.Semaphore(STARTS_AT_ONCE), asyncio.Semaphore(REPLAYS_AT_ONCE))
 
 
 class Subscription(msgspec.Struct, frozen=True):
@@ -84,7 +100,7 @@ class Subscriber:
         "_before_state",
         "_connection",
         "_cursor",
-        "_gate",
+        "_gates",
         "_live",
         "_more_in_log",
         "_replayed_bytes",
@@ -101,7 +117,7 @@ class Subscriber:
         subscription: Subscription,
         connection: Connection,
         sources: Sources,
-        gate: asyncio.Semaphore,
+        gates: Gates,
     ) -> None:
         self.subscription = subscription
         self.last_tick = 0
@@ -109,7 +125,7 @@ class Subscriber:
         self.reason: CloseReason | Literal["gone"] | None = None
         self._connection = connection
         self._sources = sources
-        self._gate = gate
+        self._gates = gates
         self._cursor = 0
         self._live = False
         self._more_in_log = False
@@ -207,22 +223,24 @@ class Subscriber:
     async def _begin(self, subscribed: Sequence[asyncio.Future[None]]) -> None:
         if subscribed:
             await asyncio.wait(subscribed, timeout=SUBSCRIBE_LIMIT_S)
-        subscription = self.subscription
+        subscription, read = self.subscription, self._sources
         states: list[msgspec.Struct] = []
         if subscription.staff:
-            states.append(await self._read(self._sources.staff_state))
+            states.append(await self._read(self._gates.starts, read.staff_state))
+        page = None
         if subscription.chat_id is not None:
-            state: ChatStateEvent = await self._read(self._sources.chat_state, subscription.chat_id)
+            state, page = await self._read(
+                self._gates.starts, read.stream_start, subscription.chat_id, subscription.cursor
+            )
             states.append(state)
             if not self._accept_cursor(state.last_seq):
                 states.append(ResetEvent())
+                page = NO_MESSAGES
         for frame in [*map(encode_frame, states), *(self._before_state or [])]:
             self.write(frame)
         self._before_state = None
-        if subscription.chat_id is not None and (
-            self._more_in_log or self._cursor < state.last_seq
-        ):
-            await self._replay()
+        if page is not None:
+            await self._replay(page)
         self._live = True
 
     def _accept_cursor(self, last_seq: int) -> bool:
@@ -232,23 +250,32 @@ class Subscriber:
         self._cursor = wanted if usable and wanted is not None else last_seq
         return usable
 
-    async def _replay(self) -> None:
-        """Write the log after the cursor until nothing in it is newer.
+    async def _replay(self, page: MessagePage | None = None) -> None:
+        """Write the log after the cursor until nothing in it is newer, beginning with `page`.
 
         Messages that the reader does not take at once are read again later: otherwise each slow
         reader would hold a page in memory.
         """
         limit, has_more = REPLAY_PAGE, True
         while (has_more or self._more_in_log) and self.reason is None:
-            self._more_in_log = False
-            written, has_more, unsent = await self._write_page(limit)
-            limit = min(REPLAY_PAGE, 2 * written + 1)
+            if page is None:
+                self._more_in_log = False
+                page = await self._read(
+                    self._gates.replays,
+                    self._sources.messages_after,
+                    self.subscription.chat_id,
+                    self._cursor,
+                    limit,
+                )
+            written, has_more, unsent = self._write_page(page)
+            limit, page = min(REPLAY_PAGE, 2 * written + 1), None
             if (
                 unsent is not None
                 and not (await asyncio.wait([unsent], timeout=REPLAY_WRITE_LIMIT_S))[0]
             ):
                 self.close("slow")
-            await self._pace()
+            if self._replayed_bytes:
+                await self._pace()
         self._live = True
 
     async def _pace(self) -> None:
@@ -260,15 +287,12 @@ class Subscriber:
             if wait_s:
                 await asyncio.sleep(wait_s)
 
-    async def _write_page(self, limit: int) -> tuple[int, bool, asyncio.Future[None] | None]:
-        """Write up to `limit` messages after the cursor, until the kernel takes no more.
+    def _write_page(self, page: MessagePage) -> tuple[int, bool, asyncio.Future[None] | None]:
+        """Write the messages of a page, until the kernel takes no more.
 
         Return how many were written, whether there are more, and a future that ends when the
         reader has taken the last one (None if it already has).
         """
-        page: MessagePage = await self._read(
-            self._sources.messages_after, self.subscription.chat_id, self._cursor, limit
-        )
         for n, message in enumerate(page.messages, 1):
             self._cursor = message.seq
             frame = encode_frame(NewMessageEvent(message), seq=message.seq)
@@ -278,11 +302,13 @@ class Subscriber:
                 return n, page.has_more or n < len(page.messages), unsent
         return len(page.messages), page.has_more, None
 
-    async def _read(self, source: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+    async def _read(
+        self, gate: asyncio.Semaphore, source: Callable[..., Awaitable[Any]], *args: Any
+    ) -> Any:
         """Read from the database. Retry while it is unavailable; the stream stays open."""
         while True:
             try:
-                async with self._gate:
+                async with gate:
                     return await source(*args)
             except NotFound:
                 raise

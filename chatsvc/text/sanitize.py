@@ -21,6 +21,8 @@ def sanitize(text: str) -> str:
 
     Lines end with a line feed, and at most one empty line follows another line.
     """
+    if text.isascii() and text.isprintable():  # nothing below applies, as to most names
+        return text.rstrip()
     text = _HARMFUL.sub("", _LINE_ENDS.sub("\n", text).replace("\t", " "))
     return strip_lines(_GAPS.sub("\n\n", text))
 

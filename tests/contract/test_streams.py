@@ -64,7 +64,7 @@ async def test_the_first_bytes_come_before_the_database_has_answered(
         await never.wait()
 
     streams = service.app.streams
-    streams._sources = streams._sources._replace(chat_state=no_answer, staff_state=no_answer)
+    streams._sources = streams._sources._replace(stream_start=no_answer, staff_state=no_answer)
     for token, path in all_paths(people):
         stream = await service.stream(token, path)
         comment, retry = [

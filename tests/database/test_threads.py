@@ -22,7 +22,9 @@ from chatsvc.events import Emission, Signal
 from tests.support.postgres import execute, with_database
 from tests.support.service import Service
 from tests.support.waiting import until
-from tests.support.writer import HeldWriter
+from tests.support.writer import HOLD_LIMIT_S, HeldWriter
+
+READERS = 2
 
 
 @pytest.fixture
@@ -69,7 +71,7 @@ def db(
     database = Database(
         database_url,
         publish=published.take,
-        readers=2,
+        readers=READERS,
         on_commit=lambda size, seconds: sizes.append(size),
         on_doubt=lambda: doubts.append("doubt"),
     )
@@ -181,6 +183,67 @@ async def test_rows_that_wait_for_one_function_are_handed_over_together(
     assert isinstance(results[0], NotFound)
     assert results[1:] == [2, (1, 3), (4, 3)]
     assert published == [1, 4, 2]
+
+
+class HeldReaders:
+    """All reader threads, kept busy: what is read meanwhile waits."""
+
+    def __init__(self, database: Database, count: int) -> None:
+        self._released, self._entered = threading.Event(), threading.Semaphore(0)
+        self._jobs = [asyncio.ensure_future(database.read(self._hold)) for _ in range(count)]
+
+    def _hold(self, connection: Connection) -> None:
+        self._entered.release()
+        self._released.wait(HOLD_LIMIT_S)
+
+    async def begin(self) -> "HeldReaders":
+        for _ in self._jobs:
+            await until(lambda: self._entered.acquire(blocking=False))
+        return self
+
+    async def release(self) -> None:
+        self._released.set()
+        await asyncio.gather(*self._jobs)
+
+
+def read_all(
+    connection: Connection, rows: Sequence[int]
+) -> Sequence[tuple[int, int] | DomainError]:
+    """Return each row with how many rows the call had. There is no 3, and 1000 is an error."""
+    if 1000 in rows:
+        raise ZeroDivisionError
+    return [NotFound() if n == 3 else (n, len(rows)) for n in rows]
+
+
+async def read_together(database: Database, rows: Sequence[int]) -> list[Any]:
+    """Read them while the readers are busy; results or exceptions, in order."""
+    held = await HeldReaders(database, READERS).begin()
+    jobs = [asyncio.ensure_future(database.read_many(read_all, n)) for n in rows]
+    await asyncio.sleep(0)
+    await held.release()
+    return await asyncio.gather(*jobs, return_exceptions=True)
+
+
+async def test_waiting_reads_of_one_function_are_answered_together(db: Database) -> None:
+    """Each gets the result of its own row, and a row that is refused fails alone."""
+    results = await read_together(db, range(100))
+    assert isinstance(results.pop(3), NotFound)
+    assert [n for n, _ in results] == [*range(3), *range(4, 100)]
+    assert [size for _, size in results] == [BATCH_MAX] * (BATCH_MAX - 1) + [100 - BATCH_MAX] * (
+        100 - BATCH_MAX
+    )
+    assert db.in_flight == 0
+
+
+async def test_a_lone_read_waits_for_nobody(db: Database) -> None:
+    for n in range(3):
+        assert await db.read_many(read_all, n) == (n, 1)
+
+
+async def test_one_bad_read_does_not_spoil_its_group(db: Database) -> None:
+    results = await read_together(db, [10, 11, 1000, 12])
+    assert isinstance(results.pop(2), ZeroDivisionError)
+    assert results == [(10, 1), (11, 1), (12, 1)]
 
 
 # ---- failures ----

@@ -1,7 +1,10 @@
 """The main job through the real server: writing, answering, reading, archiving; and the events that follow."""
 
 import asyncio
+from uuid import uuid4
 
+from chatsvc.errors import NotFound
+from chatsvc.store.chats import START_MESSAGES
 from tests.support.service import Service
 
 
@@ -51,3 +54,32 @@ async def test_the_same_post_fifty_times_at_once_is_one_message(service: Service
     assert sorted(answer.status for answer in answers) == [200] * 49 + [201]
     assert len({answer.json["id"] for answer in answers}) == 1
     assert (await service.get("/support_chat", alice)).json["last_seq"] == 1
+
+
+async def test_streams_that_open_together_begin_each_with_its_own_chat(service: Service) -> None:
+    """They are read in one query, which must not mix up chats, cursors and states."""
+    chats, rows = service.app.chats, list[tuple[str, int | None]]()
+    for count in (0, 1, START_MESSAGES + 1):
+        user = service.user_token(f"user {count}")
+        chat_id = await service.chat_id(user)
+        for n in range(1, count + 1):
+            await service.send(user, f"{n} of {count}")
+        rows += [(chat_id, cursor) for cursor in (None, 0, 1, 2**31)]
+    rows.insert(5, (str(uuid4()), 0))
+    found = await asyncio.gather(
+        *(chats.stream_start(*row) for row in rows), return_exceptions=True
+    )
+    assert isinstance(found.pop(5), NotFound)
+    seen = [
+        (state.last_seq, [message.content for message in page.messages], page.has_more)
+        for state, page in (one for one in found if not isinstance(one, BaseException))
+    ]
+    many = [f"{n} of {START_MESSAGES + 1}" for n in range(1, START_MESSAGES + 2)]
+    assert seen == [
+        *[(0, [], False)] * 4,
+        *[(1, [], False), (1, ["1 of 1"], False), (1, [], False), (1, [], False)],
+        (len(many), [], False),
+        (len(many), many[:-1], True),
+        (len(many), many[1:], False),
+        (len(many), [], False),
+    ]

@@ -50,6 +50,9 @@ class OneTransaction:
     async def write(self, fn: Callable[..., T], *args: Any) -> T:
         return fn(self.tx, *args)
 
+    async def read_many(self, fn: Callable[..., Any], row: Any) -> Any:
+        return await self.write_many(fn, row)
+
     async def write_many(self, fn: Callable[..., Any], row: Any) -> Any:
         [result] = fn(self.tx, [row])
         if isinstance(result, BaseException):

@@ -1,5 +1,6 @@
 """Who is asking: whose word about a user counts, what is remembered of a proof and for how long."""
 
+import asyncio
 import time
 from typing import Any
 from uuid import uuid4
@@ -21,6 +22,8 @@ from chatsvc.services.identity import (
 from chatsvc.store import people
 from chatsvc.wire import NewVisitor, VisitorChange
 from tests.support.service import IDENTITY_SECRET, PASSWORD, SECRET_KEY, Service
+from tests.support.waiting import until
+from tests.support.writer import HeldWriter
 
 OTHER_SECRET = b"another secret, as long as the first one is"
 
@@ -144,10 +147,25 @@ async def test_the_same_token_again_writes_nothing(
 ) -> None:
     mine = token(email="a@example.com")
     await identities.make().authenticate_bearer(mine)
-    monkeypatch.setattr(
-        identities.db, "write", lambda *_, **__: pytest.fail("a known user was written")
-    )
+    for write in ("write", "write_many"):
+        monkeypatch.setattr(
+            identities.db, write, lambda *_, **__: pytest.fail("a known user was written")
+        )
     assert (await identities.make().authenticate_bearer(mine)).email == "a@example.com"
+
+
+async def test_many_new_users_at_once_are_stored_together(identities: Identities) -> None:
+    """One of them comes with three tokens. Those are one user, with the newest claims."""
+    identity, held = identities.make(), await HeldWriter(identities.db).begin()
+    signed = [token(f"user {n}", name=f"User {n}") for n in range(20)]
+    signed += [token("twice", age_s=age, name=f"{age} s old") for age in (30, 10, 20)]
+    work = [asyncio.create_task(identity.authenticate_bearer(one)) for one in signed]
+    await until(lambda: identities.db.queued_writes == len(signed))
+    await held.release()
+    callers = await asyncio.gather(*work)
+    assert [caller.name for caller in callers[:20]] == [f"User {n}" for n in range(20)]
+    assert {(caller.name) for caller in callers[20:]} == {"10 s old"}
+    assert len({caller.user_id for caller in callers}) == await identities.count("users") == 21
 
 
 # ---- kinds of callers ----

@@ -14,7 +14,7 @@ from chatsvc.events import Event, chat_topic
 from chatsvc.store import people
 from chatsvc.streams import connection, subscriber
 from chatsvc.streams.registry import PING_INTERVAL_S, Rhythm, Streams
-from chatsvc.streams.subscriber import Sources, Subscription
+from chatsvc.streams.subscriber import NO_MESSAGES, Sources, Subscription
 from chatsvc.streams.topic import YIELD_EVERY
 from chatsvc.wire import ChatStateEvent, ChatUpdatedEvent, MessagePage, StaffStateEvent
 from tests.conftest import ServiceFactory
@@ -89,6 +89,10 @@ async def _state(chat_id: str) -> ChatStateEvent:
     return ChatStateEvent(last_seq=7, unread_count=0, read_up_to=0, viewed_up_to=0, archived=False)
 
 
+async def _start(chat_id: str, cursor: int | None) -> tuple[ChatStateEvent, MessagePage]:
+    return await _state(chat_id), NO_MESSAGES
+
+
 async def _no_messages(chat_id: str, seq: int, limit: int) -> MessagePage:
     return MessagePage([], has_more=False, last_seq=7)
 
@@ -102,7 +106,7 @@ async def _all_valid(access_ids: list[str]) -> set[str]:
 
 
 def make_streams() -> Streams:
-    sources = Sources(_state, _no_messages, _staff_state)
+    sources = Sources(_start, _no_messages, _staff_state)
     return Streams(
         sources, per_user=0, per_staff=0, per_address=0, total=10_000, valid_access_ids=_all_valid
     )
