@@ -72,6 +72,9 @@ def _add_staff_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
         "--password-stdin", action="store_true", help="read the password from standard input"
     )
     admin.set_defaults(run=_create_admin)
+    disable = add("disable-admin", help="lock a staff account and end its sessions and tokens")
+    disable.add_argument("email", metavar="EMAIL", type=_text)
+    disable.set_defaults(run=_disable_admin)
     staff = add(
         "staff-token",
         help="create a staff member's token for scripts and print it, or revoke all of them",
@@ -165,6 +168,16 @@ def _create_admin(config: Config, arguments: argparse.Namespace) -> None:
     print(f"{'created' if created else 'updated'} the staff account {email}", file=sys.stderr)
     if generated:
         print(password)
+
+
+def _disable_admin(config: Config, arguments: argparse.Namespace) -> None:
+    with _transaction(config) as tx:
+        people.disable_staff(tx, arguments.email)
+    invalidate_sessions(config)
+    print(
+        f"disabled the staff account {arguments.email}; create-admin enables it again",
+        file=sys.stderr,
+    )
 
 
 def _password(from_stdin: bool) -> tuple[str, bool]:

@@ -18,17 +18,25 @@ from chatsvc.mail.mailer import TemporaryFailure
 from chatsvc.mail.server import GREETING_LIMIT_S
 from chatsvc.security import tokens
 from chatsvc.security.passwords import MIN_CHARS
+from chatsvc.store.people import DISABLED
 from tests.support.certificate import Certificate
 from tests.support.command import Command, Done
 from tests.support.mail import mail_server
 from tests.support.postgres import Cluster, execute, with_database
 from tests.support.process import ROOT, ServerProcess
-from tests.support.service import IDENTITY_SECRET, SECRET_KEY, Service, make_config
+from tests.support.service import (
+    IDENTITY_SECRET,
+    PASSWORD,
+    SECRET_KEY,
+    Service,
+    make_config,
+)
 
 COMMANDS = {
     "serve",
     "migrate",
     "create-admin",
+    "disable-admin",
     "staff-token",
     "identity-token",
     "test-email",
@@ -189,6 +197,32 @@ async def test_a_new_password_ends_the_sessions_of_the_account_only(
     ).status == 401
     await service.login("boss@example.com", "another long password")
     assert execute(service.database_url, "SELECT count(*) FROM users") == [(2,)]
+
+
+async def test_a_disabled_account_is_locked_until_it_is_created_again(
+    service: Service, command: Command
+) -> None:
+    """Somebody left, and there was no way to end their access but a password of one's own."""
+    email = "Boss@example.com"
+    token, cookies = await service.staff_token(email), await service.login(email)
+    await service.create_staff("other@example.com")
+    done = command("disable-admin", "boss@example.com")
+    assert (done.status, done.stdout) == (0, "") and "create-admin enables it" in done.stderr
+    assert (await service.get("/dashboard", cookies=cookies)).status == 302
+    form = {"email": email, "password": PASSWORD, "_xsrf": cookies["_xsrf"]}
+    for password in (PASSWORD, DISABLED, ""):
+        form["password"] = password
+        assert (await service.request("POST", "/login", form=form, cookies=cookies)).status == 401
+    rows = execute(
+        service.database_url, "SELECT count(*) FROM staff_tokens WHERE revoked_at IS NULL"
+    )
+    assert rows == [(0,)] and token
+    assert "there is no staff account" in command("disable-admin", "x@example.com").refusal()
+    stdin = b"another long password\n"
+    assert command("create-admin", email, "--password-stdin", stdin=stdin).status == 0
+    service.rates_clock.advance(3600)
+    await service.login(email, "another long password")
+    await service.login("other@example.com")
 
 
 @pytest.mark.parametrize(

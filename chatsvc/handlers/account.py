@@ -6,6 +6,7 @@ from chatsvc.errors import TooManyRequests, Unprocessable
 from chatsvc.handlers.dashboard import UUID, DashboardHandler
 from chatsvc.security.passwords import MIN_CHARS
 from chatsvc.security.rate_limits import address_key
+from chatsvc.services.account import Browser
 
 # Fields whose input is shown again beside an error; never a password
 KEPT = ("name", "token_name", "language")
@@ -40,6 +41,10 @@ class AccountPage(DashboardHandler):
         else:
             self.redirect(f"/dashboard/account?done={done}", status=303)
 
+    @property
+    def browser(self) -> Browser:
+        return Browser(address_key(self.address), self.user_agent, self.device_cookie)
+
 
 class AccountHandler(AccountPage):
     async def get(self) -> None:
@@ -72,9 +77,7 @@ class PasswordHandler(AccountPage):
             self.get_body_argument(name, "", strip=False)
             for name in ("old_password", "new_password")
         )
-        change = self.services.account.set_password(
-            self.caller, old, new, address_key(self.address), self.user_agent
-        )
+        change = self.services.account.set_password(self.caller, old, new, self.browser)
         self.start_session(await change)
 
 
@@ -90,13 +93,16 @@ class TokensHandler(AccountPage):
     """Create a token and show it in this response, because it is not stored in plain text."""
 
     async def post(self) -> None:
+        name = self.get_body_argument("token_name", "")
+        password = self.get_body_argument("token_password", "", strip=False)
         try:
             token = await self.services.account.create_token(
-                self.caller, self.get_body_argument("token_name", "")
+                self.caller, name, password, self.browser
             )
-        except Unprocessable as error:
+        except (Unprocessable, TooManyRequests) as error:
             self.set_error(error)
-            await self.show(problems={"token_name": self.explain(error)})
+            field = error.errors[0].field if error.errors else "token_password"
+            await self.show(problems={field: self.explain(error)})
         else:
             self.set_status(201)
             await self.show(token=token)

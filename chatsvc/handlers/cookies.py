@@ -7,11 +7,14 @@ from urllib.parse import urlsplit
 class CookieNames(NamedTuple):
     """`session` is the staff session, `xsrf` the secret of forms.
 
+    `device` says that a browser has logged in before.
+
     `session_before` is the name that earlier versions used for a session.
     """
 
     session: str
     xsrf: str
+    device: str
     session_before: str
 
 
@@ -26,5 +29,8 @@ def cookie_names(public_url: str) -> CookieNames:
     prefix = "__Host-" if url.scheme == "https" else ""
     suffix = f"-{url.port}" if url.port else ""
     return CookieNames(
-        f"{prefix}chatsvc{suffix}", f"{prefix}_xsrf{suffix}", session_before=f"{prefix}chatsvc"
+        f"{prefix}chatsvc{suffix}",
+        f"{prefix}_xsrf{suffix}",
+        f"{prefix}chatsvc_device{suffix}",
+        session_before=f"{prefix}chatsvc",
     )

@@ -37,9 +37,11 @@ class LoginHandler(PageHandler):
     async def post(self) -> None:
         email = self.get_body_argument("email", "")
         password = self.get_body_argument("password", "", strip=False)
+        identity = self.services.identity
+        device = identity.device(self.device_cookie, email)
         try:
-            token = await self.services.identity.login(
-                email, password, address_key(self.address), self.user_agent
+            token = await identity.login(
+                email, password, address_key(self.address), self.user_agent, device
             )
         except (Unauthorized, TooManyRequests) as error:
             self.set_error(error)
@@ -50,6 +52,7 @@ class LoginHandler(PageHandler):
             )
         else:
             self.start_session(token)
+            self.remember_device(identity.device_cookie(email))
             self.redirect(
                 presentation.safe_next(self.get_body_argument("next", "", strip=False)), status=303
             )

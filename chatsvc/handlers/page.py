@@ -25,6 +25,7 @@ CSP = "; ".join(
     )
 )
 HSTS = "max-age=31536000"
+DEVICE_MAX_AGE_S = 400 * 86_400  # the maximum of browsers
 USER_AGENT_MAX_CHARS = 300  # contains browser and system
 
 
@@ -100,6 +101,22 @@ class PageHandler(BaseHandler):
             hint=hint,
             request_id=self.request_id,
             leads_back=self.leads_back,
+        )
+
+    @property
+    def device_cookie(self) -> str | None:
+        return self.get_cookie(self.services.cookies.device)
+
+    def remember_device(self, cookie: str) -> None:
+        """Mark the browser as one that has logged in. The mark grants nothing but a try."""
+        self.set_cookie(
+            self.services.cookies.device,
+            cookie,
+            max_age=DEVICE_MAX_AGE_S,
+            path="/",
+            httponly=True,
+            samesite="Lax",
+            secure=self.services.public_origin.startswith("https:"),
         )
 
     def start_session(self, token: str) -> None:

@@ -25,7 +25,9 @@ BURST_READS_USER = 300  # a chat of 1,000 usual messages, and a tab that is load
 BURST_READS_ADDRESS = 1500  # 200 open streams (STREAMS_PER_ADDRESS) that come back at once
 READ_BYTES = 16 * 1024  # a response counts as one more read for each; encoding takes 0.1 ms
 LOGIN_PER_ADDRESS = (5, 20.0)  # tries per seconds (SECURITY.md)
-LOGIN_PER_ACCOUNT = (20, 300.0)
+LOGIN_PER_ACCOUNT_AND_ADDRESS = (10, 300.0)  # half of the next: one address locks nobody out
+LOGIN_PER_ACCOUNT = (20, 300.0)  # from the whole world, except known devices
+DIGEST_CHARS = 32
 
 
 class RateLimiter:
@@ -155,6 +157,7 @@ class Rates(NamedTuple):
     reads_user: int = BURST_READS_USER
     reads_address: int = BURST_READS_ADDRESS
     login_address: tuple[int, float] = LOGIN_PER_ADDRESS
+    login_account_address: tuple[int, float] = LOGIN_PER_ACCOUNT_AND_ADDRESS
     login_account: tuple[int, float] = LOGIN_PER_ACCOUNT
     now: Callable[[], float] = time.monotonic
 
@@ -212,6 +215,7 @@ class LoginLimits(NamedTuple):
     """The rate limiters of tries to log in."""
 
     address: RateLimiter
+    account_address: RateLimiter
     account: RateLimiter
 
     @classmethod
@@ -219,6 +223,27 @@ class LoginLimits(NamedTuple):
         return cls(
             *(
                 RateLimiter(tries * 60 / seconds, tries, now=rates.now)
-                for tries, seconds in (rates.login_address, rates.login_account)
+                for tries, seconds in (
+                    rates.login_address,
+                    rates.login_account_address,
+                    rates.login_account,
+                )
             )
         )
+
+    def take(self, account: str, address: str, device: str | None) -> float:
+        """Count a try and return 0.0, or return the seconds to wait.
+
+        A known `device` counts by itself, in place of its address, and not among all others: they
+        cannot keep it out. For an account, an address is the widest network around it.
+        """
+        source = address if device is None else f"device {device}"
+        account = hashlib.sha256(account.encode(errors="surrogatepass")).hexdigest()[:DIGEST_CHARS]
+        network, _ = counted_keys(source)[-1]
+        counted = [(self.address, source), (self.account_address, f"{account} {network}")]
+        if device is None:
+            counted.append((self.account, account))
+        for limiter, key in counted:
+            if wait_s := limiter.take(key):
+                return wait_s
+        return 0.0

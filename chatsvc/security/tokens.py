@@ -111,6 +111,24 @@ def _unsubscribe_mac(secret_key: bytes, subject: bytes) -> bytes:
     return hmac.digest(purpose_key(secret_key, "unsubscribe"), subject, "sha256")[:MAC_BYTES]
 
 
+def sign_device(secret_key: bytes, account: str) -> str:
+    """Return a cookie for a browser that has logged in to an account: a new id with its MAC."""
+    device = secrets.token_urlsafe(UUID_BYTES)
+    return f"{device}.{_device_mac(secret_key, account, device)}"
+
+
+def read_device(cookie: str, secret_key: bytes, account: str) -> str | None:
+    """Return the id of a device that has logged in to this account before, or None."""
+    device, _, mac = cookie.partition(".")
+    expected = _device_mac(secret_key, account, device)
+    return device if hmac.compare_digest(mac.encode(), expected.encode()) else None
+
+
+def _device_mac(secret_key: bytes, account: str, device: str) -> str:
+    signed = f"{device} {account}".encode(errors="surrogatepass")
+    return hmac.digest(purpose_key(secret_key, "login-device"), signed, "sha256").hex()
+
+
 def new_secret(prefix: str = "") -> str:
     """Return a random token of 256 bits."""
     return prefix + secrets.token_urlsafe(32)

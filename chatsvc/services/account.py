@@ -14,6 +14,7 @@ from chatsvc.security.passwords import MAX_CHARS, MIN_CHARS
 from chatsvc.services.identity import Caller, IdentityService
 from chatsvc.store import staff_account
 from chatsvc.store.chats import ChatCounts, count_chats
+from chatsvc.store.people import PasswordRecord
 from chatsvc.store.staff_account import NewSession, StaffAccount
 from chatsvc.text.names import NAME_MAX_CHARS, clean_name
 
@@ -21,6 +22,14 @@ from chatsvc.text.names import NAME_MAX_CHARS, clean_name
 class AccountView(NamedTuple):
     account: StaffAccount
     counts: ChatCounts
+
+
+class Browser(NamedTuple):
+    """The browser of a logged-in staff member."""
+
+    address: str
+    user_agent: str
+    device_cookie: str | None
 
 
 class AccountService:
@@ -45,10 +54,8 @@ class AccountService:
             )
         await self._db.write(_set_language, caller.user_id, language or None)
 
-    async def set_password(
-        self, caller: Caller, old: str, new: str, address: str, user_agent: str
-    ) -> str:
-        """End all sessions and their streams, and return the token of a new session.
+    async def set_password(self, caller: Caller, old: str, new: str, browser: Browser) -> str:
+        """End all sessions, tokens and their streams, and return the token of a new session.
 
         Raises TooManyRequests as a login does.
         """
@@ -57,12 +64,9 @@ class AccountService:
             is_short = len(new) < MIN_CHARS
             reason, limit = ("too_short", MIN_CHARS) if is_short else ("too_long", MAX_CHARS)
             raise Unprocessable.field("new_password", detail, reason, limit)
-        try:
-            record = await self._identity.check_password(caller.email or "", old, address)
-        except Unauthorized:
-            raise Unprocessable.field("old_password", "is wrong", "wrong_password") from None
+        record = await self._check_password("old_password", caller, old, browser)
         token = tokens.new_secret()
-        session = NewSession(str(uuid7()), tokens.hash_token(token), user_agent)
+        session = NewSession(str(uuid7()), tokens.hash_token(token), browser.user_agent)
         new_hash = await self._identity.hash_password(new)
         change = (caller.user_id, record.password_hash, new_hash, session)
         if not await self._db.write(_set_password, *change):
@@ -75,21 +79,32 @@ class AccountService:
         """End one of the caller's own sessions, if it exists, and its streams."""
         await self._db.write(_end_session, caller.user_id, session_id)
 
-    async def create_token(self, caller: Caller, name: str) -> str:
-        """Return a new staff token. It cannot be read again later."""
+    async def create_token(self, caller: Caller, name: str, password: str, browser: Browser) -> str:
+        """Return a new staff token. It cannot be read again later.
+
+        It outlives the session, so it takes the password. Raises TooManyRequests as a login does.
+        """
+        short_name = _short_name("token_name", name)
+        await self._check_password("token_password", caller, password, browser)
         token = tokens.new_secret(tokens.STAFF_PREFIX)
-        row = (
-            str(uuid7()),
-            caller.user_id,
-            _short_name("token_name", name),
-            tokens.hash_token(token),
-        )
+        row = (str(uuid7()), caller.user_id, short_name, tokens.hash_token(token))
         await self._db.write(staff_account.create_token, *row)
         return token
 
     async def revoke_token(self, caller: Caller, token_id: str) -> None:
         """Revoke one of the caller's own tokens, if it exists, and end its streams."""
         await self._db.write(_revoke_token, caller.user_id, token_id)
+
+    async def _check_password(
+        self, field: str, caller: Caller, password: str, browser: Browser
+    ) -> PasswordRecord:
+        """Count tries by the browser, so that nobody else can keep its user from trying."""
+        email = caller.email or ""
+        device = self._identity.device(browser.device_cookie, email) or caller.access_id
+        try:
+            return await self._identity.check_password(email, password, browser.address, device)
+        except Unauthorized:
+            raise Unprocessable.field(field, "is wrong", "wrong_password") from None
 
 
 def _short_name(field: str, name: str) -> str | None:

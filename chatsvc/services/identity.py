@@ -217,10 +217,18 @@ class IdentityService:
     # ---- staff ----
 
     async def login(
-        self, email: str, password: str, address: str, user_agent: str | None = None
+        self,
+        email: str,
+        password: str,
+        address: str,
+        user_agent: str | None = None,
+        device: str | None = None,
     ) -> str:
-        """Return the cookie's token of a new session. Raises Unauthorized, TooManyRequests."""
-        record = await self.check_password(email, password, address)
+        """Return the cookie's token of a new session. Raises Unauthorized, TooManyRequests.
+
+        `device` is the id of a browser that has logged in to this account before.
+        """
+        record = await self.check_password(email, password, address, device)
         if needs_rehash(record.password_hash):
             renewed = await self._passwords.hash(password)
             await self._db.write(
@@ -233,25 +241,34 @@ class IdentityService:
             raise Unauthorized("the password was changed during the login")
         return token
 
-    async def check_password(self, email: str, password: str, address: str) -> PasswordRecord:
-        """Return whose password this is, and count the try for the address and the account.
+    async def check_password(
+        self, email: str, password: str, address: str, device: str | None = None
+    ) -> PasswordRecord:
+        """Return whose password this is, and count the try for its source and the account.
 
         Raises Unauthorized, TooManyRequests.
         """
-        email = email.replace("\0", "").strip()
-        for limiter, key in (
-            (self._login_limits.address, address),
-            (self._login_limits.account, email.lower()),
-        ):
-            if wait_s := limiter.take(key):
-                raise TooManyRequests("too many login attempts", retry_after_s=wait_s)
+        email = _clean_login(email)
+        if wait_s := self._login_limits.take(email.lower(), address, device):
+            raise TooManyRequests("too many login attempts", retry_after_s=wait_s)
         record: PasswordRecord | None = await self._db.read(people.password_of, email)
-        if (
-            not await self._passwords.matches(password, record and record.password_hash)
-            or record is None
-        ):
+        is_usable = record is not None and record.password_hash != people.DISABLED
+        is_correct = await self._passwords.matches(
+            password,
+            record.password_hash if record and is_usable else None,
+            is_known=device is not None,
+        )
+        if not is_correct or record is None:
             raise Unauthorized("e-mail or password is wrong")
         return record
+
+    def device_cookie(self, email: str) -> str:
+        """Return a cookie by which `device` knows a browser that has logged in to this account."""
+        return tokens.sign_device(self._secret_key, _clean_login(email).lower())
+
+    def device(self, cookie: str | None, email: str) -> str | None:
+        """Return the id of a browser that has logged in to this account, or None."""
+        return tokens.read_device(cookie or "", self._secret_key, _clean_login(email).lower())
 
     async def hash_password(self, password: str) -> str:
         return await self._passwords.hash(password)
@@ -324,6 +341,10 @@ class IdentityService:
         ):
             raise TokenExpired
         return None
+
+
+def _clean_login(email: str) -> str:
+    return email.replace("\0", "").strip()
 
 
 def _cache_key(scheme: Literal["bearer", "cookie"], secret: str) -> bytes:

@@ -17,6 +17,7 @@ SESSION_ABSOLUTE = timedelta(days=7)
 TOUCH_AFTER = timedelta(minutes=5)  # last_seen_at is written at most this often
 
 NOW = fn.clock_timestamp()
+DISABLED = "*"  # in place of a password's hash; no password has it, as in /etc/shadow
 
 
 class Account(NamedTuple):
@@ -198,7 +199,7 @@ def _staff_email(email: str) -> Any:
 def save_staff(
     tx: Transaction, user_id: str, email: str, name: str | None, password_hash: str
 ) -> bool:
-    """Create a staff account, or set its password and name and end its sessions.
+    """Create a staff account, or set its password and name and end its sessions and tokens.
 
     Returns whether it was created.
     """
@@ -214,8 +215,25 @@ def save_staff(
     if name is not None:
         changes["name"] = name
     User.update(**changes).where(User.id == rows[0][0]).execute(tx.database)
-    delete_from(StaffSession).where(StaffSession.user == rows[0][0]).execute(tx.database)
+    _end_access(tx, rows[0][0])
     return False
+
+
+def disable_staff(tx: Transaction, email: str) -> None:
+    """End an account's sessions and tokens, and leave no password. Raises NotFound without one.
+
+    save_staff sets one again.
+    """
+    user_id = _staff_id(tx, email)
+    User.update(password_hash=DISABLED, updated_at=NOW).where(User.id == user_id).execute(
+        tx.database
+    )
+    _end_access(tx, user_id)
+
+
+def _end_access(tx: Transaction, user_id: str) -> None:
+    delete_from(StaffSession).where(StaffSession.user == user_id).execute(tx.database)
+    revoke_tokens(tx, user_id)
 
 
 def password_of(connection: Connection, email: str) -> PasswordRecord | None:
@@ -235,10 +253,11 @@ def replace_password_hash(tx: Transaction, user_id: str, old_hash: str, new_hash
 
 
 def any_staff(connection: Connection) -> bool:
+    """Return whether there is a staff account that is not disabled."""
     return bool(
         list(
             User.select(User.id)
-            .where(User.kind == "staff")
+            .where((User.kind == "staff") & (User.password_hash != DISABLED))
             .limit(1)
             .tuples()
             .execute(connection.database)
@@ -317,8 +336,14 @@ def touch_token(tx: Transaction, token_id: str) -> None:
 
 def revoke_staff_tokens(tx: Transaction, email: str) -> int:
     """Revoke all staff tokens of an account and return how many. Raises NotFound without one."""
-    valid = (StaffToken.user == _staff_id(tx, email)) & StaffToken.revoked_at.is_null()
-    return int(StaffToken.update(revoked_at=NOW).where(valid).execute(tx.database))
+    return len(revoke_tokens(tx, _staff_id(tx, email)))
+
+
+def revoke_tokens(tx: Transaction, user_id: str) -> list[str]:
+    """Revoke all staff tokens of a staff member and return their ids."""
+    valid = (StaffToken.user == user_id) & StaffToken.revoked_at.is_null()
+    revoked = StaffToken.update(revoked_at=NOW).where(valid).returning(StaffToken.id)
+    return [str(row[0]) for row in revoked.tuples().execute(tx.database)]
 
 
 def _staff_id(connection: Connection, email: str) -> str:

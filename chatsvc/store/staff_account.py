@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from chatsvc.database.connection import Connection, Transaction
 from chatsvc.database.models import StaffSession, StaffToken, User
-from chatsvc.store.people import NOW, delete_from, is_expired
+from chatsvc.store.people import NOW, delete_from, is_expired, revoke_tokens
 from chatsvc.wire import Time, format_optional_time, format_time
 
 
@@ -98,7 +98,9 @@ def set_language(tx: Transaction, user_id: str, language: str | None) -> None:
 def set_password(
     tx: Transaction, user_id: str, old_hash: str, new_hash: str, new: NewSession
 ) -> list[str] | None:
-    """Set the password, end all sessions and start a new one. Return the ids of the ended ones.
+    """Set the password, end all sessions and tokens, and start a new session.
+
+    Return the ids of those that ended.
 
     Returns None and changes nothing if the password no longer has the hash `old_hash`, and an empty
     list if this change was stored before.
@@ -116,6 +118,7 @@ def set_password(
         return None
     ended = delete_from(StaffSession).where(StaffSession.user == user_id).returning(StaffSession.id)
     ids = [str(row[0]) for row in ended.tuples().execute(tx.database)]
+    ids += revoke_tokens(tx, user_id)
     StaffSession.insert(
         id=new.id, user=user_id, token_hash=new.token_hash, user_agent=new.user_agent
     ).execute(tx.database)

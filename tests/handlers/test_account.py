@@ -163,7 +163,13 @@ async def test_sessions_are_listed_with_this_one_marked_and_ended_one_by_one(
 async def test_a_token_is_shown_once_works_and_is_revoked(
     service: Service, cookies: dict[str, str]
 ) -> None:
-    made = await submit(service, f"{ACCOUNT}/tokens", cookies, token_name="  nightly <report> ")
+    made = await submit(
+        service,
+        f"{ACCOUNT}/tokens",
+        cookies,
+        token_name="  nightly <report> ",
+        token_password=PASSWORD,
+    )
     found = re.search(r'<code class="token">([^<]+)</code>', made.text)
     assert made.status == 201 and found is not None
     token = found[1]
@@ -190,11 +196,43 @@ async def test_a_token_is_shown_once_works_and_is_revoked(
     assert refused.status == 422 and "255 characters" in refused.text and "x" * 256 in refused.text
 
 
+async def test_a_token_takes_the_password_and_ends_with_it(
+    service: Service, cookies: dict[str, str]
+) -> None:
+    """Who had a session for a minute made a token, which outlived a new password."""
+    form = {"token_name": "mine", "token_password": "wrong wrong wrong"}
+    for password in ("", "wrong wrong wrong"):
+        refused = await submit(
+            service, f"{ACCOUNT}/tokens", cookies, token_name="mine", token_password=password
+        )
+        assert refused.status == 422 and "This is not your password." in refused.text
+        assert 'value="mine"' in refused.text and "wrong wrong" not in refused.text
+    answers = [await submit(service, f"{ACCOUNT}/tokens", cookies, **form) for _ in range(4)]
+    assert [answer.status for answer in answers][-1] == 429 and "wait a little" in answers[-1].text
+    service.rates_clock.advance(A_WHILE_S)
+    form["token_password"] = PASSWORD
+    made = await submit(service, f"{ACCOUNT}/tokens", cookies, **form)
+    found = re.search(r'<code class="token">([^<]+)</code>', made.text)
+    assert made.status == 201 and found is not None
+    stream = await service.stream(found[1], NOTIFICATIONS)
+    await stream.next("state")
+    form = {"old_password": PASSWORD, "new_password": NEW_PASSWORD}
+    changed = await submit(service, f"{ACCOUNT}/password", cookies, **form)
+    assert changed.status == 303
+    assert (await stream.next("close")).data["reason"] == "revoked"
+    assert (await service.get("/admin/chats", found[1])).status == 401
+    renewed = {**cookies, **read_cookies(changed)}
+    page = await service.get(changed.headers["Location"], cookies=renewed)
+    assert "all tokens have ended" in page.text and ids(page, "tokens") == []
+
+
 async def test_nobody_ends_or_sees_what_is_another_ones(
     service: Service, cookies: dict[str, str]
 ) -> None:
     """Two members of staff: ids are no secrets among them, and give nothing."""
-    await submit(service, f"{ACCOUNT}/tokens", cookies, token_name="mine alone")
+    await submit(
+        service, f"{ACCOUNT}/tokens", cookies, token_name="mine alone", token_password=PASSWORD
+    )
     mine = await get(service, ACCOUNT, cookies)
     (session_id,), (token_id,) = ids(mine, "sessions"), ids(mine, "tokens")
     await service.create_staff("other@example.com")

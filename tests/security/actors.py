@@ -14,7 +14,9 @@ XSRF = "2|00000000|00000000000000000000000000000000|1700000000"
 SECRET_TEXT = "what alice alone may read"
 EXPIRED_S = -120  # well behind the leeway
 STAFF = "staff@example.com"
-MANY_LOGINS = Rates(login_address=(1000, 1.0), login_account=(1000, 1.0))
+MANY_LOGINS = Rates(
+    login_address=(1000, 1.0), login_account_address=(1000, 1.0), login_account=(1000, 1.0)
+)
 
 
 class Actors(NamedTuple):

@@ -146,6 +146,69 @@ async def test_one_account_has_20_tries_in_5_minutes_from_the_whole_world(
     assert (await browser.login("other@example.com", PASSWORD, address="203.0.113.2")).status == 303
 
 
+@with_options(trusted_proxies=("127.0.0.1",))
+async def test_one_network_cannot_keep_an_account_out(
+    configured: Service, verified: list[str]
+) -> None:
+    """One bucket per account for the whole world: 20 tries from one address, and its owner waits.
+
+    A network uses half of that bucket at most, also if it spreads its tries over a /48.
+    """
+    await configured.create_staff()
+    browser = await Browser.open(configured)
+    for address in ("198.51.100.7", "2001:db8:7:{:x}::1"):
+        statuses = []
+        for n in range(40):
+            configured.rates_clock.advance(4)  # the address alone may try as often
+            statuses.append((await browser.login(address=address.format(n * 16))).status)
+        assert statuses.count(401) == 10 + 40 * 4 // 30, address
+        assert (await browser.login(STAFF, PASSWORD, address="203.0.113.1")).status == 303
+        configured.rates_clock.advance(A_WHILE_S)
+
+
+@with_options(trusted_proxies=("127.0.0.1",))
+async def test_a_browser_that_has_logged_in_before_is_not_kept_out(
+    configured: Service, verified: list[str]
+) -> None:
+    """Neither by tries from the whole world, nor by those of its own address."""
+    service = configured
+    await service.create_staff()
+    await service.create_staff("other@example.com")
+    home, stranger = await Browser.open(service), await Browser.open(service)
+    first = await home.login(STAFF, PASSWORD, address="198.51.100.1")
+    home.cookies |= read_cookies(first)
+    statuses = [(await stranger.login(address=f"203.0.113.{n % 30}")).status for n in range(60)]
+    assert statuses.count(401) == 19 and statuses[-1] == 429
+    for _ in range(5):
+        await stranger.login("nobody@example.com", address="198.51.100.1")
+    assert (await stranger.login(STAFF, PASSWORD, address="198.51.100.9")).status == 429
+    home.cookies.pop("chatsvc")
+    assert (await home.login(STAFF, PASSWORD, address="198.51.100.1")).status == 303
+    guesses = [(await home.login(address=f"192.0.2.{n}")).status for n in range(6)]
+    assert guesses == [401] * 4 + [429] * 2, "it may not guess more often than others"
+    for n, forged in enumerate((home.cookies["chatsvc_device"][:-1], "x", "x.y", ".", "%e9")):
+        stranger.cookies["chatsvc_device"] = forged
+        answer = await stranger.login(STAFF, PASSWORD, address=f"198.51.100.{n + 10}")
+        assert answer.status == 429, forged
+    home.cookies["chatsvc_device"] = read_cookies(first)["chatsvc_device"]
+    for n in range(30):
+        await stranger.login("other@example.com", address=f"203.0.113.{n}")
+    other = await home.login("other@example.com", PASSWORD, address="192.0.2.99")
+    assert other.status == 429, "it is known to the account that has logged in there"
+
+
+async def test_the_mark_of_a_known_browser_is_out_of_reach_and_no_session(service: Service) -> None:
+    await service.create_staff()
+    answer = await (await Browser.open(service)).login(STAFF, PASSWORD)
+    (header,) = (
+        one for one in answer.headers.get_list("Set-Cookie") if one.startswith("chatsvc_device=")
+    )
+    assert "; HttpOnly" in header and "; SameSite=Lax" in header and "Max-Age" in header
+    mark = read_cookies(answer)["chatsvc_device"]
+    for cookies in ({"chatsvc_device": mark}, {"chatsvc": mark}):
+        assert (await service.get("/dashboard", cookies=cookies)).status == 302
+
+
 # ---- who has an account ----
 
 
@@ -155,7 +218,9 @@ async def test_a_login_under_way_with_the_old_password_ends_when_that_is_changed
     """Checking takes 80 ms: a session opened after them would outlive the end of all others."""
 
     class Slow(Passwords):
-        async def matches(self, password: str, password_hash: str | None) -> bool:
+        async def matches(
+            self, password: str, password_hash: str | None, *, is_known: bool = False
+        ) -> bool:
             is_correct = await super().matches(password, password_hash)
             await one.app.db.write(
                 people.save_staff, "", STAFF, None, hash_password("another horse battery")

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 import pytest
 
 from chatsvc.text.search_terms import parse_query
-from tests.support.service import Service
+from tests.support.service import PASSWORD, Service
 
 PAYLOADS = (
     "<script>alert(1)</script>",
@@ -194,7 +194,8 @@ async def test_what_a_request_says_is_text_where_it_is_shown_again(service: Serv
         ):  # kept beside what was wrong with it, or stored and shown
             path = f"/dashboard/account/{field.replace('token_name', 'tokens')}"
             for value in (payload, payload + "x" * 255):
-                form = {field: value, "_xsrf": cookies["_xsrf"]}
+                service.rates_clock.advance(3600)
+                form = {field: value, "token_password": PASSWORD, "_xsrf": cookies["_xsrf"]}
                 answer = await service.request("POST", path, form=form, cookies=cookies)
                 check_text_only(answer.text, payload)
                 assert answer.status in (201, 303, 422)

@@ -20,7 +20,7 @@ from tests.security.actors import (
     gather_actors,
     open_session,
 )
-from tests.support.service import Service
+from tests.support.service import PASSWORD, Service
 
 UUID = "0190aaaa-bbbb-7ccc-8ddd-eeeeffff0000"
 EVERYBODY = (
@@ -121,7 +121,7 @@ TABLE: dict[tuple[str, str], Row] = {
     ),
     (f"{ACCOUNT}/sessions/{_UUID}/end", "POST"): Row(FORM, 303, f"{ACCOUNT}/sessions/{UUID}/end"),
     (f"{ACCOUNT}/tokens", "POST"): Row(
-        FORM, 201, f"{ACCOUNT}/tokens", {"form": {"token_name": "x"}}
+        FORM, 201, f"{ACCOUNT}/tokens", {"form": {"token_name": "x", "token_password": PASSWORD}}
     ),
     (f"{ACCOUNT}/tokens/{_UUID}/revoke", "POST"): Row(FORM, 303, f"{ACCOUNT}/tokens/{UUID}/revoke"),
     (_PAGES, "GET"): Row(PAGE, 200, PAGES),

@@ -44,3 +44,16 @@ async def test_a_full_queue_refuses_at_once() -> None:
         assert await passwords.matches("right", hash_password("right")), "there is room again"
     finally:
         passwords.close()
+
+
+async def test_known_devices_do_not_stand_behind_others() -> None:
+    """A flood of wrong logins filled the one queue, and staff could not log in."""
+    passwords, places = Passwords(), MAX_AT_ONCE + MAX_WAITING
+    try:
+        flood = asyncio.gather(*(passwords.matches("wrong", None) for _ in range(places)))
+        await asyncio.sleep(0)
+        password_hash = hash_password("right")
+        assert await passwords.matches("right", password_hash, is_known=True)
+        await flood
+    finally:
+        passwords.close()

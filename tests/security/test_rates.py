@@ -276,3 +276,4 @@ def test_the_figures_of_the_contract() -> None:
     assert (Rates().user, Rates().visitors) == (10, 30)
     assert (Rates().reads_user, Rates().reads_address) == (300, 1500)
     assert (Rates().login_address, Rates().login_account) == ((5, 20.0), (20, 300.0))
+    assert Rates().login_account_address == (10, 300.0)

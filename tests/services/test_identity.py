@@ -358,7 +358,7 @@ async def test_tries_are_counted_by_account_however_it_is_spelt(
 ) -> None:
     """From many addresses at once; what does not change the account does not change the count."""
 
-    async def wrong(*_: object) -> bool:
+    async def wrong(*_: object, **__: object) -> bool:
         return False
 
     identity = identities.make()
