@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import logging
+import math
 import random
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from types import MethodType
 from typing import NamedTuple
@@ -12,6 +14,7 @@ from typing import NamedTuple
 from chatsvc.database.admission import AdmissionQueue
 from chatsvc.errors import TooManyRequests, Unavailable
 from chatsvc.events import STAFF_TOPIC, Event, chat_id_of, chat_topic
+from chatsvc.security.rate_limits import counted_keys
 from chatsvc.streams.connection import Connection
 from chatsvc.streams.selector import SocketSelector
 from chatsvc.streams.subscriber import Gates, Sources, Subscriber, Subscription
@@ -91,7 +94,7 @@ class Streams:
         self._gates = Gates.make()
         self._topics: dict[str, Topic] = {}
         self._of_owner: dict[str, tuple[Subscriber, ...]] = {}  # oldest first
-        self._of_address: dict[str, int] = {}
+        self._of_address: Counter[str] = Counter()  # and of the networks around it
         self._forget_one = self._forget  # one bound method for all streams
         self._open: dict[Subscriber, int] = {}  # with their slots of the wheel
         self._wheel: list[set[Subscriber]] = [set() for _ in range(rhythm.ping_ticks)]
@@ -128,7 +131,10 @@ class Streams:
                 "no more streams can be opened here now",
                 retry_after_s=random.randint(1, 5),  # noqa: S311
             )
-        if self._per_address and self._of_address.get(subscription.address, 0) >= self._per_address:
+        if self._per_address and any(
+            self._of_address[key] >= self._per_address * share
+            for key, share in counted_keys(subscription.address)
+        ):
             raise TooManyRequests(
                 "too many open streams from this address", retry_after_s=PING_INTERVAL_S
             )
@@ -148,14 +154,14 @@ class Streams:
         """
         subscriber = Subscriber(subscription, connection, self._sources, self._gates)
         subscriber.last_tick = self._tick
-        slot = self._tick % self._rhythm.ping_ticks
+        slot = self._next_slot(subscriber, time.time())
         self._open[subscriber] = slot
         self._wheel[slot].add(subscriber)
         for topic in subscription.topics:
             self._topics.setdefault(topic, Topic()).add(subscriber)
         owned = self._of_owner.get(subscription.owner, ())
         self._of_owner[subscription.owner] = (*owned, subscriber)
-        self._of_address[subscription.address] = self._of_address.get(subscription.address, 0) + 1
+        self._of_address.update(key for key, _ in counted_keys(subscription.address))
         connection.on_close(MethodType(self._forget_one, subscriber))  # a partial takes 0.2 KiB
         subscriber.start(
             [done for name in subscription.topics if (done := self._subscribe(name)) is not None]
@@ -202,9 +208,10 @@ class Streams:
         if len(owned) > 1:
             left = tuple(one for one in owned if one is not subscriber)
             self._of_owner[subscription.owner] = left
-        self._of_address[subscription.address] -= 1
-        if not self._of_address[subscription.address]:
-            del self._of_address[subscription.address]
+        for key, _ in counted_keys(subscription.address):
+            self._of_address[key] -= 1
+            if not self._of_address[key]:
+                del self._of_address[key]
         subscriber.forget()
         self._on_close(subscriber, asyncio.get_running_loop().time() - subscriber.opened_at)
 
@@ -267,15 +274,25 @@ class Streams:
         subscription = subscriber.subscription
         if subscription.expires_at is not None and subscription.expires_at <= now:
             subscriber.close("expired")
-        elif self._tick - subscriber.last_tick >= self._rhythm.ping_ticks:
+            return
+        if self._tick - subscriber.last_tick >= self._rhythm.ping_ticks:
             newest = max((self._topics[name].newest for name in subscription.topics), default=0)
             subscriber.last_tick = self._tick
             subscriber.ping(newest)
-        else:
-            following = subscriber.last_tick % self._rhythm.ping_ticks
+        following = self._next_slot(subscriber, now)
+        if following != slot:
             self._wheel[slot].discard(subscriber)
             self._wheel[following].add(subscriber)
             self._open[subscriber] = following
+
+    def _next_slot(self, subscriber: Subscriber, now: float) -> int:
+        """Return the slot in which a ping is due, or in which the token expires if that is earlier."""
+        due = subscriber.last_tick + self._rhythm.ping_ticks
+        expires_at = subscriber.subscription.expires_at
+        if expires_at is not None:
+            ticks = math.ceil((expires_at - now) / self._rhythm.tick_s)
+            due = min(due, self._tick + max(1, ticks))
+        return due % self._rhythm.ping_ticks
 
     async def _revalidations(self) -> None:
         while True:

@@ -150,6 +150,23 @@ async def test_streams_of_one_address_are_bounded(configured: Service) -> None:
         stream.close()
 
 
+@with_options(streams_per_address=1, trusted_proxies=PROXY)
+async def test_streams_of_the_networks_around_an_address_are_bounded(configured: Service) -> None:
+    """A customer with a /56 had 256 times as many streams. Those that end make room again."""
+    alice = configured.user_token()
+    for allowed, step in ((4, 1), (16, 0x100)):  # within a /56, or one in each /56 of a /48
+        addresses = [f"2001:db8:{allowed}:{n * step:x}::1" for n in range(18)]
+        opened = [await configured.stream(alice, X_Forwarded_For=one) for one in addresses]
+        assert [one.status for one in opened] == [200] * allowed + [429] * (18 - allowed)
+        for stream in opened:
+            stream.close()
+        await until(lambda: len(configured.app.streams) == 0)
+        again = await configured.stream(alice, X_Forwarded_For=addresses[-1])
+        assert again.status == 200
+        again.close()
+        await until(lambda: len(configured.app.streams) == 0)
+
+
 @with_options(streams_per_user=2, streams_per_staff=1)
 async def test_one_stream_too_many_ends_the_oldest_of_the_same_person(configured: Service) -> None:
     alice, bob = configured.user_token(), configured.user_token("bob")

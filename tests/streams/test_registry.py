@@ -495,3 +495,11 @@ async def test_a_gap_in_the_very_turn_in_which_a_replay_ends_is_repaired() -> No
 
 def cookie_header(cookies: dict[str, str]) -> str:
     return "; ".join(f"{name}={value}" for name, value in cookies.items())
+
+
+async def test_a_stream_ends_when_its_token_ends(service: Service) -> None:
+    """It ended when a ping was due, so up to 15 s later."""
+    stream = await open_stream(service, service.user_token(ttl_s=1))
+    last = await stream.next("close", timeout=PING_INTERVAL_S * 0.7)
+    assert last.data == {"reason": "expired", "reconnect": True}
+    await stream.closed()
