@@ -165,6 +165,7 @@ class App:
                 self.chats.stream_start,
                 self.chats.messages_after,
                 self.chats.staff_state,
+                self.chats.is_at,
                 self.limits.reads.charge,
             ),
             per_user=config.streams_per_user,

@@ -76,10 +76,13 @@ class AdminSupportChat(Struct, frozen=True):
     last_seq: int
 
 
-class MessagePage(Struct, frozen=True):
+class MessagePage(Struct, frozen=True, omit_defaults=True):
+    """`reset`: the cursor names another message, and the client must fetch the chat again."""
+
     messages: list[SupportMessage]
     has_more: bool
     last_seq: int
+    reset: bool = False
 
 
 class MessageHit(Struct, frozen=True):

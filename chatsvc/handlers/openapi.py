@@ -18,14 +18,19 @@ class Operation(NamedTuple):
     errors: tuple[int, ...]
 
 
+_ID = {"type": "string"}  # opaque
 _SEQ = {"type": "integer", "minimum": 0, "maximum": 10**16 - 1}  # see services/cursors.py
 PAGE_QUERY: dict[str, dict[str, Any]] = {
     "after": _SEQ,
+    "after_id": _ID,
     "before": _SEQ,
     "since": {"type": "string", "format": "date-time"},
     "limit": {"type": "integer", "minimum": 1, "maximum": 200, "default": 50},
 }
-CURSOR_QUERY: dict[str, dict[str, Any]] = {"last_event_id": {"type": "string"}}
+CURSOR_QUERY: dict[str, dict[str, Any]] = {
+    "last_event_id": {"type": "string"},
+    "last_message_id": _ID,
+}
 
 
 def operation(

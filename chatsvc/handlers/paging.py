@@ -23,7 +23,9 @@ async def read_page(handler: BaseHandler, chat_id: str) -> MessagePage:
         return await chats.messages_since(chat_id, parse_time(cursors["since"]), limit)
     if "before" in cursors:
         return await chats.messages_before(chat_id, _seq("before", cursors["before"]), limit)
-    return await chats.messages_after(chat_id, _seq("after", cursors.get("after", "0")), limit)
+    after = _seq("after", cursors.get("after", "0"))
+    message_id = (handler.get_query_argument("after_id", "") or None) if after else None
+    return await chats.messages_after(chat_id, after, limit, message_id)
 
 
 def _seq(name: str, text: str) -> int:

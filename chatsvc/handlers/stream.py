@@ -56,6 +56,7 @@ class StreamHandler(Endpoint):
             chat_id=chat_id,
             staff=staff,
             cursor=self.cursor(),
+            message_id=self.message_id(),
             access_id=self.caller.access_id,
             expires_at=self.caller.expires_at,
             request_id=self.request_id,
@@ -83,6 +84,16 @@ class StreamHandler(Endpoint):
             return None
         seq = parse_seq(text)
         return UNPARSABLE if seq is None else seq
+
+    def message_id(self) -> str | None:
+        """Return the id of the message at `last_event_id`.
+
+        EventSource repeats the query as it was at first, so it says nothing about another cursor.
+        """
+        header = self.request.headers.get("Last-Event-ID")
+        if header and header != self.get_query_argument("last_event_id", None):
+            return None
+        return self.get_query_argument("last_message_id", "") or None
 
     def stream_head(self, comment: str) -> bytes:
         """Return the head of the response and a first comment, which reveals a buffering proxy.

@@ -103,8 +103,15 @@ class ChatService:
         )
         return await self._db.write_many(_post_messages, row)
 
-    async def messages_after(self, chat_id: str, seq: int, limit: int) -> MessagePage:
-        return await self._db.read(messages.messages_after, chat_id, seq, limit)
+    async def messages_after(
+        self, chat_id: str, seq: int, limit: int, message_id: str | None = None
+    ) -> MessagePage:
+        """Return later messages. `message_id` is that of message `seq`, if the client knows it."""
+        return await self._db.read(messages.messages_after, chat_id, seq, limit, message_id)
+
+    async def is_at(self, chat_id: str, seq: int, message_id: str) -> bool:
+        """Whether the message `seq` has this id."""
+        return await self._db.read(messages.is_at, chat_id, seq, message_id)
 
     async def messages_since(self, chat_id: str, moment: datetime, limit: int) -> MessagePage:
         return await self._db.read(messages.messages_since, chat_id, moment, limit)

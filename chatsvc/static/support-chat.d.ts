@@ -15,6 +15,8 @@ export interface MessagePage {
   messages: SupportMessage[];
   has_more: boolean;
   last_seq: number;
+  /** The cursor named another message: fetch the chat again. */
+  reset?: boolean;
 }
 
 export interface SupportChatSnapshot extends MessagePage {

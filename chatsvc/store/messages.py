@@ -274,12 +274,29 @@ _COLLEAGUES = Statement(
     WHERE m.chat_id = $1 AND m.seq BETWEEN $2 AND $3 AND m.sender_type = 'admin' AND m.sender_id <> $4
     """,
 )
+_ID_OF = Statement(
+    "message_id",
+    ("uuid", "bigint"),
+    "SELECT id FROM support_messages WHERE chat_id = $1 AND seq = $2",
+)
 _LAST_SEQ = Statement("last_seq", ("uuid",), "SELECT last_seq FROM support_chats WHERE id = $1")
 
 
-def messages_after(connection: Connection, chat_id: str, seq: int, limit: int) -> MessagePage:
-    """Return the messages after `seq`, oldest first."""
+def is_at(connection: Connection, chat_id: str, seq: int, message_id: str) -> bool:
+    """Whether the message `seq` has this id. A restored database gives numbers again."""
+    return [(message_id,)] == connection.execute(_ID_OF, chat_id, seq)
+
+
+def messages_after(
+    connection: Connection, chat_id: str, seq: int, limit: int, message_id: str | None = None
+) -> MessagePage:
+    """Return the messages after `seq`, oldest first.
+
+    With `message_id`, `reset` is set if the message `seq` has another id.
+    """
     last_seq = last_seq_of(connection, chat_id)
+    if message_id is not None and not is_at(connection, chat_id, seq, message_id):
+        return MessagePage([], has_more=False, last_seq=last_seq, reset=True)
     return _forward_page(connection.execute(_AFTER, chat_id, seq, limit), limit, last_seq)
 
 

@@ -18,7 +18,7 @@ from chatsvc.security.rate_limits import counted_keys
 from chatsvc.streams.connection import Connection
 from chatsvc.streams.selector import SocketSelector
 from chatsvc.streams.subscriber import Gates, Sources, Subscriber, Subscription
-from chatsvc.streams.topic import YIELD_EVERY, Topic
+from chatsvc.streams.topic import YIELD_EVERY, Mark, Topic
 from chatsvc.tasks import cancel
 from chatsvc.wire import ChatStateEvent
 
@@ -224,28 +224,25 @@ class Streams:
             topic.deliver(event, self._tick)
 
     @property
-    def versions(self) -> dict[str, int]:
-        """The chats with open streams, each with its topic's version.
-
-        The version changes with every event that may have changed the chat's state.
-        """
+    def marks(self) -> dict[str, Mark]:
+        """The chats with open streams, each with what its streams have seen."""
         chats = ((chat_id_of(name), topic) for name, topic in self._topics.items())
-        return {chat_id: topic.version for chat_id, topic in chats if chat_id is not None}
+        return {chat_id: topic.mark for chat_id, topic in chats if chat_id is not None}
 
     @property
     def has_staff(self) -> bool:
         return STAFF_TOPIC in self._topics
 
-    def resync_chat(self, chat_id: str, state: ChatStateEvent, version: int) -> bool:
-        """Bring a chat's streams up to a state that was read after `version`.
+    def resync_chat(self, chat_id: str, state: ChatStateEvent, mark: Mark) -> bool:
+        """Bring a chat's streams up to a state that was read after `mark` was made.
 
         Return False if an event was published since: the state may be older.
         """
         topic = self._topics.get(chat_topic(chat_id))
-        if topic is not None and topic.version != version:
+        if topic is not None and topic.version != mark.version:
             return False
         if topic is not None:
-            topic.resync(Event.encode(chat_topic(chat_id), state), state.last_seq, self._tick)
+            topic.resync(Event.encode(chat_topic(chat_id), state), state.last_seq, mark, self._tick)
         return True
 
     # ---- rhythms ----

@@ -85,13 +85,13 @@ class Resynchronizer:
         self.rounds += 1
         if only is None and for_staff and self._streams.has_staff:
             self._streams.deliver(Event.encode(STAFF_TOPIC, await self._staff_state()))
-        versions = self._streams.versions
+        marks = self._streams.marks
         if only is not None:
-            versions = {chat_id: versions[chat_id] for chat_id in only & versions.keys()}
+            marks = {chat_id: marks[chat_id] for chat_id in only & marks.keys()}
         overtaken: set[str] = set()
-        states = await self._chat_states(list(versions)) if versions else {}
+        states = await self._chat_states(list(marks)) if marks else {}
         for n, (chat_id, state) in enumerate(states.items(), 1):
-            if not self._streams.resync_chat(chat_id, state, versions[chat_id]):
+            if not self._streams.resync_chat(chat_id, state, marks[chat_id]):
                 overtaken.add(chat_id)
             if n % YIELD_EVERY == 0:
                 await asyncio.sleep(0)

@@ -53,6 +53,7 @@ class Sources(NamedTuple):
     stream_start: Callable[[str, int | None], Awaitable[tuple[ChatStateEvent, MessagePage]]]
     messages_after: Callable[[str, int, int], Awaitable[MessagePage]]
     staff_state: Callable[[], Awaitable[StaffStateEvent]]
+    is_at: Callable[[str, int, str], Awaitable[bool]]
     charge: Callable[[str, str, int], float] = lambda owner, address, size: 0.0
 
 
@@ -71,6 +72,7 @@ class Subscription(msgspec.Struct, frozen=True):
     """What a stream carries, who opened it and by which request.
 
     `cursor` is None if the client sent none, -1 if it cannot be parsed.
+    `message_id` is that of the message at the cursor, if the client knows it.
     """
 
     owner: str
@@ -78,6 +80,7 @@ class Subscription(msgspec.Struct, frozen=True):
     chat_id: str | None = None
     staff: bool = False
     cursor: int | None = None
+    message_id: str | None = None
     access_id: str | None = None
     expires_at: float | None = None
     request_id: str = "-"
@@ -175,6 +178,12 @@ class Subscriber:
             self._live = False
             self._run(self._replay())
 
+    def rewind(self, newest: int) -> None:
+        """Tell the client to fetch the chat again: the log ends at `newest`, before the cursor."""
+        if newest < self._cursor:
+            self._cursor = newest
+            self.write(encode_frame(ResetEvent()))
+
     def ping(self, newest: int) -> None:
         """Send a ping with the newest known seq, so that the client notices a missing message."""
         self.write(encode_frame(PingEvent(max(newest, self._cursor)), name="ping"))
@@ -233,7 +242,7 @@ class Subscriber:
                 self._gates.starts, read.stream_start, subscription.chat_id, subscription.cursor
             )
             states.append(state)
-            if not self._accept_cursor(state.last_seq):
+            if not await self._accept_cursor(state.last_seq):
                 states.append(ResetEvent())
                 page = NO_MESSAGES
         for frame in [*map(encode_frame, states), *(self._before_state or [])]:
@@ -243,10 +252,21 @@ class Subscriber:
             await self._replay(page)
         self._live = True
 
-    def _accept_cursor(self, last_seq: int) -> bool:
-        """Start at the client's cursor if it is usable, else at the newest message."""
-        wanted = self.subscription.cursor
+    async def _accept_cursor(self, last_seq: int) -> bool:
+        """Start at the client's cursor if it is usable, else at the newest message.
+
+        After a restore another message may have the cursor's number.
+        """
+        wanted, message_id = self.subscription.cursor, self.subscription.message_id
         usable = wanted is None or (0 <= wanted <= last_seq and last_seq - wanted <= REPLAY_MAX)
+        if usable and wanted and message_id is not None:
+            usable = await self._read(
+                self._gates.starts,
+                self._sources.is_at,
+                self.subscription.chat_id,
+                wanted,
+                message_id,
+            )
         self._cursor = wanted if usable and wanted is not None else last_seq
         return usable
 

@@ -3,12 +3,20 @@
 import asyncio
 import itertools
 from collections import deque
+from typing import NamedTuple
 
 from chatsvc.events import Event
 from chatsvc.streams.subscriber import Subscriber
 
 FEW = 4  # subscribers that are kept in a tuple
 YIELD_EVERY = 200  # writes; at 15 µs each the loop is held for 3 ms
+
+
+class Mark(NamedTuple):
+    """What a topic had seen when a state was about to be read."""
+
+    version: int
+    newest: int
 
 
 class Topic:
@@ -42,6 +50,12 @@ class Topic:
         else:
             del self.subscribers[subscriber]
 
+    @property
+    def mark(self) -> Mark:
+        """A state that is read after this says at least as much as the subscribers know."""
+        cursors = (subscriber.cursor for subscriber in self.subscribers)
+        return Mark(self.version, max(self.newest, *cursors, 0))
+
     def deliver(self, event: Event, tick: int) -> None:
         """Offer an event to all subscribers, in a task that yields to the loop if there are many.
 
@@ -62,16 +76,21 @@ class Topic:
         if self._task is None:
             self._task = asyncio.create_task(self._broadcast(self._backlog, tick))
 
-    def resync(self, state: Event, newest: int, tick: int) -> None:
+    def resync(self, state: Event, newest: int, mark: Mark, tick: int) -> None:
         """Broadcast a state read from the database if it changed.
 
-        Subscribers that are behind replay the log.
+        Subscribers that are behind replay the log. If the state says less than the `mark` made
+        before it was read, messages are gone (the database was restored), and those who had them
+        get `reset`.
         """
-        self.newest = max(self.newest, newest)
+        gone = newest < mark.newest
+        self.newest = newest if gone else max(self.newest, newest)
         if self._last_state != (self.version, hash(state.frame)):
             self.deliver(state, tick)
             self._last_state = self.version, hash(state.frame)
         for subscriber in tuple(self.subscribers):
+            if gone:
+                subscriber.rewind(newest)
             subscriber.advance_to(newest)
 
     async def _broadcast(self, backlog: deque[Event], tick: int) -> None:

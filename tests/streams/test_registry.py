@@ -97,6 +97,10 @@ async def _no_messages(chat_id: str, seq: int, limit: int) -> MessagePage:
     return MessagePage([], has_more=False, last_seq=7)
 
 
+async def _is_at(chat_id: str, seq: int, message_id: str) -> bool:
+    return True
+
+
 async def _staff_state() -> StaffStateEvent:
     return StaffStateEvent(unread_chats=0)
 
@@ -106,7 +110,7 @@ async def _all_valid(access_ids: list[str]) -> set[str]:
 
 
 def make_streams() -> Streams:
-    sources = Sources(_start, _no_messages, _staff_state)
+    sources = Sources(_start, _no_messages, _staff_state, _is_at)
     return Streams(
         sources, per_user=0, per_staff=0, per_address=0, total=10_000, valid_access_ids=_all_valid
     )
@@ -337,7 +341,7 @@ async def test_a_state_read_before_a_chats_last_stream_closed_is_not_told_to_its
     """A topic lives as long as somebody listens; a later one counted from 0 again and took a state read for the earlier one for new."""
     registry, earlier, later = make_streams(), FakeConnection(), FakeConnection()
     registry.open(Subscription("u1", "a", chat_id="c"), earlier)
-    read_at = registry.versions["c"]
+    read_at = registry.marks["c"]
     registry.deliver(Event.encode(chat_topic("c"), ChatUpdatedEvent(archived=True)))
     earlier.close()
     registry.open(Subscription("u1", "a", chat_id="c"), later)

@@ -59,7 +59,12 @@ export class Chat {
    * The query of the stream. The cursor is the newest message, if the end of the chat is on screen.
    */
   get query() {
-    return `?chat_id=${this.id}${this.#thread.apart ? "" : `&last_event_id=${this.#cursor}`}`;
+    const query = new URLSearchParams({ chat_id: this.id });
+    if (!this.#thread.apart) {
+      query.set("last_event_id", String(this.#cursor));
+      query.set("last_message_id", this.#thread.idOf(this.#cursor));
+    }
+    return `?${query}`;
   }
 
   /** @param {import("./live.js").StreamEvent} event of this chat or of all chats */

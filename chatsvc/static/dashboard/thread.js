@@ -46,6 +46,11 @@ export class Thread {
     return seqOf(this.items.at(-1));
   }
 
+  /** Return the id of a message on screen, empty if it is not there. @param {number} seq */
+  idOf(seq) {
+    return this.items.find((item) => seqOf(item) === seq)?.dataset.message ?? "";
+  }
+
   /** The seq of the user's newest message on screen, or 0. */
   get lastTheirs() {
     return seqOf(this.items.findLast((item) => item.classList.contains("theirs")));

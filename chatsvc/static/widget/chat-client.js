@@ -47,12 +47,9 @@ export class ChatClient {
     return this.#json("GET", "support_chat");
   }
 
-  /** @param {{ after?: number, before?: number }} cursor @returns {Promise<MessagePage>} */
+  /** @param {{ after?: number, after_id?: string, before?: number }} cursor @returns {Promise<MessagePage>} */
   messages(cursor) {
-    const query = new URLSearchParams(
-      Object.entries(cursor).map(([name, seq]) => [name, String(seq)]),
-    );
-    return this.#json("GET", `support_chat/messages?${query}`);
+    return this.#json("GET", `support_chat/messages?${query(cursor)}`);
   }
 
   /**
@@ -85,12 +82,14 @@ export class ChatClient {
   /**
    * Open the stream of events. The caller reads the body of the response and aborts it.
    * @param {number} cursor the last seq that the caller has
+   * @param {string | undefined} cursorId of that message
    * @param {AbortSignal} signal
    */
-  openStream(cursor, signal) {
+  openStream(cursor, cursorId, signal) {
+    const resumed = query({ last_event_id: cursor, last_message_id: cursorId });
     return this.#authorized((token) =>
-      this.#fetch("support_chat/stream", {
-        headers: { ...bearer(token), Accept: "text/event-stream", "Last-Event-ID": String(cursor) },
+      this.#fetch(`support_chat/stream?${resumed}`, {
+        headers: { ...bearer(token), Accept: "text/event-stream" },
         signal,
       }),
     );
@@ -157,6 +156,12 @@ export class ChatClient {
 /** Treat a missing token like a refused one. @returns {never} */
 function noToken() {
   throw new HttpError(401, 0, "");
+}
+
+/** @param {Record<string, number | string | undefined>} values those that are not known are omitted */
+function query(values) {
+  const known = Object.entries(values).filter(([, value]) => value !== undefined);
+  return new URLSearchParams(known.map(([name, value]) => [name, String(value)]));
 }
 
 /** @param {string | null} token @returns {Record<string, string>} */

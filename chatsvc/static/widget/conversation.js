@@ -4,7 +4,7 @@
  * It does not touch the screen.
  */
 
-import { cursor, EMPTY, reduce } from "./message-store.js";
+import { cursor, cursorId, EMPTY, reduce } from "./message-store.js";
 import { Outbox } from "./outbox.js";
 import { ReadMark } from "./read-mark.js";
 import { Snapshot } from "./snapshot.js";
@@ -136,6 +136,7 @@ export class Conversation {
       name: this.#name(),
       client: this.#client,
       cursor: () => cursor(this.state),
+      cursorId: () => cursorId(this.state),
       onEvent: (event) => transport === this.#transport && this.#take(event),
       onStatus: (status) => transport === this.#transport && this.#setStatus(status),
       onRefused: () => this.#identity.known || this.pause(),

@@ -103,6 +103,15 @@ export function cursor(state) {
   return at;
 }
 
+/**
+ * Return the id of the message at the cursor, if it is held: a restored server gives numbers again.
+ * @param {ChatState} state
+ */
+export function cursorId(state) {
+  const at = cursor(state);
+  return state.messages.find(({ seq }) => seq === at)?.id;
+}
+
 /** Return the number of unread staff messages. @param {ChatState} state */
 export function unread(state) {
   return countUnread(state.messages, state.readUpTo) + state.unreadBefore;
@@ -122,6 +131,9 @@ function countUnread(messages, readUpTo) {
 
 /** @param {ChatState} state @param {import("../support-chat.js").SupportChatSnapshot} chat */
 function snapshot(state, chat) {
+  const held = new Map(state.messages.map(({ seq, id }) => [seq, id]));
+  if (chat.messages.some(({ seq, id }) => held.has(seq) && held.get(seq) !== id))
+    return snapshot({ ...EMPTY, outgoing: state.outgoing }, chat); // the server was restored
   const oldest = chat.messages[0]?.seq ?? 1;
   const newest = state.messages.at(-1)?.seq ?? 0;
   // there is a gap: older messages are fetched on demand

@@ -6,16 +6,19 @@
 export class Replay {
   #client;
   #cursor;
+  #cursorId;
   #closed = false;
   /** @type {Promise<void> | null} */ #running = null;
 
   /**
    * @param {import("./chat-client.js").ChatClient} client
    * @param {() => number} cursor the last seq before which no message is missing
+   * @param {() => string | undefined} cursorId of that message
    */
-  constructor(client, cursor) {
+  constructor(client, cursor, cursorId) {
     this.#client = client;
     this.#cursor = cursor;
+    this.#cursorId = cursorId;
   }
 
   /**
@@ -25,9 +28,9 @@ export class Replay {
   async read(tell) {
     for (let more = true; more && !this.#closed; ) {
       const after = this.#cursor();
-      const page = await this.#client.messages({ after });
+      const page = await this.#client.messages({ after, after_id: this.#cursorId() });
       for (const message of page.messages) tell({ type: "new_message", message });
-      if (page.last_seq < this.#cursor()) tell({ type: "reset" });
+      if (page.reset || page.last_seq < this.#cursor()) tell({ type: "reset" });
       more = page.has_more && this.#cursor() > after; // otherwise nobody handles the events
     }
   }

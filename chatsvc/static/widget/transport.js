@@ -21,6 +21,7 @@ export const ANSWER_LIMIT_MS = 1500; // a running tab responds in a few millisec
  * @property {string} name of the channel between the person's tabs
  * @property {import("./chat-client.js").ChatClient} client
  * @property {() => number} cursor
+ * @property {() => string | undefined} cursorId of the message at the cursor
  * @property {(event: Event) => void} onEvent
  * @property {(status: TransportStatus) => void} onStatus
  * @property {() => void} onRefused the server refuses the token; may close the transport
@@ -43,7 +44,7 @@ export class Transport {
    */
   constructor(options) {
     this.#options = options;
-    this.#replay = new Replay(options.client, options.cursor);
+    this.#replay = new Replay(options.client, options.cursor, options.cursorId);
     this.#tabs = new Tabs(options.name, {
       onLead: () => this.#lead(),
       onLost: () => this.#lost(),
@@ -103,7 +104,7 @@ export class Transport {
   #lead() {
     clearTimeout(this.#responseTimer);
     const stream = new EventStream({
-      open: (at, signal) => this.#options.client.openStream(at, signal),
+      open: (at, signal) => this.#options.client.openStream(at, this.#options.cursorId(), signal),
       cursor: this.#options.cursor,
       onEvent: (event) => stream === this.#stream && this.#share(event),
       onStatus: (status) => stream === this.#stream && this.#setStatus(status),

@@ -60,7 +60,7 @@ for (const [how, getToken] of [
       getToken,
     });
     const asked = assert.rejects(
-      client.openStream(0, new AbortController().signal),
+      client.openStream(0, undefined, new AbortController().signal),
       (error) => error instanceof HttpError && error.status === 401,
     );
     for (let tries = 0; tries < 2; tries += 1) {

@@ -25,7 +25,7 @@ const chat = (last, unread_count = 0) => ({
 /** A conversation, and the server as it answers. */
 function setUp(context, client) {
   const streams = [];
-  const openStream = async (cursor, signal) => {
+  const openStream = async (cursor, _cursorId, signal) => {
     const { response, send } = controlledResponse(signal);
     streams.push({ cursor, send: (data) => send(`data: ${JSON.stringify(data)}\n\n`) });
     return response;

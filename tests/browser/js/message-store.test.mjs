@@ -1,7 +1,13 @@
 // The store is a pure function of what was heard: any order, any repetition, same result.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { cursor, EMPTY, reduce, unread } from "../../../chatsvc/static/widget/message-store.js";
+import {
+  cursor,
+  cursorId,
+  EMPTY,
+  reduce,
+  unread,
+} from "../../../chatsvc/static/widget/message-store.js";
 
 const message = (seq, sender = "admin", clientId = null) => ({
   id: `id-${seq}`,
@@ -94,6 +100,17 @@ test("a message of one's own does not hide one that came before it into an empty
   assert.equal(cursor(state), 0);
   state = reduce(state, { type: "new_message", message: message(1) });
   assert.equal(cursor(state), 2);
+});
+
+test("a snapshot with other messages under the same numbers replaces what is held", () => {
+  // The server was restored while the page slept in the back-forward cache: read ghosts once stayed.
+  const ghosts = heard([snapshot([1, 2, 3]), { type: "messages_read", read_up_to: 3 }]);
+  assert.equal(cursorId(ghosts), "id-3");
+  const restored = snapshot([1, 2]);
+  restored.chat.messages[1].id = "another";
+  const state = reduce(ghosts, restored);
+  assert.deepEqual([seqs(state), cursorId(state), unread(state)], [[1, 2], "another", 2]);
+  assert.deepEqual(seqs(reduce(ghosts, snapshot([1, 2]))), [1, 2, 3]); // only late
 });
 
 test("older pages and a later snapshot leave the cursor where it is", () => {

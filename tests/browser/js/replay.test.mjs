@@ -14,6 +14,7 @@ test("reads page after page to the end", async () => {
   const replay = new Replay(
     { messages: async ({ after }) => page(after + 1, after + 2) },
     () => cursor,
+    () => undefined,
   );
   await replay.read(({ message }) => {
     cursor = message.seq;
@@ -33,7 +34,27 @@ test("ends when nobody takes what is read, as in a tab that has lost the lead me
       },
     },
     () => 0,
+    () => undefined,
   );
   await replay.read(() => {});
   assert.equal(asked, 1);
+});
+
+test("names the message at its cursor, and passes on that it is another one", async () => {
+  // A restored server gives numbers again.
+  const asked = [];
+  const replay = new Replay(
+    {
+      messages: async (cursor) => {
+        asked.push(cursor);
+        return { messages: [], last_seq: 9, has_more: false, reset: true };
+      },
+    },
+    () => 4,
+    () => "the fourth",
+  );
+  const told = [];
+  await replay.read((event) => told.push(event));
+  assert.deepEqual(asked, [{ after: 4, after_id: "the fourth" }]);
+  assert.deepEqual(told, [{ type: "reset" }]);
 });
