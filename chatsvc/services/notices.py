@@ -167,6 +167,9 @@ class NoticeService:
         if self._disabled is not None and not await self._is_enabled_again():
             await self._mailer.idle()
             return math.inf
+        waits = self._email_delay_s, self._email_min_interval_s
+        if await self._db.read(claims.is_too_late, *waits):
+            await self._db.write(claims.limit_waits, *waits)
         if (due_in_s := await self._due_in_s()) > 0:
             return due_in_s
         while self._disabled is None and not self._stopping:

@@ -32,6 +32,33 @@ _DUE_IN = Statement(
     WHERE n.state IN ('pending', 'claimed') AND {_WAKE} > '-infinity' ORDER BY {_WAKE} LIMIT 1
     """,
 )
+# What waits longer than the delay ($1) or the interval ($2), in seconds: the clock was stepped back
+# by hours, and due times stayed. The condition on _WAKE is a range of its index.
+_TOO_LATE = f"""
+    SELECT * FROM (
+        SELECT n.id, n.chat_id, n.due_at, greatest(
+                   statement_timestamp() + $1 * interval '1 second',
+                   (SELECT max(least(s.sent_at, statement_timestamp())) FROM support_notices s
+                    WHERE s.chat_id = n.chat_id AND s.state = 'sent') + $2 * interval '1 second') AS limit_at
+        FROM support_notices n WHERE n.state IN ('pending', 'claimed')
+             AND {_WAKE} > statement_timestamp() + $1 * interval '1 second'
+             AND n.state = 'pending' AND n.next_try_at IS NULL
+    ) waiting WHERE due_at > limit_at
+"""
+_IS_TOO_LATE = Statement("notice_is_too_late", ("float8", "float8"), f"SELECT EXISTS ({_TOO_LATE})")
+_LOCK_TOO_LATE = Statement(
+    "notice_lock_too_late",
+    ("float8", "float8"),
+    f"""
+    SELECT c.id FROM support_chats c WHERE c.id IN (SELECT l.chat_id FROM ({_TOO_LATE}) l)
+    ORDER BY c.id FOR NO KEY UPDATE
+    """,
+)
+_LIMIT_WAIT = Statement(
+    "notice_limit_wait",
+    ("float8", "float8"),
+    f"UPDATE support_notices n SET due_at = l.limit_at FROM ({_TOO_LATE}) l WHERE n.id = l.id",
+)
 _LOCK_DUE = Statement(
     "notice_lock_due",
     (),
@@ -201,6 +228,17 @@ def due_in_s(connection: Connection) -> float | None:
     """Return the seconds until a notice needs attention, or None if no notice is open."""
     rows = connection.execute(_DUE_IN)
     return float(rows[0][0]) if rows else None
+
+
+def is_too_late(connection: Connection, email_delay_s: float, min_interval_s: float) -> bool:
+    """Whether a notice waits longer than it may, because the clock was stepped back."""
+    return bool(connection.execute(_IS_TOO_LATE, email_delay_s, min_interval_s)[0][0])
+
+
+def limit_waits(tx: Transaction, email_delay_s: float, min_interval_s: float) -> None:
+    """Bring forward the notices that wait longer than they may."""
+    tx.execute(_LOCK_TOO_LATE, email_delay_s, min_interval_s)
+    tx.execute(_LIMIT_WAIT, email_delay_s, min_interval_s)
 
 
 def claim_next(tx: Transaction, policy: ClaimPolicy) -> NoticeOutcome | None:

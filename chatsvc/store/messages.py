@@ -80,15 +80,15 @@ _INSERT_MESSAGES = Statement(
     noticed AS (
         INSERT INTO support_notices (id, chat_id, first_seq, due_at)
         SELECT f.notice_id, f.chat_id, b.last_seq - f.total + f.k, greatest(
-                   b.last_message_at - (f.total - f.k) * interval '1 microsecond' + $8 * interval '1 second',
-                   (SELECT max(s.sent_at) FROM support_notices s WHERE s.chat_id = f.chat_id AND s.state = 'sent')
+                   clock.now + $8 * interval '1 second',
+                   (SELECT max(least(s.sent_at, clock.now)) FROM support_notices s WHERE s.chat_id = f.chat_id AND s.state = 'sent')
                    + $9 * interval '1 second')
-        FROM fresh f JOIN grown g ON g.chat_id = f.chat_id AND g.first_admin_k = f.k JOIN bumped b ON b.id = f.chat_id
+        FROM fresh f JOIN grown g ON g.chat_id = f.chat_id AND g.first_admin_k = f.k JOIN bumped b ON b.id = f.chat_id, clock
         ON CONFLICT (chat_id) WHERE state = 'pending' DO NOTHING
         RETURNING id, due_at
     )
-    SELECT i.n, m.id, m.seq, m.created_at, NULL::timestamptz, NULL, NULL, extract(epoch FROM o.due_at - m.created_at)::float8
-    FROM inserted m JOIN input i ON i.id = m.id LEFT JOIN noticed o ON o.id = i.notice_id
+    SELECT i.n, m.id, m.seq, m.created_at, NULL::timestamptz, NULL, NULL, extract(epoch FROM o.due_at - clock.now)::float8
+    FROM inserted m JOIN input i ON i.id = m.id LEFT JOIN noticed o ON o.id = i.notice_id, clock
     UNION ALL
     SELECT i.n, m.id, m.seq, m.created_at, m.read_at, m.content, m.sender_type, NULL
     FROM input i JOIN support_messages m ON m.id = i.known_id

@@ -67,7 +67,9 @@ _FOLLOW_READING = Statement(
                          ELSE n.up_to_seq END,
         first_seq = CASE WHEN n.state = 'pending' THEN coalesce(f.seq, n.first_seq)
                          ELSE n.first_seq END,
-        due_at = greatest(n.due_at, f.created_at + $2 * interval '1 second')
+        -- created_at is ahead of the clock if that was set back
+        due_at = greatest(n.due_at, f.created_at + $2 * interval '1 second'
+                          - greatest(f.created_at - statement_timestamp(), interval '0'))
     FROM support_chats c LEFT JOIN LATERAL ({FIRST_UNREAD} ORDER BY m.seq LIMIT 1) f ON true
     WHERE c.id = $1 AND n.chat_id = $1 AND (
         n.state = 'pending' AND (f.seq IS NULL OR f.seq > n.first_seq)

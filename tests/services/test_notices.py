@@ -10,7 +10,7 @@ from chatsvc.store.notices import Notice
 from tests.conftest import ServiceFactory
 from tests.support.postgres import execute
 from tests.support.service import Service
-from tests.support.staff_fixture import DELAY_S, INTERVAL_S, StaffFixture
+from tests.support.staff_fixture import DELAY_S, INTERVAL_S, StaffFixture, pass_time
 
 
 @pytest.fixture
@@ -157,6 +157,63 @@ async def test_what_waited_for_an_e_mail_that_was_then_read_waits_no_longer(
         service.database_url, "SELECT next_try_at FROM support_notices WHERE state = 'pending'"
     )
     assert put_off is None
+
+
+def due_in_minutes(service: Service) -> list[int]:
+    """How long each pending notice waits, the shortest first."""
+    rows = execute(
+        service.database_url,
+        "SELECT round(extract(epoch FROM due_at - clock_timestamp()) / 60)::int FROM support_notices"
+        " WHERE state = 'pending' ORDER BY due_at",
+    )
+    return [int(str(minutes)) for (minutes,) in rows]
+
+
+HOUR_S = 3600
+
+
+@pytest.fixture
+def patient(io_loop: IOLoop, make_service: ServiceFactory) -> Service:
+    """One that waits for hours, so that minutes do not matter, and sends nothing."""
+    service = make_service(email_delay_s=2 * HOUR_S, email_min_interval_s=5 * HOUR_S)
+    io_loop.run_sync(service.app.notices.stop)
+    return service
+
+
+async def test_after_the_clock_is_set_back_notices_wait_no_longer_than_they_may(
+    patient: Service,
+) -> None:
+    """The clock was three hours ahead and was set right. What waited, waited three hours longer."""
+    chats = [await StaffFixture(patient, sub).set_up() for sub in ("waits", "told", "comes")]
+    waits, told, comes = chats
+    await told.answer()
+    told.set("state = 'sent', sent_at = clock_timestamp(), up_to_seq = 1")
+    await told.answer()
+    await waits.answer()
+    await patient.app.notices.sweep()
+    assert due_in_minutes(patient) == [120, 300], "without a step nothing changes"
+    pass_time(patient.database_url, -3 * HOUR_S)
+    assert due_in_minutes(patient) == [300, 480]
+    await comes.answer()
+    assert due_in_minutes(patient) == [120, 300, 480], "a new one is not late"
+    await patient.app.notices.sweep()
+    assert due_in_minutes(patient) == [120, 120, 300]
+
+
+async def test_what_is_created_or_moved_after_the_clock_was_set_back_is_due_in_time(
+    patient: Service,
+) -> None:
+    """Messages keep their order, so their times stay ahead of the clock for three hours."""
+    fixture = await StaffFixture(patient).set_up()
+    await fixture.answer()
+    fixture.set("state = 'sent', sent_at = clock_timestamp(), up_to_seq = 1")
+    pass_time(patient.database_url, -3 * HOUR_S)
+    await fixture.answer()
+    assert due_in_minutes(patient) == [300], "the interval begins now, not in three hours"
+    fixture.set("due_at = clock_timestamp()", "pending")
+    await fixture.answer()
+    await fixture.read(2)
+    assert due_in_minutes(patient) == [120], "a notice moved to a later message"
 
 
 async def test_staff_are_told_of_each_change(service: Service) -> None:
