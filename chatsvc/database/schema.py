@@ -27,7 +27,9 @@ def migrate(url: str, migrations: Path = MIGRATIONS) -> list[str]:
         Connection(url, application_name="chatsvc migrate", statement_timeout_s=MIGRATION_TIMEOUT_S)
     ) as connection:
         connection.execute_sql("SELECT pg_advisory_lock(%s)", ADVISORY_LOCK)
-        runner: Any = Runner(connection.database, str(migrations), table_name="schema_migrations")  # type: ignore[no-untyped-call]
+        runner: Any = Runner(  # type: ignore[no-untyped-call]
+            connection.database, str(migrations), table_name="schema_migrations"
+        )
         _refuse_newer(runner)
         applied: list[str] = runner.up()
         return applied

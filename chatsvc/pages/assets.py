@@ -48,7 +48,10 @@ class Assets:
         self.loader = _asset(LOADER, self._versioned(files[LOADER]))
 
     def url(self, name: str) -> str:
-        """Return the URL of a file, which may be cached forever. Raise KeyError if it is missing."""
+        """Return the URL of a file, which may be cached forever.
+
+        Raise KeyError if it is missing.
+        """
         if name not in self._assets:
             raise KeyError(name)
         return f"/static/v/{self.version}/{name}"

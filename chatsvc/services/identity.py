@@ -184,7 +184,10 @@ class IdentityService:
         return tokens.sign_visitor(self._secret_key, user_id), user_id
 
     async def change_visitor(self, caller: Caller, change: VisitorChange) -> VisitorProfile:
-        """Set a visitor's name and e-mail address. Raises Forbidden for users of a host application."""
+        """Set a visitor's name and e-mail address.
+
+        Raises Forbidden for users of a host application.
+        """
         if caller.kind != "visitor":
             raise Forbidden("the name and e-mail of this user are set by the identity token")
         changes = {}

@@ -29,7 +29,8 @@ _SORT_KEY = "coalesce(c.last_message_at, '-infinity')"
 
 # One line of the staff's list; `to_item` reads it.
 ITEM = f"""
-    SELECT c.id, c.user_id, u.email, u.name, c.last_message_at, left(m.content, {PREVIEW_CHARS}), m.sender_type, c.last_seq,
+    SELECT c.id, c.user_id, u.email, u.name, c.last_message_at, left(m.content, {PREVIEW_CHARS}),
+        m.sender_type, c.last_seq,
            {_UNREAD}, c.archived_at IS NOT NULL
     FROM support_chats c JOIN users u ON u.id = c.user_id
     LEFT JOIN support_messages m ON m.chat_id = c.id AND m.seq = c.last_seq
@@ -51,7 +52,8 @@ _STATE = """
     c.last_seq, c.read_up_to, c.archived_at IS NOT NULL AS archived,
     (SELECT count(*) FROM support_messages m
      WHERE m.chat_id = c.id AND m.sender_type = 'admin' AND m.read_at IS NULL) AS unread,
-    (SELECT m.seq FROM support_messages m WHERE m.chat_id = c.id AND m.created_at <= c.admin_viewed_at
+    (SELECT m.seq FROM support_messages m WHERE m.chat_id = c.id
+        AND m.created_at <= c.admin_viewed_at
      ORDER BY m.created_at DESC LIMIT 1) AS viewed_up_to
 """
 _STATES = Statement(
@@ -59,8 +61,8 @@ _STATES = Statement(
     ("uuid[]",),
     f"SELECT c.id, {_STATE} FROM support_chats c WHERE c.id = ANY ($1)",
 )
-# $1 chats, $2 cursors, $3 messages per chat. One snapshot for all of it. With LIMIT a chat is looked
-# up by its id whatever the planner guesses.
+# $1 chats, $2 cursors, $3 messages per chat. One snapshot for all of it. With LIMIT a chat is
+# looked up by its id whatever the planner guesses.
 _STREAM_STARTS = Statement(
     "stream_starts",
     ("uuid[]", "bigint[]", "int"),
@@ -90,7 +92,8 @@ _ADMIN_CHAT = Statement(
 _IS_VISITOR_CHAT = Statement(
     "is_visitor_chat",
     ("uuid",),
-    "SELECT u.kind = 'visitor' FROM support_chats c JOIN users u ON u.id = c.user_id WHERE c.id = $1",
+    "SELECT u.kind = 'visitor' FROM support_chats c JOIN users u ON u.id = c.user_id "
+    "WHERE c.id = $1",
 )
 _ITEMS_OF = Statement(
     "list_items",
@@ -121,7 +124,8 @@ _COUNTS = Statement(
     ("int",),
     """
     SELECT (SELECT count(*) FROM (SELECT FROM support_chats WHERE archived_at IS NULL LIMIT $1) a),
-           (SELECT count(*) FROM (SELECT FROM support_chats WHERE archived_at IS NOT NULL LIMIT $1) b),
+           (SELECT count(*) FROM (SELECT FROM support_chats WHERE archived_at IS NOT NULL
+               LIMIT $1) b),
            (SELECT count(*) FROM (SELECT FROM support_chats c WHERE c.archived_at IS NULL
                 AND c.last_user_message_at > coalesce(c.admin_viewed_at, '-infinity') LIMIT $1) d)
     """,
@@ -132,11 +136,13 @@ _MARK_READ = Statement(
     ("uuid", "bigint"),
     """
     WITH marked AS (
-        UPDATE support_messages m SET read_at = statement_timestamp(), updated_at = statement_timestamp()
+        UPDATE support_messages m SET read_at = statement_timestamp(),
+            updated_at = statement_timestamp()
         WHERE m.chat_id = $1 AND m.sender_type = 'admin' AND m.read_at IS NULL AND m.seq <= $2
         RETURNING m.seq, m.read_at
     )
-    UPDATE support_chats c SET read_up_to = greatest(c.read_up_to, t.seq), updated_at = statement_timestamp()
+    UPDATE support_chats c SET read_up_to = greatest(c.read_up_to, t.seq),
+        updated_at = statement_timestamp()
     FROM (SELECT max(seq) AS seq, max(read_at) AS read_at FROM marked) t
     WHERE c.id = $1 AND t.seq IS NOT NULL
     RETURNING c.read_up_to, t.read_at
@@ -159,7 +165,8 @@ _ARCHIVE = Statement(
     """
     UPDATE support_chats SET archived_at = statement_timestamp(), updated_at = statement_timestamp()
     WHERE id = $1 AND archived_at IS NULL
-          AND NOT EXISTS (SELECT FROM support_messages m WHERE m.chat_id = $1 AND m.seq > $2 AND m.sender_type = 'user')
+          AND NOT EXISTS (SELECT FROM support_messages m WHERE m.chat_id = $1 AND m.seq > $2
+              AND m.sender_type = 'user')
     RETURNING id
     """,
 )
@@ -221,7 +228,10 @@ def chat_state(connection: Connection, chat_id: str) -> ChatStateEvent:
 
 
 def chat_states(connection: Connection, chat_ids: Sequence[str]) -> dict[str, ChatStateEvent]:
-    """Return the states of many chats by id, with one query. Chats that do not exist are omitted."""
+    """Return the states of many chats by id, with one query.
+
+    Chats that do not exist are omitted.
+    """
     return {row[0]: _to_state(row[1:]) for row in connection.execute(_STATES, list(chat_ids))}
 
 
@@ -303,7 +313,7 @@ def list_items(connection: Connection, chat_ids: Iterable[str]) -> list[SupportC
 def list_chats(
     connection: Connection, archived: bool, limit: int, start: ListCursor
 ) -> tuple[list[SupportChatListItem], ListCursor | None]:
-    """Return a page, latest message first, and where the next one starts (None: this is the last)."""
+    """Return a page, latest message first, and where the next one starts (None: no next page)."""
     rows = connection.execute(LIST_ARCHIVED if archived else LIST_ACTIVE, *start, limit)
     following = None
     if len(rows) > limit:

@@ -39,7 +39,8 @@ _TOO_LATE = f"""
         SELECT n.id, n.chat_id, n.due_at, greatest(
                    statement_timestamp() + $1 * interval '1 second',
                    (SELECT max(least(s.sent_at, statement_timestamp())) FROM support_notices s
-                    WHERE s.chat_id = n.chat_id AND s.state = 'sent') + $2 * interval '1 second') AS limit_at
+                    WHERE s.chat_id = n.chat_id
+                        AND s.state = 'sent') + $2 * interval '1 second') AS limit_at
         FROM support_notices n WHERE n.state IN ('pending', 'claimed')
              AND {_WAKE} > statement_timestamp() + $1 * interval '1 second'
              AND n.state = 'pending' AND n.next_try_at IS NULL

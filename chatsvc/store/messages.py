@@ -42,10 +42,12 @@ _INSERT_MESSAGES = Statement(
     WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
     input AS MATERIALIZED (
         SELECT i.*, coalesce(
-            (SELECT m.id FROM support_messages m WHERE m.chat_id = i.chat_id AND m.client_id = i.client_id),
+            (SELECT m.id FROM support_messages m WHERE m.chat_id = i.chat_id
+                AND m.client_id = i.client_id),
             (SELECT m.id FROM support_messages m WHERE m.id = i.id)) AS known_id
         FROM unnest($1, $2, $3, $4, $5, $6, $7)
-             WITH ORDINALITY AS i (id, chat_id, client_id, content, sender_type, sender_id, notice_id, n)
+             WITH ORDINALITY AS i (id, chat_id, client_id, content, sender_type, sender_id,
+                 notice_id, n)
     ),
     fresh AS MATERIALIZED (
         SELECT *, row_number() OVER (PARTITION BY chat_id ORDER BY n)::int AS k,
@@ -53,14 +55,16 @@ _INSERT_MESSAGES = Statement(
         FROM input WHERE known_id IS NULL
     ),
     grown AS (
-        SELECT chat_id, max(total) AS total, max(k) FILTER (WHERE sender_type = 'user') AS last_user_k,
+        SELECT chat_id, max(total) AS total,
+            max(k) FILTER (WHERE sender_type = 'user') AS last_user_k,
                min(k) FILTER (WHERE sender_type = 'admin') AS first_admin_k
         FROM fresh GROUP BY chat_id
     ),
     bumped AS (
         UPDATE support_chats c SET
             last_seq = c.last_seq + g.total,
-            last_message_at = greatest(clock.now, c.last_message_at + g.total * interval '1 microsecond'),
+            last_message_at =
+                greatest(clock.now, c.last_message_at + g.total * interval '1 microsecond'),
             last_user_message_at = CASE WHEN g.last_user_k IS NULL THEN c.last_user_message_at ELSE
                 greatest(clock.now, c.last_message_at + g.total * interval '1 microsecond')
                 - (g.total - g.last_user_k) * interval '1 microsecond' END,
@@ -72,7 +76,8 @@ _INSERT_MESSAGES = Statement(
     inserted AS (
         INSERT INTO support_messages
             (id, chat_id, seq, client_id, content, sender_type, sender_id, created_at, updated_at)
-        SELECT f.id, f.chat_id, b.last_seq - f.total + f.k, f.client_id, f.content, f.sender_type, f.sender_id,
+        SELECT f.id, f.chat_id, b.last_seq - f.total + f.k, f.client_id, f.content, f.sender_type,
+            f.sender_id,
                b.last_message_at - (f.total - f.k) * interval '1 microsecond', clock.now
         FROM fresh f JOIN bumped b ON b.id = f.chat_id, clock
         RETURNING id, seq, created_at
@@ -81,13 +86,16 @@ _INSERT_MESSAGES = Statement(
         INSERT INTO support_notices (id, chat_id, first_seq, due_at)
         SELECT f.notice_id, f.chat_id, b.last_seq - f.total + f.k, greatest(
                    clock.now + $8 * interval '1 second',
-                   (SELECT max(least(s.sent_at, clock.now)) FROM support_notices s WHERE s.chat_id = f.chat_id AND s.state = 'sent')
+                   (SELECT max(least(s.sent_at, clock.now)) FROM support_notices s
+                       WHERE s.chat_id = f.chat_id AND s.state = 'sent')
                    + $9 * interval '1 second')
-        FROM fresh f JOIN grown g ON g.chat_id = f.chat_id AND g.first_admin_k = f.k JOIN bumped b ON b.id = f.chat_id, clock
+        FROM fresh f JOIN grown g ON g.chat_id = f.chat_id AND g.first_admin_k = f.k
+            JOIN bumped b ON b.id = f.chat_id, clock
         ON CONFLICT (chat_id) WHERE state = 'pending' DO NOTHING
         RETURNING id, due_at
     )
-    SELECT i.n, m.id, m.seq, m.created_at, NULL::timestamptz, NULL, NULL, extract(epoch FROM o.due_at - clock.now)::float8
+    SELECT i.n, m.id, m.seq, m.created_at, NULL::timestamptz, NULL, NULL, extract(epoch
+        FROM o.due_at - clock.now)::float8
     FROM inserted m JOIN input i ON i.id = m.id LEFT JOIN noticed o ON o.id = i.notice_id, clock
     UNION ALL
     SELECT i.n, m.id, m.seq, m.created_at, m.read_at, m.content, m.sender_type, NULL
@@ -112,7 +120,10 @@ class MessageRow(NamedTuple):
 
 
 class InsertedMessage(NamedTuple):
-    """A stored message and what changed with it. `is_new` False: its client_id was stored before."""
+    """A stored message and what changed with it.
+
+    `is_new` False: its client_id was stored before.
+    """
 
     message: SupportMessage
     chat: SupportChatListItem
@@ -270,8 +281,10 @@ _COLLEAGUES = Statement(
     "colleagues",
     ("uuid", "bigint", "bigint", "uuid"),
     """
-    SELECT m.seq, coalesce(u.name, u.email) FROM support_messages m JOIN users u ON u.id = m.sender_id
-    WHERE m.chat_id = $1 AND m.seq BETWEEN $2 AND $3 AND m.sender_type = 'admin' AND m.sender_id <> $4
+    SELECT m.seq, coalesce(u.name, u.email) FROM support_messages m
+        JOIN users u ON u.id = m.sender_id
+    WHERE m.chat_id = $1 AND m.seq BETWEEN $2 AND $3 AND m.sender_type = 'admin'
+        AND m.sender_id <> $4
     """,
 )
 _ID_OF = Statement(

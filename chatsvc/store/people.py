@@ -186,7 +186,10 @@ def email_choice(connection: Connection, user_id: str) -> EmailChoice:
 
 
 def choose_email(tx: Transaction, user_id: str, opted_out: bool) -> EmailChoice:
-    """Store the choice; a repetition keeps the first time. Raises NotFound if there is no such user."""
+    """Store the choice; a repetition keeps the first time.
+
+    Raises NotFound if there is no such user.
+    """
     since = fn.coalesce(User.email_opted_out_at, NOW) if opted_out else None
     User.update(email_opted_out_at=since).where(User.id == user_id).execute(tx.database)
     return email_choice(tx, user_id)

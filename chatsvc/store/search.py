@@ -34,13 +34,16 @@ def _statements(table: str, text: str, condition: str) -> tuple[Statement, State
     by_index = f"""
         WITH found AS MATERIALIZED (SELECT id FROM {table} WHERE {match} LIMIT {RARE_MAX + 1})
         SELECT page.id, total.n FROM (SELECT count(*) AS n FROM found) total
-        LEFT JOIN (SELECT id FROM found WHERE id < $2 ORDER BY id DESC LIMIT $3) page ON true ORDER BY page.id DESC
+        LEFT JOIN (SELECT id FROM found WHERE id < $2 ORDER BY id DESC LIMIT $3) page ON true
+            ORDER BY page.id DESC
     """
     newest = f"""
         SELECT id, {match}, is_last FROM (
             SELECT *, n = {WINDOW} OR bytes > {WINDOW_BYTES} AS is_last FROM (
-                SELECT *, row_number() OVER newest AS n, sum(octet_length({text})) OVER newest AS bytes FROM {table} WHERE id < $2
-                WINDOW newest AS (ORDER BY id DESC ROWS UNBOUNDED PRECEDING) ORDER BY id DESC LIMIT {WINDOW}
+                SELECT *, row_number() OVER newest AS n,
+                    sum(octet_length({text})) OVER newest AS bytes FROM {table} WHERE id < $2
+                WINDOW newest AS (ORDER BY id DESC ROWS UNBOUNDED PRECEDING) ORDER BY id DESC
+                    LIMIT {WINDOW}
             ) counted
             WHERE bytes - octet_length({text}) <= {WINDOW_BYTES}
         ) walked
@@ -61,7 +64,8 @@ _MESSAGE_HITS = Statement(
     ("uuid[]",),
     f"""
     SELECT m.chat_id, c.user_id, u.email, u.name, c.archived_at IS NOT NULL, {COLUMNS}
-    FROM support_messages m JOIN support_chats c ON c.id = m.chat_id JOIN users u ON u.id = c.user_id
+    FROM support_messages m JOIN support_chats c ON c.id = m.chat_id
+        JOIN users u ON u.id = c.user_id
     WHERE m.id = ANY ($1) ORDER BY m.id DESC
     """,
 )

@@ -283,7 +283,7 @@ class Streams:
             self._open[subscriber] = following
 
     def _next_slot(self, subscriber: Subscriber, now: float) -> int:
-        """Return the slot in which a ping is due, or in which the token expires if that is earlier."""
+        """Return the slot in which a ping is due, or the token expires if that is earlier."""
         due = subscriber.last_tick + self._rhythm.ping_ticks
         expires_at = subscriber.subscription.expires_at
         if expires_at is not None:

@@ -31,12 +31,15 @@ def clean_name(text: str | None) -> str | None:
 
 
 def tidy_claims(email: str | None, name: str | None) -> tuple[str | None, str | None]:
-    """Return the claims of a host application. Drop invalid ones instead of locking the user out."""
+    """Return the claims of a host application.
+
+    Drop invalid ones instead of locking the user out.
+    """
     email = (email or "").strip()
     return (email if is_email(email) else None), _displayable(_CONTROL.sub(" ", name or ""))
 
 
 def _displayable(name: str) -> str | None:
-    """Return a name that is safe in titles and notifications, which cannot isolate bidi controls."""
+    """Return a name that is safe where bidi controls cannot be isolated, such as in titles."""
     name = sanitize(name)[:NAME_MAX_CHARS]
     return None if is_blank(name) else name

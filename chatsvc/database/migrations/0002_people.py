@@ -1,4 +1,4 @@
-"""What e-mails and the staff's pages need to know of people: their language, and whether an e-mail may and can reach them."""
+"""Language of people, and whether e-mails may be sent to them and can be delivered."""
 
 from typing import Any
 

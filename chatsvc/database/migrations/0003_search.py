@@ -1,12 +1,13 @@
-"""Finding people and messages by their words; and what the account page tells of sessions and tokens."""
+"""Search of people and messages by words; details of sessions and tokens for the account page."""
 
 from typing import Any
 
-# What separates words, beside white space. Without it `simple` keeps an e-mail address or a path as one word, and nobody
-# would find ada@example.com by "ada" or "example.com". words.py splits what is searched for in the same way.
+# What separates words, besides white space. Without it `simple` keeps an e-mail address or a path as
+# one word, so that "ada" does not find ada@example.com. text/search_terms.py splits queries alike.
 SEPARATORS = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~¡¿«»–—\u2018’\u201a“”„…·•、。「」\u00a0\u2009\u202f\u3000\uff01\uff08\uff09\uff0c\uff1a\uff1b\uff1f"
 
-# A pending list of 4 MB, which is the default, would be worked off in one insert of a message, for 120 ms; 256 KiB take 30 ms.
+# The insert that fills the pending list also empties it: 120 ms for the default of 4 MB, 30 ms for
+# 256 KiB.
 SCHEMA = f"""
 CREATE FUNCTION search_words(text) RETURNS tsvector LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $function$
     SELECT to_tsvector('pg_catalog.simple', translate($1, $separators${SEPARATORS}$separators$, '{" " * len(SEPARATORS)}'))

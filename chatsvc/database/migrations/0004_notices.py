@@ -1,4 +1,4 @@
-"""What sending e-mails asks of the notices: which is to be looked at next, and that one chat has one e-mail under way."""
+"""Indexes on notices: which one is due next, and that a chat has one e-mail at a time."""
 
 from typing import Any
 

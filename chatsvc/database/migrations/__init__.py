@@ -1,1 +1,1 @@
-"""Numbered scripts for playhouse.migrations, applied in order at start and by the command `migrate`."""
+"""Numbered migrations, which playhouse.migrations applies in order: at start, or by `migrate`."""
