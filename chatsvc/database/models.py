@@ -32,6 +32,17 @@ class User(Model):
         table_name = "users"
 
 
+class EmailAddress(Model):
+    """An address that gets no e-mails to visitors, whichever visitor enters it."""
+
+    digest = TextField(primary_key=True, unique=True)  # of text/email_address.py
+    opted_out_at = DateTimeTZField(null=True)
+    refused_at = DateTimeTZField(null=True)  # by the mail server for good
+
+    class Meta:
+        table_name = "email_addresses"
+
+
 class StaffSession(Model):
     """A login in one browser. Only the hash of the cookie's token is stored."""
 
@@ -126,4 +137,4 @@ class SupportNotice(Model):
         table_name = "support_notices"
 
 
-MODELS = (User, StaffSession, StaffToken, SupportChat, SupportMessage, SupportNotice)
+MODELS = (User, EmailAddress, StaffSession, StaffToken, SupportChat, SupportMessage, SupportNotice)

@@ -97,7 +97,7 @@ class Composer:
     def compose(self, notice: ReplyNotice) -> EmailMessage:
         """Write the e-mail about unread messages. Raises UnusableAddress."""
         name = shown_name(notice.user_name)
-        token = sign_unsubscribe(self._secret_key, notice.user_id)
+        token = sign_unsubscribe(self._secret_key, notice.user_id, notice.to)
         url = f"{self._public_url}{UNSUBSCRIBE_PATH}?{urlencode({'token': token})}"
         context = {**self._context(notice, name), "unsubscribe_url": url}
         message = self._envelope(notice.to, name, notice.message_id, notice.date)

@@ -14,6 +14,7 @@ from uuid import UUID
 import jwt
 
 from chatsvc.errors import NotFound, TokenExpired, Unauthorized
+from chatsvc.text.email_address import address_digest
 
 ALGORITHM = "HS256"
 AUDIENCE = "chatsvc"
@@ -85,26 +86,40 @@ def decode_visitor(token: str, secret_key: bytes) -> tuple[str, datetime]:
     return str(payload["sub"]), _moment(payload["exp"])
 
 
-def sign_unsubscribe(secret_key: bytes, user_id: str) -> str:
-    """Return a token to unsubscribe this user from e-mails and to subscribe again.
+class Unsubscription(NamedTuple):
+    """Whose e-mails a link ends: those to a user, and if a visitor entered it, to an address."""
 
-    It never expires, because the links in old e-mails must work.
+    user_id: str
+    digest: str | None  # of the address; None in e-mails of earlier versions
+
+
+def sign_unsubscribe(secret_key: bytes, user_id: str, email: str | None = None) -> str:
+    """Return a token that stops this user's e-mails to this address, and resumes them.
+
+    It never expires: somebody may keep an old e-mail.
     """
     subject = UUID(user_id).bytes
-    return urlsafe_b64encode(subject + _unsubscribe_mac(secret_key, subject)).rstrip(b"=").decode()
+    if email is not None:
+        subject += bytes.fromhex(address_digest(email))
+    return _encode(subject + _unsubscribe_mac(secret_key, subject))
 
 
-def read_unsubscribe(token: str, secret_key: bytes) -> str:
-    """Return the user's id. Raises NotFound for a token that sign_unsubscribe did not return."""
+def read_unsubscribe(token: str, secret_key: bytes) -> Unsubscription:
+    """Raises NotFound for a token that sign_unsubscribe did not make."""
     try:
         signed = urlsafe_b64decode(token.encode("ascii") + b"==")
     except ValueError:
         raise NotFound from None
-    subject, mac = signed[:UUID_BYTES], signed[UUID_BYTES:]
+    subject, mac = signed[:-MAC_BYTES], signed[-MAC_BYTES:]
     genuine = hmac.compare_digest(mac, _unsubscribe_mac(secret_key, subject))
-    if not genuine or sign_unsubscribe(secret_key, str(UUID(bytes=subject))) != token:
+    if not genuine or _encode(signed) != token:
         raise NotFound
-    return str(UUID(bytes=subject))
+    user_id, digest = subject[:UUID_BYTES], subject[UUID_BYTES:]
+    return Unsubscription(str(UUID(bytes=user_id)), digest.hex() or None)
+
+
+def _encode(signed: bytes) -> str:
+    return urlsafe_b64encode(signed).rstrip(b"=").decode()
 
 
 def _unsubscribe_mac(secret_key: bytes, subject: bytes) -> bytes:

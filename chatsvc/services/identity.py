@@ -209,13 +209,13 @@ class IdentityService:
     async def email_choice(self, token: str) -> EmailChoice:
         """Return what the user of an unsubscribe link has chosen. Raises NotFound."""
         return await self._db.read(
-            people.email_choice, tokens.read_unsubscribe(token, self._secret_key)
+            people.email_choice, *tokens.read_unsubscribe(token, self._secret_key)
         )
 
     async def choose_email(self, token: str, *, opted_out: bool) -> EmailChoice:
         """Stop the e-mails to the user of an unsubscribe link, or resume them. Raises NotFound."""
-        user_id = tokens.read_unsubscribe(token, self._secret_key)
-        return await self._db.write(people.choose_email, user_id, opted_out)
+        link = tokens.read_unsubscribe(token, self._secret_key)
+        return await self._db.write(people.choose_email, *link, opted_out)
 
     # ---- staff ----
 

@@ -12,6 +12,7 @@ from chatsvc.database.connection import Connection, Statement, Transaction
 from chatsvc.mail.messages import ReplyNotice, UnreadMessage
 from chatsvc.store.chats import list_item, lock_chat
 from chatsvc.store.notices import FREE, TOLD, Reason, follow_reading
+from chatsvc.text.email_address import address_digest
 from chatsvc.wire import SupportChatListItem
 
 MESSAGES_MAX = 200  # read for one e-mail, oldest first; it shows five and counts the others
@@ -80,14 +81,21 @@ _OPEN = Statement(
     """,
 )
 # Names of visitors are left out: anybody could enter an advertisement and a stranger's address.
+# For the same reason a choice or a refusal of an address counts for all visitors who enter it; a
+# refused one may exist a month later.
 _READER = Statement(
     "notice_reader",
     ("uuid",),
     f"""
     SELECT u.id, u.email, CASE WHEN u.kind = 'host' THEN u.name END, u.language,
-           u.email_opted_out_at IS NOT NULL, u.email = u.email_refused,
+           u.email_opted_out_at IS NOT NULL OR a.opted_out_at IS NOT NULL,
+           u.email = u.email_refused
+               OR coalesce(a.refused_at > statement_timestamp() - interval '30 days', false),
            c.archived_at IS NOT NULL, c.last_seq, {TOLD}, statement_timestamp()
-    FROM support_chats c JOIN users u ON u.id = c.user_id WHERE c.id = $1
+    FROM support_chats c JOIN users u ON u.id = c.user_id
+    LEFT JOIN email_addresses a ON u.kind = 'visitor'
+        AND a.digest = left(encode(sha256(convert_to(lower(u.email), 'UTF8')), 'hex'), 32)
+    WHERE c.id = $1
     """,
 )
 _UNREAD = Statement(
@@ -181,6 +189,15 @@ _REFUSE_ADDRESS = Statement(
     "refuse_address",
     ("uuid", "text"),
     "UPDATE users SET email_refused = $2, updated_at = statement_timestamp() WHERE id = $1",
+)
+_REFUSE_DIGEST = Statement(
+    "refuse_digest",
+    ("text", "uuid"),
+    """
+    INSERT INTO email_addresses (digest, refused_at)
+    SELECT $1, statement_timestamp() FROM users WHERE id = $2 AND kind = 'visitor'
+    ON CONFLICT (digest) DO UPDATE SET refused_at = excluded.refused_at
+    """,
 )
 
 
@@ -346,6 +363,7 @@ def record_failed(
         return NoticeOutcome()
     if bad_address:
         tx.execute(_REFUSE_ADDRESS, claim.email.user_id, claim.email.to)
+        tx.execute(_REFUSE_DIGEST, address_digest(claim.email.to), claim.email.user_id)
     return _end(
         tx, claim.chat_id, claim.notice_id, "failed", reason, outcome_unknown=outcome_unknown
     )

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 from peewee import fn
 
 from chatsvc.database.connection import Connection, Statement, Transaction
-from chatsvc.database.models import StaffSession, StaffToken, User
+from chatsvc.database.models import EmailAddress, StaffSession, StaffToken, User
 from chatsvc.errors import NotFound
 
 Kind = Literal["host", "visitor", "staff"]
@@ -18,6 +18,27 @@ TOUCH_AFTER = timedelta(minutes=5)  # last_seen_at is written at most this often
 
 NOW = fn.clock_timestamp()
 DISABLED = "*"  # in place of a password's hash; no password has it, as in /etc/shadow
+
+
+# The choice of whoever reads an address, for all visitors who enter it
+_OPT_OUT = Statement(
+    "address_opt_out",
+    ("text", "uuid"),
+    """
+    INSERT INTO email_addresses (digest, opted_out_at)
+    SELECT $1, clock_timestamp() FROM users WHERE id = $2 AND kind = 'visitor'
+    ON CONFLICT (digest) DO UPDATE
+    SET opted_out_at = coalesce(email_addresses.opted_out_at, excluded.opted_out_at)
+    """,
+)
+_OPT_IN = Statement(
+    "address_opt_in",
+    ("text", "uuid"),
+    """
+    UPDATE email_addresses SET opted_out_at = NULL
+    WHERE digest = $1 AND EXISTS (SELECT FROM users WHERE id = $2 AND kind = 'visitor')
+    """,
+)
 
 
 class Account(NamedTuple):
@@ -177,22 +198,33 @@ def set_languages(tx: Transaction, rows: Sequence[tuple[str, str]]) -> list[None
     return [None] * len(rows)
 
 
-def email_choice(connection: Connection, user_id: str) -> EmailChoice:
-    """Raises NotFound if there is no such user."""
-    query = User.select(User.email_opted_out_at, User.language).where(User.id == user_id)
-    for opted_out_at, language in query.tuples().execute(connection.database):
-        return EmailChoice(opted_out_at is not None, language)
+def email_choice(connection: Connection, user_id: str, digest: str | None) -> EmailChoice:
+    """Return the choice of a user, or of the address with this digest if a visitor entered it.
+
+    Raises NotFound if there is no such user.
+    """
+    is_address_out = fn.EXISTS(
+        EmailAddress.select(EmailAddress.digest).where(
+            (EmailAddress.digest == digest) & EmailAddress.opted_out_at.is_null(False)
+        )
+    )
+    opted_out = User.email_opted_out_at.is_null(False) | ((User.kind == "visitor") & is_address_out)
+    query = User.select(opted_out, User.language).where(User.id == user_id)
+    for is_out, language in query.tuples().execute(connection.database):
+        return EmailChoice(is_out, language)
     raise NotFound
 
 
-def choose_email(tx: Transaction, user_id: str, opted_out: bool) -> EmailChoice:
+def choose_email(tx: Transaction, user_id: str, digest: str | None, opted_out: bool) -> EmailChoice:
     """Store the choice; a repetition keeps the first time.
 
     Raises NotFound if there is no such user.
     """
     since = fn.coalesce(User.email_opted_out_at, NOW) if opted_out else None
     User.update(email_opted_out_at=since).where(User.id == user_id).execute(tx.database)
-    return email_choice(tx, user_id)
+    if digest is not None:
+        tx.execute(_OPT_OUT if opted_out else _OPT_IN, digest, user_id)
+    return email_choice(tx, user_id, digest)
 
 
 def _staff_email(email: str) -> Any:

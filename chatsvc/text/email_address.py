@@ -1,10 +1,12 @@
 """What an e-mail address is, and how its domain is written in ASCII."""
 
+import hashlib
 import re
 
 import idna
 
 ADDRESS_MAX_CHARS = 254  # RFC 5321, with the brackets around it
+DIGEST_CHARS = 32  # of SHA-256: 128 bits; migrations/0005_email_addresses.py has the same
 LABEL_MAX_CHARS = 63  # RFC 1035
 # One address, as forms and mail servers accept it: no quoted local parts, comments or lists.
 _EMAIL = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}@(?=.{1,253}\Z)[^\W_](?:[\w-]*\.)+[\w-]*[^\W_]")
@@ -39,3 +41,8 @@ def ascii_domain(domain: str) -> str:
         return idna.encode(domain, uts46=True, transitional=False).decode("ascii")
     except UnicodeError:  # idna.IDNAError is one
         raise ValueError("a domain in this script cannot exist") from None
+
+
+def address_digest(email: str) -> str:
+    """Return what is stored of an address that wants no e-mails, in hexadecimal digits."""
+    return hashlib.sha256(email.lower().encode()).hexdigest()[:DIGEST_CHARS]

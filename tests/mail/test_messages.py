@@ -127,7 +127,7 @@ def test_the_headers_say_what_mail_programs_and_servers_ask() -> None:
         "chat.example.com",
         "/notices/unsubscribe",
     )
-    assert read_unsubscribe(parse_qs(url.query)["token"][0], SECRET_KEY) == USER
+    assert read_unsubscribe(parse_qs(url.query)["token"][0], SECRET_KEY).user_id == USER
     assert {"Reply-To", "Cc", "Bcc", "Sender", "Return-Path"}.isdisjoint(message.keys())
     assert message.get_content_type() == "multipart/alternative"
     assert [one.get_content_type() for one in message.iter_parts()] == ["text/plain", "text/html"]

@@ -13,6 +13,7 @@ import pytest
 
 from chatsvc.errors import NotFound, TokenExpired, Unauthorized
 from chatsvc.security import tokens
+from chatsvc.text.email_address import address_digest
 from tests.support.service import IDENTITY_SECRET, SECRET_KEY
 
 OTHER_SECRET = b"another secret, as long as the first one is"
@@ -358,7 +359,11 @@ def test_random_tokens_are_long_different_and_stored_as_a_hash() -> None:
 
 def test_a_link_for_unsubscribing_is_good_for_its_user_alone() -> None:
     token = tokens.sign_unsubscribe(SECRET_KEY, USER_ID)
-    assert tokens.read_unsubscribe(token, SECRET_KEY) == USER_ID
+    assert tokens.read_unsubscribe(token, SECRET_KEY) == (USER_ID, None)
+    with_address = tokens.sign_unsubscribe(SECRET_KEY, USER_ID, "Eve@example.com")
+    link = tokens.read_unsubscribe(with_address, SECRET_KEY)
+    assert link == (USER_ID, address_digest("eve@example.com"))
+    assert len(with_address) < 70
     assert len(token) < 50, "short links survive e-mail programs"
     other_purpose = encode(
         UUID(USER_ID).bytes + hmac.digest(SECRET_KEY, UUID(USER_ID).bytes, "sha256")[:16]

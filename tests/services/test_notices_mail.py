@@ -3,9 +3,11 @@
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
+from urllib.parse import urlsplit
 
 import pytest
 
+from chatsvc.text.email_address import address_digest
 from tests.conftest import ServiceFactory
 from tests.support.mail import MailServer, mail_server, told
 from tests.support.postgres import execute
@@ -241,6 +243,62 @@ async def test_a_visitors_name_is_not_in_the_e_mail(service: Service, server: Ma
     await fixture.ends("sent")
     [mail] = server.mails
     assert mail["To"] == "v@example.com" and "prize" not in mail.as_string()
+
+
+async def visitor_chat(service: Service, email: str) -> StaffFixture:
+    """Another visitor who has entered this address, with an answer that is due."""
+    fixture = await StaffFixture(service).set_up()
+    fixture.user = await service.visitor_token(email=email)
+    fixture.chat_id = await service.chat_id(fixture.user)
+    await fixture.answer()
+    fixture.passes(DELAY_S)
+    await until(lambda: set(fixture.states()) <= {"sent", "cancelled"})
+    return fixture
+
+
+async def test_who_unsubscribes_is_not_mailed_for_another_visitor(
+    service: Service, server: MailServer
+) -> None:
+    """Anybody may enter a stranger's address, again and again as a new visitor.
+
+    The link counts for the address to which it was sent, whatever the visitor changes it to.
+    """
+    first = await visitor_chat(service, "eve@example.com")
+    link = urlsplit(server.mails[0]["List-Unsubscribe"].strip("<>"))
+    path = f"{link.path}?{link.query}"
+    body = {"email": "mallory@example.com"}
+    await service.request("PATCH", "/visitors/me", token=first.user, body=body)
+    stopped = await service.request("POST", path, form={"List-Unsubscribe": "One-Click"})
+    assert "You are unsubscribed" in stopped.text
+    for email in ("eve@example.com", "Eve@Example.com"):
+        again = await visitor_chat(service, email)
+        assert await again.seen() == [("cancelled", 1, 1, "opted_out")]
+    await visitor_chat(service, "mallory@example.com")
+    assert "You are unsubscribed" in (await service.get(path)).text
+    await service.request("POST", path, form={"undo": "1"})
+    await visitor_chat(service, "eve@example.com")
+    assert [mail["To"] for mail in server.mails] == [
+        "eve@example.com",
+        "mallory@example.com",
+        "eve@example.com",
+    ]
+
+
+async def test_an_address_that_does_not_exist_is_not_tried_for_another_visitor(
+    service: Service, server: MailServer
+) -> None:
+    execute(
+        service.database_url,
+        "INSERT INTO email_addresses (digest, refused_at) VALUES (%s, now())",
+        address_digest("gone@example.com"),
+    )
+    again = await visitor_chat(service, "Gone@example.com")
+    assert await again.seen() == [("cancelled", 1, 1, "refused")]
+    execute(
+        service.database_url, "UPDATE email_addresses SET refused_at = now() - interval '31 days'"
+    )
+    await visitor_chat(service, "gone@example.com")
+    assert [mail["To"] for mail in server.mails] == ["gone@example.com"]
 
 
 async def test_a_burst_goes_over_one_connection(service: Service, server: MailServer) -> None:
