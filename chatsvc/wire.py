@@ -62,6 +62,7 @@ class SupportChatListItem(Struct, frozen=True):
     message_count: int
     unread: bool
     archived: bool
+    user_sub: str | None  # the host application's user id; None for a visitor
 
 
 class AdminSupportChat(Struct, frozen=True):
@@ -74,6 +75,7 @@ class AdminSupportChat(Struct, frozen=True):
     messages: list[SupportMessage]
     has_more: bool
     last_seq: int
+    user_sub: str | None
 
 
 class MessagePage(Struct, frozen=True, omit_defaults=True):

@@ -14,6 +14,7 @@ LIST_QUERY = {
     "archived": {"type": "boolean", "default": False},
     "limit": PAGE_QUERY["limit"],
     "cursor": {"type": "string"},
+    "sub": {"type": "string"},
 }
 
 
@@ -34,6 +35,12 @@ class ChatsHandler(StaffHandler):
             raise BadRequest(f"archived must be true or false, not {archived[:64]!r}.")
         limit = self.int_argument("limit", PAGE_DEFAULT, 1, PAGE_MAX)
         cursor = self.get_query_argument("cursor", None)
+        if sub := self.get_query_argument("sub", None, strip=False):
+            found = await self.services.chats.chat_of_sub(sub)
+            both = self.get_query_argument("archived", None) is None
+            return self.send(
+                [one for one in found if both or str(one.archived).lower() == archived]
+            )
         page = await self.services.chats.list_chats(
             archived=archived == "true", limit=limit, cursor=cursor
         )

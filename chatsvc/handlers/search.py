@@ -26,7 +26,7 @@ class SearchHandler(DashboardHandler):
         query = self.get_query_argument("q", "")
         words = parse_query(query)
         cursors = (self.get_query_argument(name, None) for name in ("people", "messages"))
-        found = await self.services.search.results(words, *cursors)
+        found = await self.services.search.results(query, *cursors)
         texts = self.texts
         self.dashboard_page(
             "dashboard/search.html",

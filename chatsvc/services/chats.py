@@ -149,6 +149,10 @@ class ChatService:
         items, following = await self._db.read(rows.list_chats, archived, limit, start)
         return ChatPage(items, None if following is None else encode_list_cursor(following))
 
+    async def chat_of_sub(self, sub: str) -> list[SupportChatListItem]:
+        """Return the chat of the host application's user `sub`, or nothing."""
+        return await self._db.read(rows.chat_of_sub, sub)
+
     async def staff_state(self) -> StaffStateEvent:
         return StaffStateEvent(unread_chats=(await self._db.read(rows.count_chats)).unread)
 

@@ -8,8 +8,8 @@ from chatsvc.database.threads import Database
 from chatsvc.errors import BadRequest
 from chatsvc.services.cursors import is_canonical_uuid
 from chatsvc.store import search as rows
-from chatsvc.store.chats import ChatCounts, count_chats
-from chatsvc.text.search_terms import tsquery
+from chatsvc.store.chats import ChatCounts, chat_of_sub, count_chats
+from chatsvc.text.search_terms import parse_query, tsquery
 from chatsvc.wire import MessageHit, SupportChatListItem
 
 PEOPLE = 5  # on the first page, above the messages
@@ -45,12 +45,15 @@ class SearchService:
         self._admission = AdmissionQueue(SEARCHES_AT_ONCE, STANDSTILL_S)
 
     async def results(
-        self, words: list[str], people_after: str | None, messages_after: str | None
+        self, query: str, people_after: str | None, messages_after: str | None
     ) -> Results:
         """Return the first people and messages, or the next page of the one whose cursor is given.
 
-        Nothing is found without words. Raises BadRequest for an invalid cursor.
+        The user whose id of the host application is the query comes first. Nothing is found
+        without words. Raises BadRequest for an invalid cursor.
         """
+        words = parse_query(query)
+        sub = query.strip() if people_after is messages_after is None else ""
         if not words:
             return await self._db.read(_no_results)
         people_from = None if messages_after else _position(people_after)
@@ -58,7 +61,7 @@ class SearchService:
         people_limit = MORE_PEOPLE if people_after else PEOPLE
         async with self._admission:
             return await self._db.read(
-                _results, tsquery(words), people_from, messages_from, people_limit
+                _results, tsquery(words), sub, people_from, messages_from, people_limit
             )
 
 
@@ -78,6 +81,7 @@ def _no_results(connection: Connection) -> Results:
 def _results(
     connection: Connection,
     query: str,
+    sub: str,
     people_from: str | None,
     messages_from: str | None,
     people_limit: int,
@@ -85,7 +89,9 @@ def _results(
     """Search people and messages from these positions. None: do not search that kind."""
     people, messages = People([], None), Messages([], None)
     if people_from is not None:
-        people = People(*rows.find_people(connection, query, people_from, people_limit))
+        items, following = rows.find_people(connection, query, people_from, people_limit)
+        named = chat_of_sub(connection, sub) if sub else []
+        people = People([*named, *(item for item in items if item not in named)], following)
     if messages_from is not None:
         messages = Messages(*rows.find_messages(connection, query, messages_from, MESSAGES))
     return Results(people, messages, count_chats(connection))

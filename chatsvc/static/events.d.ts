@@ -60,6 +60,7 @@ export interface SupportChatListItem {
   message_count: number;
   unread: boolean;
   archived: boolean;
+  user_sub: string | null;
 }
 
 export interface StaffChatUpdatedEvent {

@@ -31,7 +31,7 @@ _SORT_KEY = "coalesce(c.last_message_at, '-infinity')"
 ITEM = f"""
     SELECT c.id, c.user_id, u.email, u.name, c.last_message_at, left(m.content, {PREVIEW_CHARS}),
         m.sender_type, c.last_seq,
-           {_UNREAD}, c.archived_at IS NOT NULL
+           {_UNREAD}, c.archived_at IS NOT NULL, u.external_id
     FROM support_chats c JOIN users u ON u.id = c.user_id
     LEFT JOIN support_messages m ON m.chat_id = c.id AND m.seq = c.last_seq
 """
@@ -85,7 +85,8 @@ _ADMIN_CHAT = Statement(
     "admin_chat",
     ("uuid",),
     """
-    SELECT c.user_id, u.email, u.name, c.archived_at IS NOT NULL, c.admin_viewed_at, c.last_seq
+    SELECT c.user_id, u.email, u.name, c.archived_at IS NOT NULL, c.admin_viewed_at, c.last_seq,
+        u.external_id
     FROM support_chats c JOIN users u ON u.id = c.user_id WHERE c.id = $1
     """,
 )
@@ -103,6 +104,7 @@ _ITEMS_OF = Statement(
     CROSS JOIN LATERAL ({ITEM} WHERE c.id = w.id LIMIT 1) i
     """,
 )
+_ITEM_OF_SUB = Statement("list_item_of_sub", ("text",), f"{ITEM} WHERE u.external_id = $1")
 
 
 def _list_statement(name: str, condition: str) -> Statement:
@@ -275,7 +277,7 @@ def admin_chat(connection: Connection, chat_id: str, limit: int) -> AdminSupport
     rows = connection.execute(_ADMIN_CHAT, chat_id)
     if not rows:
         raise NotFound("there is no such chat")
-    user_id, email, name, archived, viewed_at, last_seq = rows[0]
+    user_id, email, name, archived, viewed_at, last_seq, sub = rows[0]
     messages, has_more = latest_messages(connection, chat_id, last_seq, limit)
     return AdminSupportChat(
         chat_id,
@@ -287,6 +289,7 @@ def admin_chat(connection: Connection, chat_id: str, limit: int) -> AdminSupport
         messages,
         has_more,
         last_seq,
+        sub,
     )
 
 
@@ -308,6 +311,13 @@ def list_items(connection: Connection, chat_ids: Iterable[str]) -> list[SupportC
     """Return many lines of the staff's list, each once. Chats that do not exist are omitted."""
     unique = sorted(set(chat_ids))
     return [to_item(row) for row in connection.execute(_ITEMS_OF, unique)] if unique else []
+
+
+def chat_of_sub(connection: Connection, sub: str) -> list[SupportChatListItem]:
+    """Return the chat of the host application's user `sub`, or nothing."""
+    if "\0" in sub:
+        return []  # PostgreSQL cannot store it
+    return [to_item(row) for row in connection.execute(_ITEM_OF_SUB, sub)]
 
 
 def list_chats(
@@ -361,7 +371,7 @@ def unarchive(tx: Transaction, chat_id: str) -> bool:
 
 
 def to_item(row: tuple[Any, ...]) -> SupportChatListItem:
-    chat_id, user_id, email, name, last_at, preview, sender, last_seq, unread, archived = row
+    chat_id, user_id, email, name, last_at, preview, sender, last_seq, unread, archived, sub = row
     return SupportChatListItem(
         chat_id,
         user_id,
@@ -373,4 +383,5 @@ def to_item(row: tuple[Any, ...]) -> SupportChatListItem:
         last_seq,
         unread,
         archived,
+        sub,
     )

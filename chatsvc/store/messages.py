@@ -26,7 +26,8 @@ _LOCK_CHATS = Statement(
     ("uuid[]",),
     """
     SELECT c.id, c.user_id, u.email, u.name, c.archived_at IS NOT NULL,
-           coalesce(c.last_user_message_at > coalesce(c.admin_viewed_at, '-infinity'), false)
+           coalesce(c.last_user_message_at > coalesce(c.admin_viewed_at, '-infinity'), false),
+           u.external_id
     FROM support_chats c JOIN users u ON u.id = c.user_id
     WHERE c.id = ANY ($1) ORDER BY c.id FOR NO KEY UPDATE OF c
     """,
@@ -186,6 +187,7 @@ class _ChatState:
         user_name: str | None,
         archived: bool,
         unread: bool,
+        user_sub: str | None,
     ) -> None:
         self.id, self.user_id, self.user_email, self.user_name = (
             chat_id,
@@ -193,7 +195,7 @@ class _ChatState:
             user_email,
             user_name,
         )
-        self.archived, self.unread = archived, unread
+        self.archived, self.unread, self.user_sub = archived, unread, user_sub
 
     def take(self, message: SupportMessage, is_new: bool) -> SupportChatListItem:
         """Return the chat's list item after this message. A known message changes nothing."""
@@ -210,6 +212,7 @@ class _ChatState:
             message_count=message.seq,
             unread=self.unread,
             archived=self.archived,
+            user_sub=self.user_sub,
         )
 
 

@@ -18,6 +18,7 @@ LIST_ITEM = {
     "message_count",
     "unread",
     "archived",
+    "user_sub",
 }
 ADMIN_CHAT = {
     "id",
@@ -29,6 +30,7 @@ ADMIN_CHAT = {
     "messages",
     "has_more",
     "last_seq",
+    "user_sub",
 }
 PAGE = {"messages", "has_more", "last_seq"}
 

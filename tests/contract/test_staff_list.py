@@ -2,6 +2,7 @@
 
 import re
 from typing import Any
+from urllib.parse import quote
 
 from tests.contract.conftest import People
 from tests.contract.shapes import check_list_item, check_problem
@@ -139,6 +140,35 @@ async def test_archived_chats_are_a_list_of_their_own(service: Service, people: 
     ]
     active = [item["id"] for item in (await get(service, people.staff, "?archived=false")).json]
     assert set(active) == {people.chat_id, people.bobs_chat_id}
+
+
+async def test_a_chat_is_found_by_the_id_of_its_user_in_the_host_application(
+    service: Service, people: People
+) -> None:
+    """Scripts know users by that id alone; they had to read all pages. Archived chats count too."""
+    sub = "order desk/7 é"
+    chat_id = await service.chat_id(service.user_token(sub, email="desk@example.com"))
+    stream = await service.stream(people.staff, "/admin/notifications/stream")
+    await stream.next("state")
+    for archived in (False, True):
+        if archived:
+            await service.post(f"/admin/chats/{chat_id}/archive", people.staff)
+        for query, is_found in (
+            ("", True),
+            ("&archived=false", not archived),
+            ("&archived=true", archived),
+        ):
+            found = (await get(service, people.staff, f"?sub={quote(sub)}{query}")).json
+            assert [one["id"] for one in found] == ([chat_id] if is_found else []), query
+    for other in (sub.upper(), sub[:-1], "%25", "%00", people.chat_id, "x" * 1000):
+        assert (await get(service, people.staff, f"?sub={quote(other, safe='%')}")).json == []
+    assert (await stream.next("chat_updated")).data["chat"]["user_sub"] == sub
+    await service.send(people.staff, "an item of a message has it too", chat_id=chat_id)
+    assert (await stream.next("chat_updated")).data["chat"]["user_sub"] == sub
+    chat = (await service.get(f"/admin/chats/{chat_id}", people.staff)).json
+    assert chat["user_sub"] == sub
+    visitor = await service.chat_id(await service.visitor_token())
+    assert (await service.get(f"/admin/chats/{visitor}", people.staff)).json["user_sub"] is None
 
 
 async def test_a_query_of_the_wrong_form_is_a_bad_request(service: Service, people: People) -> None:

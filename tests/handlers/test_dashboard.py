@@ -373,6 +373,7 @@ def test_a_card_has_another_version_for_all_that_changes_on_it() -> None:
             "message_count": 1,
             "unread": False,
             "archived": False,
+            "user_sub": None,
         }
         return card(SupportChatListItem(**{**fields, **changes}), TEXTS).version
 

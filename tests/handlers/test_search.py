@@ -4,6 +4,7 @@ import asyncio
 import html
 import re
 import threading
+from urllib.parse import quote
 
 import pytest
 
@@ -99,6 +100,30 @@ async def test_people_are_found_by_the_parts_of_address_and_name(
                 await service.get(f"/dashboard/search?q={query.replace(' ', '+')}", cookies=cookies)
             )
         } == expected
+
+
+async def test_a_user_is_found_by_the_id_in_the_host_application(
+    service: Service, cookies: dict[str, str]
+) -> None:
+    """Staff have it from an order or a log, and it stood nowhere."""
+    ada = service.user_token("shop/4711-é", email="ada@example.com")
+    other = service.user_token("2", email="shop@example.com", name="4711 é")
+    for user in (ada, other):
+        await service.send(user, "hello")
+    chats = [await service.chat_id(ada), await service.chat_id(other)]
+    for query, expected in (
+        ("shop/4711-é", [chats[0], chats[1]]),  # the user of this id, then those of these words
+        ("  shop/4711-é ", [chats[0], chats[1]]),
+        ("shop", [chats[1]]),
+        ("SHOP/4711-é", [chats[1]]),
+    ):
+        page = await get(service, f"/dashboard/search?q={quote(query)}", cookies)
+        assert people(page) == expected, query
+    shown = await get(service, f"/dashboard/chats/{chats[0]}", cookies)
+    assert 'title="ID in the application: shop/4711-é">shop/4711-é</bdi>' in shown.text
+    guest = await service.visitor_token()
+    shown = await get(service, f"/dashboard/chats/{await service.chat_id(guest)}", cookies)
+    assert "ID in the application" not in shown.text
 
 
 async def test_archived_chats_are_found_and_marked(
