@@ -35,6 +35,9 @@ AnyConnection = TypeVar("AnyConnection", bound=Connection)
 READERS = 4  # a reader mostly waits for PostgreSQL; more than the cores can use cost connections
 BATCH_MAX = 64  # from 50 rows on a row gets no cheaper, and after a failure more run again
 WAIT_LIMIT_S = 5.0  # how long a caller waits for a database thread before the response is 503
+# Groups of one function. With more they are smaller and wake more threads; with one, a connection
+# that hangs would hold up all.
+GROUPS_AT_ONCE = 2
 IN_FLIGHT_MAX = 2_000  # two seconds of work at full speed; more would exceed WAIT_LIMIT_S
 REFUSAL_S = 30.0  # how long a refused write counts, as without traffic no other write follows
 DRAIN_LIMIT_S = 10.0  # at stop: to commit accepted work
@@ -83,14 +86,17 @@ class _Job(Generic[T]):
 
 
 class _Group:
-    """The waiting reads of one function that takes rows."""
+    """The waiting reads of one function that takes rows.
 
-    __slots__ = ("_is_queued", "_jobs", "_reads")
+    GROUPS_AT_ONCE threads run it at the same time. What arrives meanwhile is the next group.
+    """
+
+    __slots__ = ("_jobs", "_reads", "_threads")
 
     def __init__(self, reads: "_ReadQueue") -> None:
         self._jobs: SimpleQueue[_Job[Any]] = SimpleQueue()
         self._reads = reads
-        self._is_queued = False
+        self._threads = threading.Semaphore(GROUPS_AT_ONCE)  # that may still be woken
 
     def put(self, job: _Job[Any]) -> None:
         self._jobs.put(job)
@@ -98,19 +104,21 @@ class _Group:
 
     def take(self) -> list[_Job[Any]]:
         """Return waiting jobs, up to BATCH_MAX. There may be none."""
-        self._is_queued = False  # before the queue is emptied, or a job could stay behind
         jobs: list[_Job[Any]] = []
         with suppress(Empty):
             while len(jobs) < BATCH_MAX:
                 jobs.append(self._jobs.get_nowait())
-        if len(jobs) == BATCH_MAX:
-            self._queue()
         return jobs
+
+    def done(self) -> None:
+        """The thread that took jobs has run them."""
+        self._threads.release()
+        if not self._jobs.empty():
+            self._queue()
 
     def _queue(self) -> None:
         """Wake one thread, not one for each job."""
-        if not self._is_queued:
-            self._is_queued = True
+        if self._threads.acquire(blocking=False):
             self._reads.put(self)
 
 
@@ -236,6 +244,8 @@ class Database:
         while (item := self._reads.get()) is not None:
             jobs = [item] if isinstance(item, _Job) else item.take()
             _read(connection, [job for job in jobs if not job.abandoned])
+            if isinstance(item, _Group):
+                item.done()
             if jobs:
                 self._hand_over(jobs)
             del item, jobs  # else they and their results would stay here until the next

@@ -19,9 +19,10 @@ from chatsvc.wire import (
     format_optional_time,
 )
 
-# messages in a stream's first read, which many streams share; with 64 streams and the longest texts
-# they take 13 MB. The replay reads the others.
+# Messages in a stream's first read and their content: 256 streams hold it at once. The replay reads
+# the others.
 START_MESSAGES = 20
+START_MAX_BYTES = 8 * 1024
 COUNT_LIMIT = 1000  # tabs show "999+" from here: a full COUNT grows with the table
 
 _UNREAD = "coalesce(c.last_user_message_at > coalesce(c.admin_viewed_at, '-infinity'), false)"
@@ -75,8 +76,11 @@ _STREAM_STARTS = Statement(
     )
     SELECT s.n, s.last_seq, s.read_up_to, s.archived, s.unread, s.viewed_up_to, m.*
     FROM states s LEFT JOIN LATERAL (
-        SELECT {COLUMNS} FROM support_messages m
-        WHERE m.chat_id = s.id AND m.seq > s.cursor ORDER BY m.seq LIMIT $3
+        SELECT {COLUMNS} FROM (
+            SELECT *,
+                sum(octet_length(content)) OVER (ORDER BY seq ROWS UNBOUNDED PRECEDING) AS size
+            FROM support_messages WHERE chat_id = s.id AND seq > s.cursor ORDER BY seq LIMIT $3
+        ) m WHERE m.size <= {START_MAX_BYTES} ORDER BY m.seq
     ) m ON true
     ORDER BY s.n, m.seq
     """,
@@ -253,7 +257,8 @@ def stream_starts(
         chat = list(of_one)
         state = _to_state(chat[0][1:6])
         missed = [to_message(row[6:]) for row in chat if row[6] is not None]
-        has_more = bool(missed) and missed[-1].seq < state.last_seq
+        reached = missed[-1].seq if missed else cursors[n - 1]
+        has_more = reached is not None and reached < state.last_seq
         starts[n - 1] = state, MessagePage(missed, has_more, state.last_seq)
     return starts
 

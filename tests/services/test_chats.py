@@ -4,7 +4,7 @@ import asyncio
 from uuid import uuid4
 
 from chatsvc.errors import NotFound
-from chatsvc.store.chats import START_MESSAGES
+from chatsvc.store.chats import START_MAX_BYTES, START_MESSAGES
 from tests.support.service import Service
 
 
@@ -83,3 +83,19 @@ async def test_streams_that_open_together_begin_each_with_its_own_chat(service: 
         (len(many), many[1:], False),
         (len(many), [], False),
     ]
+
+
+async def test_long_missed_messages_are_left_to_the_replay(service: Service) -> None:
+    """Two hundred clients that came back to long messages took 280 MB: they are read in groups."""
+    user = service.user_token()
+    chat_id = await service.chat_id(user)
+    sent = [
+        await service.send(user, text) for text in ("short", "x" * (START_MAX_BYTES + 1), "short")
+    ]
+    _, page = await service.app.chats.stream_start(chat_id, 0)
+    assert ([message.seq for message in page.messages], page.has_more) == ([1], True)
+    _, page = await service.app.chats.stream_start(chat_id, 1)
+    assert (page.messages, page.has_more) == ([], True)
+    stream = await service.stream(user, cursor=0)
+    assert await stream.messages_up_to(3) == sent
+    stream.close()
