@@ -7,6 +7,7 @@ TSC := node_modules/.installed
 # two processes, each test file in one of them; tests marked fault run alone afterwards;
 # in the order of the folders: those that share a server or a browser come one after the other
 TWO := -n 2 --dist loadfile --no-loadscope-reorder
+FIREFOX := tests/browser --engine firefox --ignore-glob "*_firefox.py" --ignore-glob "*_webkit.py"
 DEV := .venv/.installed-dev .venv/chromium .venv/programs $(TSC)
 
 .PHONY: install run test test-slow test-clock check bench lock clean lint dist try-install
@@ -24,11 +25,13 @@ check: lint
 
 # all tests but those of test-slow: before each push, and in CI
 test: lint
-	$(PY) -m pytest $(TWO) -m "not fault"
+	$(PY) -m pytest $(TWO) -m "not fault and not soak"
 	$(PY) -m pytest -m "fault and not soak"
 
-# the longest fault tests, and the tests that look at clocks at the hours where such tests break
+# the longest fault tests, all browser tests in Firefox and WebKit, and the tests that look at clocks
+# at the hours where such tests break
 test-slow: test-clock
+	$(PY) -m pytest $(TWO) $(FIREFOX)
 	$(PY) -m pytest -m soak
 
 test-clock: $(DEV)

@@ -35,7 +35,10 @@ settings.load_profile("chatsvc")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--engine", default="chromium", help="the engine of the browser tests: chromium or firefox"
+        "--engine",
+        default="chromium",
+        choices=["chromium", "firefox"],
+        help="the engine of the browser tests; those of WebKit are in tests/browser/test_webkit.py",
     )
 
 

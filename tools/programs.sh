@@ -5,7 +5,8 @@
 # it: otherwise a failing mirror would skip tests unnoticed. Write the paths of the programs into $1.
 set -u
 PATH="$PATH:/usr/sbin:/usr/local/sbin"
-programs="nginx caddy redis-server curl openssl systemd-analyze faketime"
+programs="nginx caddy redis-server curl openssl systemd-analyze faketime
+    firefox-esr WebKitWebDriver Xvfb"
 
 has() {
     command -v "$1" >/dev/null 2>&1
@@ -21,6 +22,8 @@ package_of() {
     case $1 in
         nginx) echo nginx-light ;;
         systemd-analyze) echo systemd ;;
+        WebKitWebDriver) echo webkit2gtk-driver ;;
+        Xvfb) echo xvfb ;;
         *) echo "$1" ;;
     esac
 }

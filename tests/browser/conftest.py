@@ -21,15 +21,13 @@ from playwright.sync_api import (
 
 from tests.support.postgres import Cluster
 
-from .engines import launch
+from .engines import FIREFOX_SCRIPT, launch, without_scripts
 from .serving import Server
 
 WATCH_CSP = """
 document.addEventListener("securitypolicyviolation", (event) =>
   window.reportViolation(`${event.violatedDirective}: ${event.blockedURI} ${event.sample}`));
 """
-# Firefox reports lines of its console about requests that failed as if they were errors of the page.
-FIREFOX_CONSOLE_LINES = ("Cross-Origin Request Blocked:",)
 PATIENCE_MS = 10_000  # what a test waits for at most; on a busy machine everything takes longer
 
 
@@ -51,10 +49,17 @@ def own_server(tmp_path: Path) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="package")
-def engine(pytestconfig: pytest.Config) -> str:
-    """The browser engine of this run, as `--engine` names it."""
-    name: str = pytestconfig.getoption("engine")
-    return name
+def engine(request: pytest.FixtureRequest) -> str:
+    """The browser engine: of this module (test_firefox.py), or of this run, as `--engine` names it."""
+    return getattr(request, "param", None) or str(request.config.getoption("engine"))
+
+
+@pytest.fixture(autouse=True)
+def chromium_only(request: pytest.FixtureRequest) -> None:
+    """Skip tests that say why they cannot run with the driver of another engine."""
+    mark = request.node.get_closest_marker("chromium_only")
+    if mark and request.getfixturevalue("engine") != "chromium":
+        pytest.skip(f"Chromium only: {mark.args[0]}")
 
 
 @pytest.fixture(scope="package")
@@ -66,7 +71,7 @@ def browser(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[B
 
 
 @pytest.fixture
-def new_context(browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
+def new_context(engine: str, browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
     """Makes browser contexts: people who share nothing. What went wrong on their pages fails the test."""
     contexts: list[BrowserContext] = []
     wrong: list[str] = []
@@ -76,7 +81,7 @@ def new_context(browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
         dialog.dismiss()
 
     def failed(page: Page, error: Error) -> None:
-        if not error.message.startswith(FIREFOX_CONSOLE_LINES):
+        if engine != "firefox":  # where each line of the console about a request counts as one
             wrong.append(f"{page.url}: {error.stack or error.message}")
 
     def watch(page: Page) -> None:
@@ -84,12 +89,15 @@ def new_context(browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
         page.on("dialog", opened)
 
     def make(**options: object) -> BrowserContext:
+        scripts = engine != "firefox" or options.pop("java_script_enabled", True)
         context = browser.new_context(**options)  # type: ignore[arg-type]
         context.set_default_timeout(PATIENCE_MS)
         context.expose_function(
             "reportViolation", lambda report: wrong.append(f"content security policy: {report}")
         )
-        context.add_init_script(WATCH_CSP)
+        context.add_init_script(WATCH_CSP + (FIREFOX_SCRIPT if engine == "firefox" else ""))
+        if not scripts:
+            without_scripts(context)
         context.on("page", watch)
         contexts.append(context)
         return context

@@ -5,7 +5,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from playwright.sync_api import Browser, Playwright
+import pytest
+from playwright.sync_api import APIResponse, Browser, BrowserContext, Playwright, Request, Route
 
 # --no-sandbox: tests run as root in containers; the others keep the browser from talking to anybody else
 CHROMIUM_ARGUMENTS = [
@@ -23,7 +24,20 @@ FOUND = Path(__file__).parents[2] / ".venv" / "chromium"  # written by tools/chr
 PLAYWRIGHT = "playwright"
 RELAY = Path(__file__).with_name("firefox_relay.py")
 FIREFOX_NAMES = ("firefox-esr", "firefox")
-ENGINES = ("chromium", "firefox")
+# Playwright does not pass `reduced_motion` on: motion is always reduced.
+FIREFOX_PREFERENCES: dict[str, str | float | bool] = {"ui.prefersReducedMotion": 1}
+# What Playwright for Firefox leaves out, as a script in each page: the body of a POST, and errors
+# apart from lines of the console.
+FIREFOX_SCRIPT = """
+const send = window.fetch;
+window.fetch = (to, options) => {
+  if (options?.method === "POST") sessionStorage.setItem("posted", options.body);
+  return send(to, options);
+};
+window.addEventListener("error", (event) => window.reportViolation(`error: ${event.message}`));
+window.addEventListener("unhandledrejection", (event) =>
+  window.reportViolation(`rejection: ${event.reason}`));
+"""
 
 
 def chromium_executable() -> str | None:
@@ -32,6 +46,29 @@ def chromium_executable() -> str | None:
         FOUND.read_text().strip() if FOUND.exists() else shutil.which("chromium")
     )
     return None if found == PLAYWRIGHT else found
+
+
+def post_data(request: Request) -> str:
+    """The body of a POST, in Firefox that of the tab's last one."""
+    return request.post_data or str(request.frame.evaluate("sessionStorage.getItem('posted')"))
+
+
+def fetch(route: Route) -> APIResponse:
+    """`route.fetch()`, which hangs in Firefox for a POST."""
+    if route.request.method == "POST":
+        return route.fetch(post_data=post_data(route.request))
+    return route.fetch()
+
+
+def without_scripts(context: BrowserContext) -> BrowserContext:
+    """As `java_script_enabled=False`, which has no effect in Firefox. All scripts of our pages have addresses."""
+    context.route(
+        "**/*",
+        lambda route: (
+            route.abort() if route.request.resource_type == "script" else route.fallback()
+        ),
+    )
+    return context
 
 
 def launch(playwright: Playwright, engine: str, folder: Path) -> Browser:
@@ -49,9 +86,10 @@ def firefox_executable() -> str | None:
 
 
 def _launch_firefox(playwright: Playwright, folder: Path) -> Browser:
-    firefox = firefox_executable()
-    assert firefox is not None, "no Firefox in PATH; install firefox-esr"
+    firefox = firefox_executable() or pytest.skip("needs firefox-esr")
     program = folder / "firefox"
     program.write_text(f'#!/bin/sh\nFIREFOX="{firefox}" exec "{sys.executable}" "{RELAY}" "$@"\n')
     program.chmod(0o700)
-    return playwright.firefox.launch(channel="moz-firefox", executable_path=program)
+    return playwright.firefox.launch(
+        channel="moz-firefox", executable_path=program, firefox_user_prefs=FIREFOX_PREFERENCES
+    )

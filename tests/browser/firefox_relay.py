@@ -1,9 +1,10 @@
-"""Stand between Playwright and Firefox ESR: acknowledge the one command that Firefox does not know.
+"""Stand between Playwright and Firefox ESR, and do the one command that Firefox does not know.
 
 Playwright drives Firefox over WebDriver BiDi and sends `emulation.setMediaFeaturesOverride` for each
 context. Firefox ESR refuses it ("unknown command"), and Playwright gives up. This program is what
 Playwright starts as Firefox: it starts the real one, prints the address of a relay instead of
-Firefox's own, and passes every other message on unchanged.
+Firefox's own, and passes every other message on unchanged. The colour scheme of that one command
+becomes a preference of the whole browser, set by a script in Firefox's own window.
 """
 
 import asyncio
@@ -18,9 +19,16 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application
 from tornado.websocket import WebSocketClientConnection, WebSocketHandler, websocket_connect
 
-UNKNOWN_TO_FIREFOX = {"emulation.setMediaFeaturesOverride"}
+UNKNOWN_TO_FIREFOX = "emulation.setMediaFeaturesOverride"
+COLOR_SCHEME = "prefers-color-scheme"
+SET_COLOR_SCHEME = (
+    'Services.prefs.setIntPref("layout.css.prefers-color-scheme.content-override", {})'
+)
+COLOR_SCHEMES = {"dark": 0, "light": 1}
+OWN_IDS_FROM = 2**40  # Playwright counts its commands from 1
 LISTENING = re.compile(r"WebDriver BiDi listening on (ws://\S+)")
 MESSAGE_MAX_BYTES = 256 * 2**20  # screenshots of long pages
+Command = dict[str, Any]
 
 
 class Relay(WebSocketHandler):
@@ -33,22 +41,50 @@ class Relay(WebSocketHandler):
 
     async def open(self, *args: str, **kwargs: str) -> None:
         self.set_nodelay(True)
+        self._asked: dict[int, asyncio.Future[Any]] = {}
+        self._scheme = "light"
         self._firefox: asyncio.Future[WebSocketClientConnection] = asyncio.ensure_future(
             websocket_connect(f"{self.upstream}/session", max_message_size=MESSAGE_MAX_BYTES)
         )
         self._pump = asyncio.ensure_future(self._pass_back())
 
     async def on_message(self, message: str | bytes) -> None:
-        command: dict[str, Any] = json.loads(message)
-        if command["method"] in UNKNOWN_TO_FIREFOX:
-            await self.write_message({"type": "success", "id": command["id"], "result": {}})
-        else:
+        command: Command = json.loads(message)
+        if command["method"] != UNKNOWN_TO_FIREFOX:
             await (await self._firefox).write_message(message)
+            return
+        scheme = command["params"]["features"].get(COLOR_SCHEME) or "light"
+        if scheme != self._scheme:
+            self._scheme = scheme
+            await self._set_scheme()
+        await self.write_message({"type": "success", "id": command["id"], "result": {}})
+
+    async def _set_scheme(self) -> None:
+        tree = await self._ask("browsingContext.getTree", {"moz:scope": "chrome"})
+        where = {"context": tree["contexts"][0]["context"]}
+        script = SET_COLOR_SCHEME.format(COLOR_SCHEMES[self._scheme])
+        await self._ask(
+            "script.evaluate", {"expression": script, "target": where, "awaitPromise": False}
+        )
+
+    async def _ask(self, method: str, params: Command) -> Any:
+        """Send a command of this relay's own, and return its result."""
+        number = OWN_IDS_FROM + len(self._asked)
+        self._asked[number] = asyncio.get_running_loop().create_future()
+        command = {"id": number, "method": method, "params": params}
+        await (await self._firefox).write_message(json.dumps(command))
+        reply = await self._asked[number]
+        assert reply["type"] == "success", reply
+        return reply["result"]
 
     async def _pass_back(self) -> None:
         firefox = await self._firefox
         while (message := await firefox.read_message()) is not None:
-            await self.write_message(message)
+            number = json.loads(message).get("id")
+            if number in self._asked:
+                self._asked[number].set_result(json.loads(message))
+            else:
+                await self.write_message(message)
         self.close()
 
     def on_close(self) -> None:
@@ -69,7 +105,11 @@ def listen(upstream: str) -> int:
 
 async def main() -> int:
     firefox = await asyncio.create_subprocess_exec(
-        os.environ["FIREFOX"], *sys.argv[1:], stderr=asyncio.subprocess.PIPE, limit=2**20
+        os.environ["FIREFOX"],
+        "--remote-allow-system-access",  # for the script in Firefox's own window
+        *sys.argv[1:],
+        stderr=asyncio.subprocess.PIPE,
+        limit=2**20,
     )
     assert firefox.stderr is not None
     async for line in firefox.stderr:

@@ -1,9 +1,12 @@
 """Pages of a website that embeds the widget, and how a person uses it there."""
 
 import json
+import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Protocol
 
 from playwright.sync_api import BrowserContext, Locator, Page, Route, expect
@@ -35,6 +38,51 @@ def zone_at_noon() -> str:
 def person() -> str:
     """A user that no other test knows."""
     return f"user-{uuid.uuid4()}"
+
+
+class Site(ThreadingHTTPServer):
+    """A website on a port of its own, for what pages that a test answers itself cannot show."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _SiteHandler)
+        self.pages: dict[str, str] = {}
+        self.policy = ""
+
+    @property
+    def origin(self) -> str:
+        """Secure as https is: the name is localhost."""
+        return f"http://localhost:{self.server_port}"
+
+
+class _SiteHandler(BaseHTTPRequestHandler):
+    server: Site
+
+    def do_GET(self) -> None:
+        body = self.server.pages.get(self.path, "").encode()
+        self.send_response(200 if body else 404)
+        kind = "javascript" if self.path.endswith(".js") else "html"
+        self.send_header("Content-Type", f"text/{kind}; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        if self.server.policy:
+            self.send_header("Content-Security-Policy", self.server.policy)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def running_site() -> Iterator[Site]:
+    site = Site()
+    thread = threading.Thread(target=site.serve_forever, args=[0.05])
+    thread.start()
+    try:
+        yield site
+    finally:
+        site.shutdown()
+        thread.join()
+        site.server_close()
 
 
 def host_page(

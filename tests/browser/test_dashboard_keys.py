@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from .dashboard import WIDE, bubbles, card, live, open_chat, open_list, reply_box
+from .engines import fetch
 from .hosting import NewContext, person
 from .serving import STAFF_EMAIL, STAFF_PASSWORD, Server
 
@@ -165,7 +166,7 @@ def test_a_reply_whose_answer_was_lost_is_not_sent_twice(server: Server, staff_p
     page = staff_page
 
     def lose_the_answer(route: Route) -> None:
-        route.fetch()
+        fetch(route)
         route.abort()
 
     for text, way in (("first", "again"), ("second", "stream"), ("third", "reload")):

@@ -1,8 +1,11 @@
 """A request fails after its effect is on screen: the failure has nothing to say any more."""
 
+import json
+
 import pytest
 from playwright.sync_api import Page, Route, expect
 
+from .engines import post_data
 from .hosting import person
 from .serving import Server
 
@@ -19,7 +22,7 @@ def test_a_reply_that_the_stream_has_brought_is_not_reported_as_unsent(
     held: list[Route] = []
 
     def hold(route: Route) -> None:
-        body = route.request.post_data_json
+        body = json.loads(post_data(route.request))
         server.staff("POST", f"/admin/chats/{chat}/messages", body)
         held.append(route)
 

@@ -3,6 +3,7 @@
 import pytest
 from playwright.sync_api import Request, Route, expect
 
+from .engines import fetch
 from .hosting import (
     NewContext,
     box,
@@ -203,7 +204,7 @@ def test_an_answer_that_was_lost_does_not_double_the_message(
     def lose_the_first_answer(route: Route) -> None:
         if route.request.method != "POST" or lost:
             return route.fallback()
-        route.fetch()  # it is stored
+        fetch(route)  # it is stored
         lost.append(route.request)
         return route.abort()
 

@@ -1,43 +1,23 @@
 """The back-forward cache: a page that people come back to is as they left it, and catches up."""
 
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, expect
 
 from .engines import CHROMIUM_ARGUMENTS, chromium_executable
-from .hosting import PAGE, box, messages, open_chat, person
+from .hosting import PAGE, Site, box, messages, open_chat, person, running_site
 from .serving import Server
 
 pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
-def site() -> Iterator[ThreadingHTTPServer]:
-    """A website with two pages. (Pages that tests answer themselves are not kept by the browser.)"""
-
-    class Pages(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = self.server.pages.get(self.path, "").encode()  # type: ignore[attr-defined]
-            self.send_response(200 if body else 404)
-            self.send_header("Content-Type", "text/html; charset=utf-8")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Pages)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join(10)
-    server.server_close()
+def site() -> Iterator[Site]:
+    """Pages that tests answer themselves are not kept by the browser."""
+    with running_site() as site:
+        yield site
 
 
 @pytest.fixture
@@ -52,26 +32,26 @@ def keeping(browser: Browser) -> Iterator[BrowserContext]:
     with_cache.close()
 
 
+@pytest.mark.chromium_only("other engines keep no page with an open stream")
 def test_a_page_from_the_back_forward_cache_is_live_again(
-    tmp_path: Path, site: ThreadingHTTPServer, keeping: BrowserContext
+    tmp_path: Path, site: Site, keeping: BrowserContext
 ) -> None:
-    origin = f"http://127.0.0.1:{site.server_port}"
-    with Server(tmp_path, origins=[origin]) as server:
+    with Server(tmp_path, origins=[site.origin]) as server:
         token = server.token(person())
         element = f'<support-chat token="{token}"></support-chat>'
-        site.pages = {  # type: ignore[attr-defined]
+        site.pages = {
             "/": PAGE.format(chat=server.url, head="", element=element),
             "/basket": "<!doctype html><title>Basket</title>",
         }
         page = keeping.new_page()
-        page.goto(origin)
+        page.goto(site.origin)
         open_chat(page)
         expect(page.locator("support-chat .dot.live")).to_be_visible()
         box(page).fill("half a tho")
         page.evaluate(
             "addEventListener('pageshow', (event) => { document.body.dataset.kept = event.persisted; })"
         )
-        page.goto(f"{origin}/basket")
+        page.goto(f"{site.origin}/basket")
         # a page that nobody sees must not be the one that holds the stream
         assert page.evaluate("navigator.locks.query()") == {"held": [], "pending": []}
         server.reply(token, "while it was away")

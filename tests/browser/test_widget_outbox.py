@@ -3,8 +3,9 @@
 import json
 
 import pytest
-from playwright.sync_api import Page, Request, Route, expect
+from playwright.sync_api import Page, Route, expect
 
+from .engines import fetch, post_data
 from .hosting import (
     NewContext,
     box,
@@ -34,14 +35,15 @@ def allow(page: Page) -> None:
 
 
 def client_ids(page: Page) -> list[str]:
-    """Fills with what each POST from now on calls its message."""
+    """Fills with the client's id in each POST from now on."""
     seen: list[str] = []
 
-    def note(request: Request) -> None:
-        if request.method == "POST" and request.url.endswith("/support_chat/messages"):
-            seen.append(json.loads(request.post_data or "{}")["client_id"])
+    def note(route: Route) -> None:
+        if route.request.method == "POST":
+            seen.append(json.loads(post_data(route.request))["client_id"])
+        route.fallback()
 
-    page.on("request", note)
+    page.context.route("**/messages", note)
     return seen
 
 
@@ -80,7 +82,7 @@ def test_a_message_whose_answer_was_lost_with_the_page_is_stored_once(
     def lose_the_answer(route: Route) -> None:
         if route.request.method != "POST":
             return route.fallback()
-        route.fetch()  # it is stored
+        fetch(route)  # it is stored
         return route.abort()
 
     page.context.route(POSTS, lose_the_answer)

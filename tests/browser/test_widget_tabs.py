@@ -204,6 +204,7 @@ def test_a_message_that_nobody_looks_at_sounds_in_one_tab(
         expect(messages(page)).to_have_count(1)
     let_sounds_pass(pages)
     assert sorted(map(notes, pages)) == [0, 0, NOTES]
+    pages[1].bring_to_front()
     open_chat(pages[1])
     server.reply(token, "somebody looks at this one")
     expect(pages[0].locator("support-chat .badge")).to_be_hidden()
