@@ -348,7 +348,7 @@ class App:
             case Emission():
                 self.bus.publish(Event.encode(*emitted))
             case MessagePosted():
-                self.metrics.messages.labels(emitted.sender_type).inc()
+                self.metrics.message_posted(emitted.sender_type)
             case NoticeDue():
                 self.notices.arm(emitted.in_s)
             case NoticeEnded():

@@ -16,6 +16,8 @@ MAY_SLEEP = {
 MAY_CACHE = {
     "web.client_address.is_within": "pure",
     "web.client_address._warn_once": "a line in the log per proxy",
+    "web.headers._normal": "pure",
+    "web.headers._spelled": "pure",
     "handlers.body._decoder": "pure",
     "handlers.endpoint._http_date": "pure",
     "handlers.body._required_fields": "pure",

@@ -53,6 +53,7 @@ class BaseHandler(RequestHandler):
     remembers: ClassVar[bool] = True  # whether a verified token is cached for the next request
     body_max_bytes: ClassVar[int] = BODY_MAX_BYTES
     caller: Caller
+    _methods: ClassVar[tuple[str, ...]] = ()
 
     @property
     def services(self) -> "Services":
@@ -109,7 +110,8 @@ class BaseHandler(RequestHandler):
     @property
     def language(self) -> str | None:
         """The best available language for the browser; None if it prefers none of them."""
-        return self.services.languages.preferred(self.request.headers.get("Accept-Language", ""))
+        header = self.request.headers.get("Accept-Language")
+        return None if header is None else self.services.languages.preferred(header)
 
     @property
     def bearer_token(self) -> str | None:
@@ -132,13 +134,16 @@ class BaseHandler(RequestHandler):
                 f"allowed: {', '.join(self.allowed_methods())}."
             )
 
-    @classmethod
-    def allowed_methods(cls) -> list[str]:
-        return [
+    def __init_subclass__(cls) -> None:
+        cls._methods = tuple(
             method
             for method in METHODS
             if getattr(cls, method.lower()) is not getattr(RequestHandler, method.lower())
-        ]
+        )
+
+    @classmethod
+    def allowed_methods(cls) -> tuple[str, ...]:
+        return cls._methods
 
     def check_xsrf_cookie(self) -> None:
         """Require the form token beside a session cookie, which browsers send by themselves."""

@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from chatsvc.wire import SENDER_TYPES
+
 LAG_INTERVAL_S = 0.5  # between two measurements of the loop's lag
 
 
@@ -28,6 +30,7 @@ class Metrics:
         self.messages = Counter(
             "chatsvc_messages", "Messages stored, by sender", ("sender",), registry=self.registry
         )
+        self._message_counters = {one: self.messages.labels(one) for one in SENDER_TYPES}
         self.notices = Counter(
             "chatsvc_notices",
             "Attempts to send an e-mail to a user, by outcome",
@@ -69,6 +72,10 @@ class Metrics:
         if counter is None:
             counter = self._request_counters[key] = self.requests.labels(*key)
         counter.inc()
+
+    def message_posted(self, sender: str) -> None:
+        """Count a stored message."""
+        self._message_counters[sender].inc()
 
     def committed(self, size: int, seconds: float) -> None:
         """Record a commit. The writer thread calls this."""

@@ -165,10 +165,19 @@ def insert_messages(
 def _insert(tx: Transaction, rows: list[MessageRow]) -> list[tuple[Any, ...]]:
     if not rows:
         return []
-    columns = [list(column) for column in zip(*(row[:7] for row in rows), strict=True)]
+    columns = [_array(column) for column in zip(*(row[:7] for row in rows), strict=True)]
     return tx.execute(
         _INSERT_MESSAGES, *columns, rows[0].email_delay_s, rows[0].email_min_interval_s
     )
+
+
+def _array(texts: Sequence[str | None]) -> str:
+    """Return the literal of an array. psycopg2 would quote and encode each text by itself."""
+    quoted = (
+        "NULL" if text is None else '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        for text in texts
+    )
+    return f"{{{','.join(quoted)}}}"
 
 
 def _seen_again(record: tuple[Any, ...], row: MessageRow) -> tuple[Any, ...]:

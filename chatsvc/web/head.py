@@ -6,6 +6,8 @@ from typing import NamedTuple
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from tornado.httputil import HTTPHeaders, RequestStartLine
 
+from chatsvc.web.headers import Headers
+
 END = b"\r\n\r\n"
 # llhttp also accepts HTTP/0.9, other protocols, absolute URLs, several spaces, line feeds first.
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
@@ -94,7 +96,7 @@ def parse_head(raw: bytes) -> RequestHead:
     # Each line must be one field; otherwise another parser could read another request.
     if not parsed.is_complete or len(parsed.fields) != raw.count(b"\r\n") - 2:
         raise Refused(400, "The request is malformed.")
-    headers = _headers(parsed.fields)
+    headers = Headers(parsed.fields)
     version = f"HTTP/{parser.get_http_version()}"
     start_line = RequestStartLine(method.decode(), parsed.url.decode(), version)
     return RequestHead(
@@ -104,18 +106,6 @@ def parse_head(raw: bytes) -> RequestHead:
         _body_length(headers, version),
         version != "HTTP/1.0" and headers.get("Expect", "").lower() == "100-continue",
     )
-
-
-def _headers(fields: list[tuple[bytes, bytes]]) -> HTTPHeaders:
-    """Return Tornado's headers. llhttp has checked the characters; `add` would do it again."""
-    headers = HTTPHeaders()
-    for raw_name, raw_value in fields:
-        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1").strip(" \t")
-        if name in headers:
-            headers.add(name, value)
-        else:
-            headers[name] = value
-    return headers
 
 
 def _is_kept_alive(headers: HTTPHeaders, version: str) -> bool:
