@@ -11,6 +11,7 @@ from pathlib import Path
 from bench.harness import USERS, Harness
 from bench.load import LoadError, allow_open_files
 from bench.measures import (
+    access_log,
     broadcast,
     hotpath,
     idle_latency,
@@ -32,6 +33,7 @@ MEASURES: dict[str, Callable[[Harness], list[Row]]] = {
     "reconnect": reconnect.measure,
     "idle-latency": idle_latency.measure,
     "several": several.measure,
+    "access-log": access_log.measure,
 }
 
 

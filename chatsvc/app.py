@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import resource
 import socket
 from contextlib import AsyncExitStack
@@ -42,7 +43,7 @@ from chatsvc.handlers.base import BODY_MAX_BYTES
 from chatsvc.handlers.cookies import cookie_names
 from chatsvc.handlers.endpoint import Endpoint, EndpointDelegate, TooLargeHandler
 from chatsvc.handlers.openapi_document import describe
-from chatsvc.handlers.page import PageNotFoundHandler
+from chatsvc.handlers.page import PageHandler, PageNotFoundHandler
 from chatsvc.handlers.services import Services
 from chatsvc.mail.factory import make_mailer
 from chatsvc.mail.messages import Composer
@@ -207,6 +208,9 @@ class App:
             ROUTES,
             default_handler_class=PageNotFoundHandler,
             services=self._services(),
+            pages=re.compile(
+                "|".join(one for one, page, *_ in ROUTES if issubclass(page, PageHandler))
+            ),
             xsrf_cookies=True,
             xsrf_cookie_name=self._cookies.xsrf,
             xsrf_cookie_kwargs={"samesite": "Lax", "httponly": True, "secure": self._is_secure},

@@ -40,8 +40,6 @@ class LoaderHandler(AssetHandler):
     def get(self) -> None:
         self.send_asset(self.services.assets.loader, f"public, max-age={LOADER_S}")
 
-    head = get
-
 
 class StaticHandler(AssetHandler):
     def get(self, version: str, name: str) -> None:
@@ -50,8 +48,6 @@ class StaticHandler(AssetHandler):
             raise NotFound
         current = version == self.services.assets.version
         self.send_asset(asset, f"public, max-age={YEAR_S}, immutable" if current else "no-cache")
-
-    head = get
 
 
 def _accepts_gzip(accept_encoding: str) -> bool:

@@ -135,6 +135,8 @@ class BaseHandler(RequestHandler):
             )
 
     def __init_subclass__(cls) -> None:
+        if "get" in vars(cls) and "head" not in vars(cls):
+            cls.head = cls.get  # the response's body is left out
         cls._methods = tuple(
             method
             for method in METHODS

@@ -164,7 +164,11 @@ class ChatHandler(DashboardHandler):
         before = self.seq_argument("before")
         around = None if before else self.seq_argument("message")
         page = await self.services.staff_pages.page_for_staff(
-            chat_id, self.caller.user_id, before=before, around=around
+            chat_id,
+            self.caller.user_id,
+            before=before,
+            around=around,
+            is_seen=self.request.method != "HEAD",
         )
         self.dashboard_page(
             "dashboard/chat.html",

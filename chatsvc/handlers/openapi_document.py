@@ -35,7 +35,7 @@ def describe(routes: list[tuple[Any, ...]]) -> bytes:
     for pattern, handler, *_ in routes:
         for method in handler.allowed_methods():
             operation = getattr(getattr(handler, method.lower()), "operation", None)
-            if operation is not None:
+            if operation is not None and method != "HEAD":
                 path = pattern.replace("([^/]+)", "{chat_id}").replace("\\", "")
                 paths.setdefault(path, {})[method.lower()] = _operation(
                     handler, method, path, operation

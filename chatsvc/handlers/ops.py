@@ -17,8 +17,6 @@ class HealthHandler(Endpoint):
         self.set_header("Content-Type", "text/plain; charset=utf-8")
         self.finish("ok\n")
 
-    head = get
-
 
 class ReadyHandler(Endpoint):
     """Respond 200 if the database is available and its schema current, or else 503 and why."""
@@ -30,8 +28,6 @@ class ReadyHandler(Endpoint):
         self.set_status(200 if problem is None else 503)
         self.set_header("Content-Type", "text/plain; charset=utf-8")
         self.finish(f"{problem or self.services.readiness.detail}\n")
-
-    head = get
 
 
 class MetricsHandler(Endpoint):

@@ -1,5 +1,6 @@
 """PageHandler: server-rendered pages, their security headers and the session cookie."""
 
+import re
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
@@ -150,9 +151,21 @@ class PageHandler(BaseHandler):
 
 
 class PageNotFoundHandler(PageHandler):
-    """Unknown paths: a page for browsers, problem details for other clients."""
+    """Unknown paths: a page for browsers, problem details for other clients.
+
+    A page's path with a slash at its end leads to the page.
+    """
 
     audience = "public"
+
+    async def prepare(self) -> None:
+        path, query = self.request.path[:-1], self.request.query
+        pages: re.Pattern[str] = self.settings["pages"]
+        is_page = self.request.path.endswith("/") and pages.fullmatch(path)
+        if is_page and self.request.method in ("GET", "HEAD"):
+            self.redirect(f"{path}?{query}" if query else path, status=308)
+        else:
+            await super().prepare()
 
     def check_method(self) -> None:
         raise NotFound

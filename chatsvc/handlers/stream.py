@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 # How long EventSource waits before it reconnects; random, so that not all return at once.
 RETRY_MS = (1000, 3000)
 UNPARSABLE = -1
+EVENT_STREAM = "text/event-stream; charset=utf-8"
 
 
 class EventStream:
@@ -62,6 +63,9 @@ class StreamHandler(Endpoint):
             request_id=self.request_id,
         )
         streams = self.services.streams
+        if self.request.method == "HEAD":
+            self.set_header("Content-Type", EVENT_STREAM)
+            return
         streams.admit(subscription)
         head = self.stream_head(f"chatsvc, for {self.address}" if staff else "chatsvc")
         taken = self.detach()
@@ -102,7 +106,7 @@ class StreamHandler(Endpoint):
         proxy that does not forward it.
         """
         headers = [
-            ("Content-Type", "text/event-stream; charset=utf-8"),
+            ("Content-Type", EVENT_STREAM),
             ("Cache-Control", "no-store, no-transform"),
             ("X-Accel-Buffering", "no"),
             # without it, an nginx that compresses this type buffers everything

@@ -65,13 +65,14 @@ class Metrics:
         """Add a gauge that reads `value` on each request."""
         Gauge(name, help_text, registry=self.registry).set_function(value)
 
-    def request_completed(self, handler: str, method: str, status: int) -> None:
+    def request_completed(self, handler: str, method: str, status: int, seconds: float) -> None:
         """Count a request. `labels` takes longer than counting, so its result is kept."""
         key = (handler, method, status)
         counter = self._request_counters.get(key)
         if counter is None:
             counter = self._request_counters[key] = self.requests.labels(*key)
         counter.inc()
+        self.request_seconds.observe(seconds)
 
     def message_posted(self, sender: str) -> None:
         """Count a stored message."""

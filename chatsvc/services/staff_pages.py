@@ -69,15 +69,23 @@ class StaffPages:
         return ListPage(items, next_cursor, counts)
 
     async def page_for_staff(
-        self, chat_id: str, staff_id: str, *, before: int | None, around: int | None
+        self,
+        chat_id: str,
+        staff_id: str,
+        *,
+        before: int | None,
+        around: int | None,
+        is_seen: bool = True,
     ) -> ChatPage:
         """Return a page of a chat, and mark its messages viewed, but none that arrived meanwhile.
+
+        Nothing is marked if it is not `is_seen`: nobody is shown the page.
 
         The page ends before the seq `before`, or has the seq `around` in its middle, or is the
         latest. The counts are those after marking. Raises NotFound.
         """
         page = await self._db.read(_chat_page, chat_id, staff_id, before, around)
-        if page.is_viewed:
+        if page.is_viewed or not is_seen:
             return page
         return page._replace(
             counts=await self._db.write(_mark_viewed_and_count, chat_id, page.cursor)

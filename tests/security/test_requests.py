@@ -395,13 +395,48 @@ async def test_unknown_paths_are_404_for_every_method(service: Service) -> None:
     assert page.status == 404 and "<script>alert" not in page.text
 
 
-async def test_head_is_get_without_a_body_where_it_is_served(service: Service) -> None:
+async def test_head_is_get_without_a_body_and_shows_nobody_anything(service: Service) -> None:
+    """HEAD was 405 on pages, where monitoring and link checkers use it (passbolt_api#507)."""
+    staff, cookies, alice = await service.staff_token(), await service.login(), service.user_token()
+    chat = await service.chat_id(alice)
+    await service.send(alice, "unread")
     for pattern, _, method in all_routes():
-        if method == "HEAD":
-            path = TABLE[pattern, "GET"].path
-            answer, full = await service.request("HEAD", path), await service.get(path)
-            assert (answer.status, answer.body) == (full.status, b"") == (200, b"")
-            assert answer.headers.get("Content-Length") == full.headers.get("Content-Length")
+        if method != "HEAD":
+            continue
+        path = TABLE[pattern, "GET"].path.format(chat=chat)
+        token = {"/support": alice, "/admin/": staff}.get(path[:8])
+        answer = await service.request("HEAD", path, token=token, cookies=cookies)
+        assert answer.body == b"", path
+        assert (await service.get(f"/admin/chats/{chat}", staff)).json["admin_viewed_at"] is None
+        if "stream" in path:
+            assert answer.headers["Content-Type"].startswith("text/event-stream"), path
+        elif not path.startswith("/dashboard/chats"):  # GET would mark the messages
+            full = await service.get(path, token, cookies=cookies)
+            assert answer.status == full.status, path
+    assert not len(service.app.streams)
+
+
+async def test_a_slash_at_the_end_of_a_page_leads_to_the_page_and_nowhere_else(
+    service: Service,
+) -> None:
+    for path, target in (
+        ("/dashboard/", "/dashboard"),
+        ("/login/?next=/dashboard", "/login?next=/dashboard"),
+        (f"/dashboard/chats/{UUID}/", f"/dashboard/chats/{UUID}"),
+    ):
+        for method in ("GET", "HEAD"):
+            answer = await service.request(method, path)
+            assert (answer.status, answer.headers["Location"]) == (308, target), path
+    for path in (
+        "//evil.example/",
+        "//evil.example/dashboard/",
+        "/dashboard//",
+        "/\\evil.example/",
+        "/support_chat/",
+    ):
+        answer = await service.get(path)
+        assert answer.status in (400, 404) and "Location" not in answer.headers, path
+    assert (await service.request("POST", "/login/", raw=b"")).status == 404
 
 
 async def test_an_error_repeats_nothing_that_could_run(service: Service) -> None:
