@@ -291,7 +291,7 @@ async def test_every_status_of_the_contract_can_be_had_and_is_a_problem(
         check_tells_nothing(answer)
     assert (
         had[401].headers["WWW-Authenticate"] == "Bearer"
-        and had[405].headers["Allow"] == "GET, OPTIONS"
+        and had[405].headers["Allow"] == "GET, HEAD, OPTIONS"
     )
     assert had[429].headers["Retry-After"] == "2" and had[503].headers["Retry-After"] == "1"
 
