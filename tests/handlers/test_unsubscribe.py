@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from chatsvc.security import tokens
+from tests.conftest import ServiceFactory
 from tests.security.test_csrf import FOREIGN
 from tests.security.test_markup import Markup
 from tests.support.service import SECRET_KEY, Service
@@ -166,7 +167,10 @@ async def test_the_page_is_plain_and_tells_nothing_of_the_user(service: Service)
     )
 
 
-async def test_the_token_is_in_no_log(service: Service, caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_token_is_in_no_log(
+    make_service: ServiceFactory, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = make_service(log_requests="all")
     caplog.set_level(logging.DEBUG)
     path = await link(service, service.user_token())
     await service.get(path)
