@@ -33,8 +33,9 @@ _DUE_IN = Statement(
     WHERE n.state IN ('pending', 'claimed') AND {_WAKE} > '-infinity' ORDER BY {_WAKE} LIMIT 1
     """,
 )
-# What waits longer than the delay ($1) or the interval ($2), in seconds: the clock was stepped back
-# by hours, and due times stayed. The condition on _WAKE is a range of its index.
+# Notices that wait longer than the delay ($1) or the interval ($2), in seconds, allows, because the
+# clock was set back. The condition on _WAKE is a range of its index; `state = 'pending'` would have
+# the planner read the whole index of pending notices, too.
 _TOO_LATE = f"""
     SELECT * FROM (
         SELECT n.id, n.chat_id, n.due_at, greatest(
@@ -44,7 +45,7 @@ _TOO_LATE = f"""
                         AND s.state = 'sent') + $2 * interval '1 second') AS limit_at
         FROM support_notices n WHERE n.state IN ('pending', 'claimed')
              AND {_WAKE} > statement_timestamp() + $1 * interval '1 second'
-             AND n.state = 'pending' AND n.next_try_at IS NULL
+             AND n.state <> 'claimed' AND n.next_try_at IS NULL
     ) waiting WHERE due_at > limit_at
 """
 _IS_TOO_LATE = Statement("notice_is_too_late", ("float8", "float8"), f"SELECT EXISTS ({_TOO_LATE})")
