@@ -94,6 +94,7 @@ class MessageHit(Struct, frozen=True):
     user_id: Id
     user_email: str | None
     user_name: str | None
+    user_sub: str | None
     archived: bool
     message: SupportMessage
 
@@ -200,6 +201,7 @@ class NewUserMessageEvent(Struct, frozen=True, tag_field="type", tag="new_user_m
     user_email: str | None
     user_name: str | None
     message: SupportMessage
+    user_sub: str | None
 
 
 class StaffChatUpdatedEvent(Struct, frozen=True, tag_field="type", tag="chat_updated"):

@@ -53,6 +53,7 @@ def apply_to_list(items: State, event: State) -> None:
             item |= {
                 "user_email": event["user_email"],
                 "user_name": event["user_name"],
+                "user_sub": event["user_sub"],
                 "last_message_sender": "user",
                 "last_message_at": message["created_at"],
                 "last_message_preview": message["content"][:100],

@@ -77,7 +77,7 @@ class DashboardHandler(PageHandler):
     audience = "staff"
 
     def person(self, chat: AdminSupportChat | SupportChatListItem) -> str:
-        return presentation.person(chat.user_id, chat.user_email, chat.user_name, self.texts)
+        return presentation.person(chat, self.texts)
 
     def dashboard_page(
         self, template: str, counts: tuple[int, int, int], **context: object
@@ -178,7 +178,8 @@ class ChatHandler(DashboardHandler):
             cursor=page.cursor,
             at_end=page.cursor >= page.chat.last_seq,
             client_id=str(uuid4()),
-            is_visitor_chat=page.is_visitor_chat,
+            user_name=presentation.user_name(page.chat, self.texts),
+            not_verified=presentation.is_not_verified(page.chat),
             draft=draft,
             problem=self.explain(problem) if problem else "",
         )

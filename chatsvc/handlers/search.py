@@ -13,6 +13,7 @@ class Result(Struct, frozen=True):
 
     path: str
     person: str
+    not_verified: bool
     archived: bool
     from_staff: bool
     excerpt: list[Highlight]
@@ -43,7 +44,8 @@ class SearchHandler(DashboardHandler):
         message = hit.message
         return Result(
             f"/dashboard/chats/{hit.chat_id}?message={message.seq}#message-{message.seq}",
-            presentation.person(hit.user_id, hit.user_email, hit.user_name, self.texts),
+            presentation.person(hit, self.texts),
+            presentation.is_not_verified(hit),
             hit.archived,
             message.sender_type == "admin",
             excerpt(message.content, words),

@@ -8,7 +8,9 @@ from markupsafe import Markup, escape
 from msgspec import Struct
 
 from chatsvc.text.translations import Translator
-from chatsvc.wire import SupportChatListItem
+from chatsvc.wire import AdminSupportChat, MessageHit, SupportChatListItem
+
+UserOf = AdminSupportChat | MessageHit | SupportChatListItem  # has the fields user_…
 
 COUNT_MAX = 999  # counts are exact up to here (store/chats.py)
 TITLE_TAIL_CHARS = 4  # "Visitor 4F2A": enough to tell a day's visitors apart
@@ -44,6 +46,8 @@ class Card(Struct, frozen=True):
 
     id: str
     person: str
+    initial: str
+    not_verified: bool
     preview: str
     from_staff: bool
     count: str
@@ -64,10 +68,12 @@ class TabCounts(Struct, frozen=True):
 
 
 def card(item: SupportChatListItem, texts: Translator) -> Card:
-    name = person(item.user_id, item.user_email, item.user_name, texts)
+    name = person(item, texts)
     return Card(
         id=item.id,
         person=name,
+        initial=(item.user_email or item.user_name or name)[0].upper(),
+        not_verified=is_not_verified(item),
         preview=item.last_message_preview or texts("list.no_messages"),
         from_staff=item.last_message_sender == "admin",
         count=texts("list.messages", n=item.message_count),
@@ -78,9 +84,21 @@ def card(item: SupportChatListItem, texts: Translator) -> Card:
     )
 
 
-def person(user_id: str, email: str | None, name: str | None, texts: Translator) -> str:
+def person(of: UserOf, texts: Translator) -> str:
     """Return the e-mail address, the name, or "Visitor" and the id's end (its start is a time)."""
-    return email or name or texts("list.visitor", tail=user_id[-TITLE_TAIL_CHARS:].upper())
+    tail = of.user_id[-TITLE_TAIL_CHARS:].upper()
+    return of.user_email or user_name(of, texts) or texts("list.visitor", tail=tail)
+
+
+def user_name(of: UserOf, texts: Translator) -> str:
+    """Return the name, or "". A visitor's name that could be taken for an address is in quotes."""
+    name = of.user_name or ""
+    return texts("list.quoted", name=name) if of.user_sub is None and "@" in name else name
+
+
+def is_not_verified(of: UserOf) -> bool:
+    """Whether a visitor typed the name or the e-mail address."""
+    return of.user_sub is None and bool(of.user_email or of.user_name)
 
 
 def device(user_agent: str | None, texts: Translator) -> str:

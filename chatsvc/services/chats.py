@@ -229,7 +229,9 @@ def _emit_message(tx: Transaction, inserted: InsertedMessage) -> None:
     if not inserted.is_new:
         return
     if message.sender_type == "user":
-        event = NewUserMessageEvent(chat.id, chat.user_email, chat.user_name, message)
+        event = NewUserMessageEvent(
+            chat.id, chat.user_email, chat.user_name, message, chat.user_sub
+        )
         tx.emit(STAFF_TOPIC, event)
     if message.sender_type == "admin" or inserted.was_archived or message.seq == 1:
         tx.emit(STAFF_TOPIC, StaffChatUpdatedEvent(chat))

@@ -34,7 +34,6 @@ class Fragment(NamedTuple):
 
 class ChatPage(NamedTuple):
     chat: AdminSupportChat
-    is_visitor_chat: bool  # whether a visitor typed the name and e-mail address
     shown: Shown
     counts: ChatCounts
 
@@ -119,7 +118,6 @@ def _chat_page(
         page = messages.messages_before(connection, chat_id, around + 1, LATEST)
     return ChatPage(
         chat,
-        chats.is_visitor_chat(connection, chat_id),
         _shown(connection, chat_id, staff_id, page.messages, page.has_more),
         chats.count_chats(connection),
     )

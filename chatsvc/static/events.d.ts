@@ -47,6 +47,7 @@ export interface NewUserMessageEvent {
   user_email: string | null;
   user_name: string | null;
   message: SupportMessage;
+  user_sub: string | null;
 }
 
 export interface SupportChatListItem {

@@ -94,12 +94,6 @@ _ADMIN_CHAT = Statement(
     FROM support_chats c JOIN users u ON u.id = c.user_id WHERE c.id = $1
     """,
 )
-_IS_VISITOR_CHAT = Statement(
-    "is_visitor_chat",
-    ("uuid",),
-    "SELECT u.kind = 'visitor' FROM support_chats c JOIN users u ON u.id = c.user_id "
-    "WHERE c.id = $1",
-)
 _ITEMS_OF = Statement(
     "list_items",
     ("uuid[]",),
@@ -296,12 +290,6 @@ def admin_chat(connection: Connection, chat_id: str, limit: int) -> AdminSupport
         last_seq,
         sub,
     )
-
-
-def is_visitor_chat(connection: Connection, chat_id: str) -> bool:
-    """Whether a visitor typed the name and e-mail address, which nobody has verified."""
-    rows = connection.execute(_IS_VISITOR_CHAT, chat_id)
-    return bool(rows and rows[0][0])
 
 
 def list_item(connection: Connection, chat_id: str) -> SupportChatListItem:

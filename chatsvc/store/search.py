@@ -63,7 +63,8 @@ _MESSAGE_HITS = Statement(
     "search_message_hits",
     ("uuid[]",),
     f"""
-    SELECT m.chat_id, c.user_id, u.email, u.name, c.archived_at IS NOT NULL, {COLUMNS}
+    SELECT m.chat_id, c.user_id, u.email, u.name, u.external_id,
+        c.archived_at IS NOT NULL, {COLUMNS}
     FROM support_messages m JOIN support_chats c ON c.id = m.chat_id
         JOIN users u ON u.id = c.user_id
     WHERE m.id = ANY ($1) ORDER BY m.id DESC
@@ -111,5 +112,5 @@ def _find(
 
 
 def _to_hit(row: tuple[Any, ...]) -> MessageHit:
-    chat_id, user_id, email, name, archived, *message = row
-    return MessageHit(chat_id, user_id, email, name, archived, to_message(tuple(message)))
+    chat_id, user_id, email, name, sub, archived, *message = row
+    return MessageHit(chat_id, user_id, email, name, sub, archived, to_message(tuple(message)))

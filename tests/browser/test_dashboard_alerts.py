@@ -34,6 +34,7 @@ if (navigator.locks) navigator.locks.request = new Proxy(navigator.locks.request
     return Reflect.apply(target, locks, [name, options, counted]); } });
 """
 TONES = ["tone", "tone"]
+NOTIFYING = "if (location.protocol === 'http:') localStorage.permission = 'granted', localStorage['dashboard:notifications'] = 'on'"
 
 
 @pytest.fixture
@@ -157,14 +158,28 @@ def _until_claimed(tabs: list[Page], messages: int) -> None:
         _until(tab, "claims", messages)
 
 
+def test_a_notification_marks_what_a_visitor_typed(server: Server, context: BrowserContext) -> None:
+    """A notification named a visitor who typed the boss's address like the boss."""
+    page = context.new_page()
+    page.add_init_script(NOTIFYING)
+    open_list(page, server)
+    set_visible(page, False)
+    for profile in ({"email": "boss@example.com"}, {"name": "boss@example.com"}, {}):
+        server.say(server.user("", "POST", "/visitors", profile)["token"], "hello")
+    _until_called(page, [*TONES, "shown"] * 3)
+    assert set(page.evaluate("shown.map(({ title }) => title)")) == {
+        "boss@example.com (not verified)",
+        "“boss@example.com” (not verified)",
+        "A visitor",
+    }
+
+
 @pytest.mark.parametrize("payload", PAYLOADS)
 def test_a_notification_and_the_title_are_text(
     server: Server, context: BrowserContext, payload: str
 ) -> None:
     page = context.new_page()
-    page.add_init_script(
-        "if (location.protocol === 'http:') localStorage.permission = 'granted', localStorage['dashboard:notifications'] = 'on'"
-    )
+    page.add_init_script(NOTIFYING)
     open_list(page, server)
     set_visible(page, False)
     chat = _say(server, payload, name=payload)

@@ -149,7 +149,12 @@ async def test_every_event_has_its_fields_and_only_messages_have_an_id(
                 (None, "message", {"type": "chat_updated", "archived": False}),
                 ("3", "message", {"type": "new_message", "message": last}),
             ]
-        told = {"chat_id": people.chat_id, "user_email": "alice@example.com", "user_name": "Alice"}
+        told = {
+            "chat_id": people.chat_id,
+            "user_email": "alice@example.com",
+            "user_name": "Alice",
+            "user_sub": "alice",
+        }
         seen: list[Event] = []
         while not (
             seen and seen[-1].type == "chat_updated" and seen[-1].data["chat"]["message_count"] == 3

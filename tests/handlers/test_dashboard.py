@@ -353,29 +353,41 @@ def test_the_title_counts_up_to_999(count: int, title: str) -> None:
     assert unread_title(capped(count)) == title
 
 
+def item(**changes: Any) -> SupportChatListItem:
+    fields: dict[str, Any] = {
+        "id": "i",
+        "user_id": "0190f3a0-0000-7000-8000-00000000a4f2",
+        "user_email": None,
+        "user_name": None,
+        "last_message_at": None,
+        "last_message_preview": None,
+        "last_message_sender": None,
+        "message_count": 1,
+        "unread": False,
+        "archived": False,
+        "user_sub": None,
+    }
+    return SupportChatListItem(**{**fields, **changes})
+
+
 def test_people_have_names() -> None:
-    user_id = "0190f3a0-0000-7000-8000-00000000a4f2"
-    assert person(user_id, "a@example.com", "Ada", TEXTS) == "a@example.com"
-    assert person(user_id, None, "Ada", TEXTS) == "Ada"
-    assert person(user_id, None, None, TEXTS) == "Visitor A4F2"
+    assert person(item(user_email="a@example.com", user_name="Ada"), TEXTS) == "a@example.com"
+    assert person(item(user_name="Ada"), TEXTS) == "Ada"
+    assert person(item(), TEXTS) == "Visitor A4F2"
+
+
+def test_a_visitors_name_is_not_taken_for_an_address() -> None:
+    """Who typed an address as name looked like the owner of the address."""
+    claimed = item(user_name="boss@example.com")
+    assert person(claimed, TEXTS) == "“boss@example.com”"
+    assert person(claimed, Translations().translator("de")) == "„boss@example.com“"
+    assert (card(claimed, TEXTS).initial, card(item(), TEXTS).initial) == ("B", "V")
+    assert person(item(user_name="boss@example.com", user_sub="7"), TEXTS) == "boss@example.com"
 
 
 def test_a_card_has_another_version_for_all_that_changes_on_it() -> None:
     def version(**changes: Any) -> str:
-        fields: dict[str, Any] = {
-            "id": "i",
-            "user_id": "u",
-            "user_email": "a@example.com",
-            "user_name": None,
-            "last_message_at": None,
-            "last_message_preview": None,
-            "last_message_sender": None,
-            "message_count": 1,
-            "unread": False,
-            "archived": False,
-            "user_sub": None,
-        }
-        return card(SupportChatListItem(**{**fields, **changes}), TEXTS).version
+        return card(item(**{"user_email": "a@example.com", **changes}), TEXTS).version
 
     others: list[dict[str, Any]] = [
         {"message_count": 2},
@@ -387,7 +399,7 @@ def test_a_card_has_another_version_for_all_that_changes_on_it() -> None:
 
 
 async def test_an_address_that_a_visitor_typed_is_not_taken_for_a_users(service: Service) -> None:
-    """Anybody may give anybody's address; the page looked as if the host application had said so."""
+    """Anybody may give anybody's address; pages looked as if the host application had said so."""
     await service.create_staff()
     cookies = await service.login()
     for token, is_marked in (
@@ -398,3 +410,12 @@ async def test_an_address_that_a_visitor_typed_is_not_taken_for_a_users(service:
     ):
         page = await get(service, f"/dashboard/chats/{await service.chat_id(token)}", cookies)
         assert ("Not verified" in page.text) is is_marked
+        await service.send(token, "kiwi")
+        listed = await get(service, "/dashboard/cards", cookies)
+        newest = listed.text.partition("</li>")[0]
+        assert ("Not verified" in newest) is is_marked
+    found = await get(service, "/dashboard/search?q=kiwi", cookies)
+    marks = ["Not verified" in hit for hit in found.text.split("</li>")[:-1]]
+    assert marks == [False, True, True, False]
+    found = await get(service, "/dashboard/search?q=ada", cookies)
+    assert (found.text.count('<li class="card'), found.text.count("Not verified")) == (3, 2)

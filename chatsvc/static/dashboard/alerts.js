@@ -40,17 +40,14 @@ export class Alerts {
   }
 
   /** @param {import("../events.js").NewUserMessageEvent} event */
-  #alert({ chat_id: chat, user_email: email, user_name: name, message }) {
+  #alert(event) {
+    const { chat_id: chat, message } = event;
     if (isVisible()) return;
     this.#sound.play();
     if (!isOn("notifications")) return;
     try {
       const body = [...message.content].slice(0, BODY_CHARACTERS).join("");
-      const notification = new Notification(email || name || text("visitor"), {
-        body,
-        tag: chat,
-        dir: "auto",
-      });
+      const notification = new Notification(titleOf(event), { body, tag: chat, dir: "auto" });
       notification.onclick = () => {
         window.focus();
         notification.close();
@@ -60,6 +57,16 @@ export class Alerts {
       // phones support only notifications of service workers
     }
   }
+}
+
+/**
+ * The person; what a visitor typed is marked.
+ * @param {import("../events.js").NewUserMessageEvent} event
+ */
+function titleOf({ user_email: email, user_name: name, user_sub: sub }) {
+  if (sub || !(email || name)) return email || name || text("visitor");
+  const quoted = name?.includes("@") ? text("quoted", { name }) : name;
+  return text("not_verified", { name: email || quoted || "" });
 }
 
 function isVisible() {
