@@ -22,7 +22,10 @@ DECLARATIONS = (STATIC / "support-chat.d.ts").read_text()
 GLOBAL = {"id"}  # attributes that every element has, as far as the guide uses them
 OBSERVED = """
 const page = { querySelector: () => null, currentScript: null };
-Object.assign(globalThis, { document: page, window: globalThis, HTMLElement: class {}, addEventListener() {} });
+class Document { get adoptedStyleSheets() { return []; } }
+class CSSStyleSheet { replaceSync() {} }
+class HTMLElement {}
+Object.assign(globalThis, { Document, CSSStyleSheet, HTMLElement, document: page, window: globalThis, addEventListener() {} });
 globalThis.customElements = {
   get: () => undefined,
   define: (name, element) => console.log(JSON.stringify({ name, attributes: element.observedAttributes })),
@@ -60,7 +63,7 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     program = tmp_path_factory.mktemp("observed") / "observed.mjs"
     program.write_text(OBSERVED)
     done = subprocess.run(
-        [NODE, str(program), (STATIC / "widget.js").as_uri()],
+        [NODE, str(program), (STATIC / "dist" / "widget.js").as_uri()],
         capture_output=True,
         text=True,
         timeout=LIMIT_S,

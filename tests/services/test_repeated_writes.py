@@ -84,7 +84,8 @@ async def test_what_gave_access_and_was_ended_takes_its_streams_along(
     action: str,
 ) -> None:
     """The second run found nothing to end, so nobody told the streams, and what was remembered held on."""
-    made = await submit(service, f"{ACCOUNT}/tokens", cookies, token_name="script")
+    form = {"token_name": "script", "token_password": PASSWORD}
+    made = await submit(service, f"{ACCOUNT}/tokens", cookies, **form)
     (token,) = re.findall(r'<code class="token">([^<]+)</code>', made.text)
     before = set(ids(await get(service, ACCOUNT, cookies), "sessions"))
     elsewhere = {"Cookie": f"chatsvc={(await service.login())['chatsvc']}"}

@@ -271,7 +271,7 @@ async def test_one_response_that_exceeds_the_bound_is_cut_off() -> None:
 
 async def test_one_address_has_a_bounded_number_of_connections(expected_log: list[str]) -> None:
     """1,010 silent connections of one address once closed a server with 1,024 descriptors."""
-    expected_log.append("one address may have 3")
+    expected_log.append("the maximum from one address is 3")
     server = WebServer(
         application(), FAST, connections_per_source=3, source_key=lambda address: "one key"
     )
