@@ -126,6 +126,7 @@ setInterval(() => {
 }, PING_INTERVAL_MS);
 
 const server = createServer(serve);
+server.keepAliveTimeout = 0; // senders wait while the other servers are measured
 server.listen(
   { port: Number(process.env.NODE_REFERENCE_PORT), host: "127.0.0.1", backlog: 4096 },
   () => console.log(`listening on 127.0.0.1 port ${server.address().port}`),
