@@ -10,7 +10,7 @@ TWO := -n 2 --dist loadfile --no-loadscope-reorder
 FIREFOX := tests/browser --engine firefox --ignore-glob "*_firefox.py" --ignore-glob "*_webkit.py"
 DEV := .venv/.installed-dev .venv/chromium .venv/programs $(TSC)
 
-.PHONY: install run test test-slow test-clock check bench lock clean lint dist try-install
+.PHONY: install run test test-slow test-firefox test-clock check bench lock clean lint dist try-install
 .DELETE_ON_ERROR:
 
 install: .venv/.installed
@@ -28,11 +28,14 @@ test: lint
 	$(PY) -m pytest $(TWO) -m "not fault and not soak"
 	$(PY) -m pytest -m "fault and not soak"
 
-# the longest fault tests, all browser tests in Firefox and WebKit, and the tests that look at clocks
-# at the hours where such tests break
+# the longest fault tests, the rest of the tests in WebKit, and the tests that look at clocks at the
+# hours where such tests break
 test-slow: test-clock
-	$(PY) -m pytest $(TWO) $(FIREFOX)
 	$(PY) -m pytest -m soak
+
+# all browser tests in Firefox; `make test` runs those that tests/browser/test_firefox.py names
+test-firefox: $(DEV)
+	$(PY) -m pytest $(TWO) $(FIREFOX)
 
 test-clock: $(DEV)
 	sh tools/test_clock.sh
