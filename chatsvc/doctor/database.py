@@ -7,14 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from chatsvc.database.connection import Connection
-from chatsvc.database.models import (
-    StaffSession,
-    StaffToken,
-    SupportChat,
-    SupportMessage,
-    SupportNotice,
-    User,
-)
+from chatsvc.database.models import MODELS
 from chatsvc.database.schema import MIGRATIONS
 from chatsvc.database.threads import READERS
 from chatsvc.doctor.finding import Finding, fail, ok, warn
@@ -24,10 +17,7 @@ from chatsvc.store.people import any_staff
 VERSION_MIN = 14  # tests run on 14 to 18
 CONNECTIONS_NEEDED = READERS + 1 + 2  # readers, the writer, a command and the doctor
 SKEW_WARNED_S = 2.0  # machines with the same time server differ by less
-TABLES = [
-    model._meta.table_name
-    for model in (User, StaffSession, StaffToken, SupportChat, SupportMessage, SupportNotice)
-]
+TABLES = [model._meta.table_name for model in MODELS]
 
 INACCESSIBLE_TABLES = """
 SELECT relname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace

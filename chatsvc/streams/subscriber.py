@@ -226,7 +226,7 @@ class Subscriber:
         if self._task is task:  # else an event in the same round of the loop started a replay
             self._task = None
         if not task.cancelled() and task.exception() is not None:
-            log.error("a stream failed", exc_info=task.exception())
+            log.error("stream failed: %s", self.subscription.request_id, exc_info=task.exception())
             self._connection.close()
 
     async def _begin(self, subscribed: Sequence[asyncio.Future[None]]) -> None:
