@@ -1,7 +1,7 @@
 """BaseHandler: authenticate before a verb runs, decode bodies strictly, render errors.
 
-Access is denied by default. Errors are problem details in JSON. Pages run these rules as Tornado's
-RequestHandlers, the API as Endpoints.
+Access is denied by default. Errors are problem details in JSON. Pages (RequestHandler) and the API
+(Endpoint) share these rules.
 """
 
 import asyncio
@@ -37,7 +37,8 @@ USER_PATHS = ("/support_chat", "/visitors")  # called by pages of other origins 
 PREFLIGHT_MAX_AGE_S = 7200  # the maximum of Chromium
 CORS_HEADERS = ("Authorization", "Content-Type", "Last-Event-ID")
 REQUESTED_HEADERS_MAX = 64  # names that a preflight may ask for
-REFUSAL_HELD_S = 1.0  # so that a client with 100 connections gets 100 refusals a second
+# A refusal is delayed this long, so 100 connections get at most 100 refusals a second.
+REFUSAL_HELD_S = 1.0
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 # The kinds of callers of each audience; "nobody" has none
 AUDIENCES = {"user": ("host", "visitor"), "staff": ("staff",)}
@@ -136,7 +137,7 @@ class BaseHandler(RequestHandler):
 
     def __init_subclass__(cls) -> None:
         if "get" in vars(cls) and "head" not in vars(cls):
-            cls.head = cls.get  # the response's body is left out
+            cls.head = cls.get  # HEAD runs GET; the body is omitted
         cls._methods = tuple(
             method
             for method in METHODS
@@ -191,7 +192,7 @@ class BaseHandler(RequestHandler):
             return default
         if not re.fullmatch(r"[0-9]{1,9}", text, re.ASCII) or not low <= int(text) <= high:
             raise errors.BadRequest(
-                f"{name} must be a whole number from {low} to {high}, not {text[:64]!r}"
+                f"{name} must be a whole number from {low} to {high}, not {text[:64]!r}."
             )
         return int(text)
 
@@ -240,7 +241,7 @@ class BaseHandler(RequestHandler):
 
     @property
     def has_left(self) -> bool:
-        """Whether the client has closed the connection: nothing need be encoded for it."""
+        """Whether the client has disconnected: nothing need be encoded for it."""
         connection = self.request.connection
         return isinstance(connection, Exchange) and not connection.is_connected
 
@@ -290,7 +291,7 @@ class BaseHandler(RequestHandler):
 
     def log_exception(self, typ: Any, value: BaseException | None, tb: Any) -> None:
         if isinstance(value, DomainError | HTTPError):
-            return  # the access log has client errors; the database logs its own
+            return  # the access log has client errors; database/threads.py logs database failures
         log.error(
             "request %s failed",
             self.request_id,

@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 class CookieNames(NamedTuple):
     """`session` is the staff session, `xsrf` the secret of forms.
 
-    `device` says that a browser has logged in before.
+    `device` marks a browser that has logged in before.
 
-    `session_before` is the name that earlier versions used for a session.
+    `session_before` is the session cookie's name in earlier versions.
     """
 
     session: str
@@ -21,9 +21,9 @@ class CookieNames(NamedTuple):
 def cookie_names(public_url: str) -> CookieNames:
     """Return the names for an installation at `public_url`.
 
-    Browsers send a cookie to all ports of its host, so a port is part of the name: two
-    installations must not overwrite each other's. Behind https the prefix __Host- keeps other
-    hosts of the same domain from setting it.
+    Browsers send a cookie to all ports of its host, so a port is part of the name: so that two
+    installations on one host do not overwrite each other's cookies. Behind https the prefix
+    __Host- keeps other hosts of the same domain from setting it.
     """
     url = urlsplit(public_url)
     prefix = "__Host-" if url.scheme == "https" else ""

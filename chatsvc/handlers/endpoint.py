@@ -1,4 +1,4 @@
-"""Endpoint: a handler without the machinery that RequestHandler has for pages."""
+"""Endpoint: a lightweight replacement for RequestHandler, used by the API."""
 
 import asyncio
 import inspect
@@ -29,14 +29,14 @@ log = logging.getLogger(__name__)
 class Endpoint(BaseHandler):
     """A handler of the API: its response is a status, headers and one body.
 
-    From RequestHandler it has what reads a request and the check of its origin, and no cookies,
+    It inherits request parsing and the origin check from RequestHandler, but not cookies,
     templates, redirects or streaming. The rules are those of BaseHandler.
     """
 
-    awaits_body: ClassVar[bool] = True  # or its verb runs when the head is there
+    awaits_body: ClassVar[bool] = True  # False: the verb runs as soon as the head has arrived
 
     def __init__(self, application: Application, request: HTTPServerRequest) -> None:
-        # not that of RequestHandler: it costs more than the rest of the request
+        # skip RequestHandler.__init__: it costs more than the rest of the request
         self.application = application
         self.request = request
         self._is_finished = False
@@ -103,7 +103,7 @@ class Endpoint(BaseHandler):
         return sent
 
     def detach(self) -> Any:
-        """End the request and return its socket, or None if the client has left."""
+        """End the request and return its socket, or None if the client has disconnected."""
         self._is_finished = True
         self.on_finish()
         return self.exchange.detach()
@@ -145,10 +145,13 @@ class EndpointDelegate(HTTPMessageDelegate):
 
 
 class UserHandler(CorsMixin, Endpoint):
-    """Endpoints for users. Their one chat follows from their identity, never from an id sent."""
+    """Endpoints for users.
+
+    The chat is found by the caller's identity, never by an id in the request.
+    """
 
     audience = "user"
-    _is_read = False  # counted by limit_read()
+    _is_read = False  # True once limit_read() has counted this request
 
     async def limit_caller(self) -> None:
         if self.request.method not in ("POST", "OPTIONS"):  # messages have limits of their own
@@ -176,7 +179,10 @@ class StaffHandler(Endpoint):
 
 
 class TooLargeHandler(CorsMixin, Endpoint):
-    """Refuse a Content-Length over the limit before the body is read. The widget may read why."""
+    """Refuse a Content-Length over the limit before the body is read.
+
+    CORS headers let the widget read the error.
+    """
 
     audience = "public"
     awaits_body = False
@@ -184,7 +190,7 @@ class TooLargeHandler(CorsMixin, Endpoint):
     def __init__(
         self, application: Application, request: HTTPServerRequest, *, allowed_bytes: int
     ) -> None:
-        """Keep the limit of the handler that would have taken the request."""
+        """`allowed_bytes` is the limit of the handler that the route would have used."""
         super().__init__(application, request)
         self.allowed_bytes = allowed_bytes
 

@@ -29,9 +29,12 @@ class EventStream:
 
 
 class StreamHandler(Endpoint):
-    """Opens a stream on the connection of this request. Many at once wait for `admission`."""
+    """Opens a stream on the connection of this request.
 
-    remembers = False  # a stream authenticates once; thousands would fill the cache
+    `admission` limits how many are opened at once; the rest wait.
+    """
+
+    remembers = False  # each stream authenticates once; caching thousands would fill the cache
 
     async def identify(self) -> Caller:
         async with self.services.streams.admission:
@@ -70,7 +73,7 @@ class StreamHandler(Endpoint):
         head = self.stream_head(f"chatsvc, for {self.address}" if staff else "chatsvc")
         taken = self.detach()
         if taken is None:
-            return  # the client left during the reads
+            return  # the client has disconnected during the reads
         connection = StreamConnection(taken, streams.selector)
         connection.write(head)
         streams.open(subscription, connection)
@@ -79,7 +82,7 @@ class StreamHandler(Endpoint):
     def cursor(self) -> int | None:
         """Return the id of the last event that the client has.
 
-        The header wins: EventSource repeats the query of its first request.
+        The header takes precedence: on reconnect EventSource resends the original query.
         """
         text = self.request.headers.get("Last-Event-ID") or self.get_query_argument(
             "last_event_id", None
@@ -92,7 +95,8 @@ class StreamHandler(Endpoint):
     def message_id(self) -> str | None:
         """Return the id of the message at `last_event_id`.
 
-        EventSource repeats the query as it was at first, so it says nothing about another cursor.
+        EventSource resends the original query, so `last_message_id` is ignored if the header has
+        another cursor.
         """
         header = self.request.headers.get("Last-Event-ID")
         if header and header != self.get_query_argument("last_event_id", None):
@@ -100,7 +104,7 @@ class StreamHandler(Endpoint):
         return self.get_query_argument("last_message_id", "") or None
 
     def stream_head(self, comment: str) -> bytes:
-        """Return the head of the response and a first comment, which reveals a buffering proxy.
+        """Return the head of the response, with a comment that makes a buffering proxy noticeable.
 
         For staff the comment has their address. The doctor compares it with the real one to find a
         proxy that does not forward it.

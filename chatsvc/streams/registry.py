@@ -1,4 +1,4 @@
-"""Streams: the registry of open streams: topics and subscribers, limits, heartbeats, drain."""
+"""The registry of open streams: topics, subscribers, limits, heartbeats and drain."""
 
 import asyncio
 import contextlib
@@ -24,23 +24,24 @@ from chatsvc.wire import ChatStateEvent
 
 log = logging.getLogger(__name__)
 
-TICK_S = 1.0  # of the heartbeat wheel, which has one slot per second of PING_INTERVAL_S
+TICK_S = 1.0  # one tick of the heartbeat wheel, which has PING_INTERVAL_S slots
 PING_INTERVAL_S = 15  # proxies close connections that are silent for 30 to 60 s
 DRAIN_S = 5.0  # closing is spread over this time, so that not all clients reconnect at once
-DRAIN_PER_S = 200  # the slowest rate: a few streams are closed sooner
+DRAIN_PER_S = 200  # streams closed per second at least; a few are closed in less than DRAIN_S
 RETRY_MS = (500, 5000)  # how long a client waits after a shutdown, chosen at random
-OPENINGS_AT_ONCE = 256  # other clients wait here; the database's queue would refuse them
+# How many may be opened at once. The rest wait here, where the database's queue would reject them.
+OPENINGS_AT_ONCE = 256
 STANDSTILL_S = 5.0  # as long as a caller waits for the database
-RESYNC_S = 30.0  # finds a COMMIT that became visible after its server was killed
+RESYNC_S = 30.0  # also finds a COMMIT that became visible only after its server was killed
 RESYNC_DISCONNECTED_S = 5.0  # while the bus is unavailable
 RESYNC_PAUSE_S = 0.5  # between two rounds: several processes that reconnect each request one
-REVALIDATE_S = 15.0  # how soon a session that another process ended ends its streams
+REVALIDATE_S = 15.0  # until the streams of a session that another process ended are closed, at most
 
 
 class Rhythm(NamedTuple):
     """How often streams are pinged and compared with the database, and their sessions checked.
 
-    A ping takes `ping_ticks` ticks.
+    A silent stream is pinged after `ping_ticks` ticks.
     """
 
     tick_s: float = TICK_S
@@ -94,7 +95,7 @@ class Streams:
         self._gates = Gates.make()
         self._topics: dict[str, Topic] = {}
         self._of_owner: dict[str, tuple[Subscriber, ...]] = {}  # oldest first
-        self._of_address: Counter[str] = Counter()  # and of the networks around it
+        self._of_address: Counter[str] = Counter()  # and per wider network (see counted_keys)
         self._forget_one = self._forget  # one bound method for all streams
         self._open: dict[Subscriber, int] = {}  # with their slots of the wheel
         self._wheel: list[set[Subscriber]] = [set() for _ in range(rhythm.ping_ticks)]
@@ -115,7 +116,7 @@ class Streams:
 
     async def stop(self) -> None:
         for subscriber in list(self._open):
-            subscriber.drop()  # still lingering after the drain
+            subscriber.drop()  # closed by the drain, but the last event has not been sent
         self.selector.close()
         await cancel(*self._tasks)
 
@@ -128,7 +129,7 @@ class Streams:
         """
         if self._draining or len(self._open) >= self._total:
             raise Unavailable(
-                "no more streams can be opened here now",
+                "This server cannot accept more streams at present.",
                 retry_after_s=random.randint(1, 5),  # noqa: S311
             )
         if self._per_address and any(
@@ -136,7 +137,7 @@ class Streams:
             for key, share in counted_keys(subscription.address)
         ):
             raise TooManyRequests(
-                "too many open streams from this address", retry_after_s=PING_INTERVAL_S
+                "Too many open streams from this address.", retry_after_s=PING_INTERVAL_S
             )
         cap = self._per_staff if subscription.staff or subscription.access_id else self._per_user
         if cap:
@@ -148,7 +149,7 @@ class Streams:
             open_streams[0].close("superseded")
 
     def open(self, subscription: Subscription, connection: Connection) -> Subscriber:
-        """Register a connection that has the head of the response.
+        """Register a connection on which the head of the response has been written.
 
         From here on only its Subscriber writes to it.
         """
@@ -175,7 +176,7 @@ class Streams:
                 subscriber.close("revoked")
 
     def end_access(self, access_id: str | None) -> None:
-        """Call `close_access`; with None check soon which sessions and tokens are still valid."""
+        """Call `close_access`, or with None start a check of all sessions and tokens now."""
         if access_id is None:
             self._revalidate_now.set()
         else:

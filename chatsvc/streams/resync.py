@@ -20,8 +20,8 @@ log = logging.getLogger(__name__)
 class Resynchronizer:
     """Reads the state of all chats with open streams in one query, and broadcasts what changed.
 
-    Streams that lack messages replay the log. This happens every `rhythm.resync_s`, more often
-    while the bus is disconnected, and on request. Only in the last two cases staff get `state`,
+    Streams that lack messages replay. This happens every `rhythm.resync_s`, more often
+    while the bus is disconnected, and on request. Only in the last two cases do staff get `state`,
     which makes each dashboard fetch its list again.
     """
 

@@ -1,7 +1,7 @@
 """Subscriber: one open stream.
 
 It writes a published message only if its seq is `cursor + 1`. If messages are missing, it replays
-them from the messages table, here called the log.
+them from the messages table.
 """
 
 import asyncio
@@ -30,11 +30,11 @@ log = logging.getLogger(__name__)
 REPLAY_MAX = 1000  # for more messages a fresh fetch is cheaper (docs/api.md section 5)
 REPLAY_PAGE = 100  # messages per read
 REPLAY_WRITE_LIMIT_S = 30.0  # a reader that takes no frame for this long is too slow
-RETRY_S = 1.0  # before the next attempt to read the log while the database is unavailable
-SUBSCRIBE_LIMIT_S = 5.0  # for the bus to confirm a topic; then the stream goes on without that
-# Reads of all streams; after a mass reconnect others wait for these.
+RETRY_S = 1.0  # before the next attempt to read the table while the database is unavailable
+SUBSCRIBE_LIMIT_S = 5.0  # for the bus to confirm a topic; then the stream starts anyway
+# Reads of all streams in progress; after a mass reconnect the rest wait.
 STARTS_AT_ONCE = 256  # the database reads them in groups
-REPLAYS_AT_ONCE = 32  # each holds a page
+REPLAYS_AT_ONCE = 32  # each holds one page in memory
 
 NO_MESSAGES = MessagePage([], has_more=False, last_seq=0)
 
@@ -93,7 +93,7 @@ class Subscription(msgspec.Struct, frozen=True):
 
 
 class Subscriber:
-    """A detached connection with a cursor. It is *replaying* (reads the log) or *live*.
+    """A detached connection with a cursor. It is *replaying* (reads the messages table) or *live*.
 
     `last_tick` belongs to the heartbeat wheel of Streams; `reason` is why the stream ended.
     """
@@ -105,7 +105,7 @@ class Subscriber:
         "_cursor",
         "_gates",
         "_live",
-        "_more_in_log",
+        "_more_stored",
         "_replayed_bytes",
         "_sources",
         "_task",
@@ -131,9 +131,9 @@ class Subscriber:
         self._gates = gates
         self._cursor = 0
         self._live = False
-        self._more_in_log = False
+        self._more_stored = False
         self._replayed_bytes = 0  # not yet passed to `charge`
-        # frames offered before `state` was written, which must be first; then None
+        # frames offered before `state` was written (`state` must come first); None afterwards
         self._before_state: list[bytes] | None = []
         self._task: asyncio.Task[None] | None = None
 
@@ -149,13 +149,13 @@ class Subscriber:
     def start(self, subscribed: Sequence[asyncio.Future[None]] = ()) -> None:
         """Send the state, then the missed messages, then go live.
 
-        Reading starts when all `subscribed` futures have ended: events published before may not
-        be offered to this subscriber.
+        Reading starts when all `subscribed` futures are done: only then is every later event
+        offered to this subscriber.
         """
         self._run(self._begin(subscribed))
 
     def offer(self, event: Event) -> None:
-        """Take a published event: write it, drop it, or replay the log."""
+        """Take a published event: write it, drop it, or replay."""
         seq = event.seq
         if seq is None:
             if self._before_state is None:
@@ -169,17 +169,17 @@ class Subscriber:
             self.advance_to(seq)
 
     def advance_to(self, newest: int) -> None:
-        """Replay the log if its newest message, `newest`, has not been written."""
+        """Replay if `newest`, the seq of the newest stored message, has not been written."""
         if not self._live:
-            self._more_in_log = (
-                self._more_in_log or self._before_state is not None or newest > self._cursor
+            self._more_stored = (
+                self._more_stored or self._before_state is not None or newest > self._cursor
             )
         elif newest > self._cursor:
             self._live = False
             self._run(self._replay())
 
     def rewind(self, newest: int) -> None:
-        """Tell the client to fetch the chat again: the log ends at `newest`, before the cursor."""
+        """Tell the client to fetch the chat again: the chat ends at `newest`, before the cursor."""
         if newest < self._cursor:
             self._cursor = newest
             self.write(encode_frame(ResetEvent()))
@@ -223,7 +223,7 @@ class Subscriber:
         self._task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        if self._task is task:  # else an event in the same round of the loop started a replay
+        if self._task is task:  # else a newer replay has already replaced it
             self._task = None
         if not task.cancelled() and task.exception() is not None:
             log.error("stream failed: %s", self.subscription.request_id, exc_info=task.exception())
@@ -271,15 +271,15 @@ class Subscriber:
         return usable
 
     async def _replay(self, page: MessagePage | None = None) -> None:
-        """Write the log after the cursor until nothing in it is newer, beginning with `page`.
+        """Write what is after the cursor until the table has nothing newer, beginning with `page`.
 
-        Messages that the reader does not take at once are read again later: otherwise each slow
-        reader would hold a page in memory.
+        Messages that the socket did not accept are dropped and read again later: otherwise each
+        slow reader would hold a page in memory.
         """
         limit, has_more = REPLAY_PAGE, True
-        while (has_more or self._more_in_log) and self.reason is None:
+        while (has_more or self._more_stored) and self.reason is None:
             if page is None:
-                self._more_in_log = False
+                self._more_stored = False
                 page = await self._read(
                     self._gates.replays,
                     self._sources.messages_after,
@@ -308,7 +308,7 @@ class Subscriber:
                 await asyncio.sleep(wait_s)
 
     def _write_page(self, page: MessagePage) -> tuple[int, bool, asyncio.Future[None] | None]:
-        """Write the messages of a page, until the kernel takes no more.
+        """Write the messages of a page until the socket's send buffer is full.
 
         Return how many were written, whether there are more, and a future that ends when the
         reader has taken the last one (None if it already has).

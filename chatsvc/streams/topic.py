@@ -52,7 +52,7 @@ class Topic:
 
     @property
     def mark(self) -> Mark:
-        """A state that is read after this says at least as much as the subscribers know."""
+        """What the subscribers know now; a state read after this is at least as new."""
         cursors = (subscriber.cursor for subscriber in self.subscribers)
         return Mark(self.version, max(self.newest, *cursors, 0))
 
@@ -79,7 +79,7 @@ class Topic:
     def resync(self, state: Event, newest: int, mark: Mark, tick: int) -> None:
         """Broadcast a state read from the database if it changed.
 
-        Subscribers that are behind replay the log. If the state says less than the `mark` made
+        Subscribers that are behind replay. If the state says less than the `mark` made
         before it was read, messages are gone (the database was restored), and those who had them
         get `reset`.
         """
