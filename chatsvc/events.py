@@ -9,7 +9,8 @@ from typing import NamedTuple
 import msgspec
 
 STAFF_TOPIC = "staff"
-# Between processes. The frame is the id of an ended staff session or token; empty: any of them.
+# Between processes. The frame is the id of an ended staff session or token; empty: unknown, so
+# all are checked.
 ACCESS_TOPIC = "access"
 _CHAT_PREFIX = "chat:"
 
@@ -78,13 +79,13 @@ class NoticeDue(Signal, frozen=True):
 
 
 class NoticeEnded(Signal, frozen=True):
-    """A try to send an e-mail ended: `sent`, `cancelled`, `failed` or `retried`."""
+    """A notice was `sent`, `cancelled` or `failed`, or will be retried (`retried`)."""
 
     outcome: str
 
 
 class AccessEnded(Signal, frozen=True):
-    """A staff session or token ended. `access_id` None: any of them may have ended."""
+    """A staff session or token ended. `access_id` None: unknown, so all are checked."""
 
     access_id: str | None
 

@@ -29,8 +29,8 @@ class Bus(Protocol):
         """Subscribe to `topic`; repeating it has no effect.
 
         Return None if all events published from now on are delivered. Otherwise return a future
-        that is done when that is so, or when the bus becomes unavailable, after which it calls
-        `events_lost`.
+        that ends when they are, or when the bus becomes unavailable; the bus then calls
+        `events_lost` later.
         """
 
     def unsubscribe(self, topic: str) -> None:

@@ -32,14 +32,16 @@ T = TypeVar("T")
 Row = TypeVar("Row")
 AnyConnection = TypeVar("AnyConnection", bound=Connection)
 
-READERS = 4  # a reader mostly waits for PostgreSQL; more than the cores can use cost connections
-BATCH_MAX = 64  # from 50 rows on a row gets no cheaper, and after a failure more run again
+READERS = 4  # they mostly wait for PostgreSQL; more than there are cores only costs connections
+BATCH_MAX = 64  # beyond 50 rows a row gets no cheaper, and a failed batch repeats more work
 WAIT_LIMIT_S = 5.0  # how long a caller waits for a database thread before the response is 503
-# Groups of one function. With more they are smaller and wake more threads; with one, a connection
-# that hangs would hold up all.
+# Threads that run one function's groups. More threads mean smaller groups; with one, a hung
+# connection would block all of them.
 GROUPS_AT_ONCE = 2
 IN_FLIGHT_MAX = 2_000  # two seconds of work at full speed; more would exceed WAIT_LIMIT_S
-REFUSAL_S = 30.0  # how long a refused write counts, as without traffic no other write follows
+# How long a refused write keeps the process "not ready"; an idle process has no other write to
+# clear it.
+REFUSAL_S = 30.0
 DRAIN_LIMIT_S = 10.0  # at stop: to commit accepted work
 
 Emitted = Emission | Signal
@@ -68,10 +70,11 @@ class _Job(Generic[T]):
         self.future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self.result: Any = None
         self.error: BaseException | None = None
-        self.emitted: list[Emitted] = []  # of a write_many: those of all rows, at the first job
+        # for write_many the first job holds the emissions of all rows
+        self.emitted: list[Emitted] = []
         self.ran = False
         self.abandoned = False  # the caller no longer waits: do not start it
-        self.in_doubt = False  # a COMMIT with its events failed, and may have been carried out
+        self.in_doubt = False  # COMMIT failed after events were emitted; it may have succeeded
 
     def settle(self, result: Any) -> None:
         """Take what the function returned for this job. A returned exception counts as raised."""
@@ -81,7 +84,7 @@ class _Job(Generic[T]):
         )
 
     def fail(self, error: BaseException | None) -> None:
-        """The transaction was rolled back. `error` None: the job is run again."""
+        """The transaction was rolled back. With `error` None the job will run again."""
         self.ran, self.emitted, self.error = False, [], error
 
 
@@ -96,7 +99,7 @@ class _Group:
     def __init__(self, reads: "_ReadQueue") -> None:
         self._jobs: SimpleQueue[_Job[Any]] = SimpleQueue()
         self._reads = reads
-        self._threads = threading.Semaphore(GROUPS_AT_ONCE)  # that may still be woken
+        self._threads = threading.Semaphore(GROUPS_AT_ONCE)  # that this group may still wake
 
     def put(self, job: _Job[Any]) -> None:
         self._jobs.put(job)
@@ -111,7 +114,7 @@ class _Group:
         return jobs
 
     def done(self) -> None:
-        """The thread that took jobs has run them."""
+        """Note that the thread has run its jobs; wake another if more wait."""
         self._threads.release()
         if not self._jobs.empty():
             self._queue()
@@ -197,7 +200,7 @@ class Database:
     ) -> T:
         """Like `read`, but `fn` gets the rows of up to BATCH_MAX callers that wait for it.
 
-        It returns one result, or DomainError, per row. A single caller waits for no others.
+        It returns one result, or DomainError, per row. A lone caller is not delayed.
         """
         group = self._groups.get(fn)
         if group is None:
@@ -248,7 +251,7 @@ class Database:
                 item.done()
             if jobs:
                 self._hand_over(jobs)
-            del item, jobs  # else they and their results would stay here until the next
+            del item, jobs  # otherwise they and their results stay alive until the next job
         connection.close()
 
     def _write_loop(self) -> None:
@@ -315,7 +318,7 @@ def _read(connection: Connection, jobs: list[_Job[Any]]) -> None:
         try:
             _run_together(connection, jobs)
             return
-        except Exception as error:  # whichever job it was, its own run shows it
+        except Exception as error:  # the individual runs show which job it was
             connection.rollback(error)
             log.info(
                 "a group of %d reads failed, running them one by one: %s",
@@ -328,7 +331,7 @@ def _read(connection: Connection, jobs: list[_Job[Any]]) -> None:
 
 
 def _next_batch(queue: _Queue) -> list[_Job[Any]]:
-    """Return waiting jobs, up to BATCH_MAX; a single job waits for no others. Empty at the end."""
+    """Return waiting jobs, up to BATCH_MAX; a lone job is not delayed. Empty at the end."""
     batch: list[_Job[Any]] = []
     job = queue.get()
     while job is not None:
@@ -340,7 +343,7 @@ def _next_batch(queue: _Queue) -> list[_Job[Any]]:
         except Empty:
             return batch
     if batch:
-        queue.put(None)
+        queue.put(None)  # leave the end mark for the next call
     return batch
 
 
@@ -352,7 +355,7 @@ def _commit(tx: Transaction, batch: list[_Job[Any]]) -> list[_Job[Any]]:
     if len(batch) > 1:
         try:
             return _run_transaction(tx, batch)
-        except Exception as error:  # whichever job it was, its own run shows it
+        except Exception as error:  # the individual runs show which job it was
             tx.rollback(error)
             log.info(
                 "a batch of %d writes failed, running them one by one: %s",

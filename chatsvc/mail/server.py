@@ -60,7 +60,8 @@ async def connect(server: MailServer, *, greeting_limit_s: float | None = None) 
         sock=connection,
         local_hostname=full_name if "." in full_name else _address_literal(connection),
         use_tls=server.tls == "tls",
-        start_tls=False,  # _secure_and_log_in insists on it; here a missing STARTTLS has no name
+        # _secure_and_log_in insists on STARTTLS; here a missing one would be a generic error
+        start_tls=False,
         tls_context=tls,
         timeout=None,  # one limit covers the whole e-mail, not each read
     )
@@ -114,7 +115,7 @@ async def _secure_and_log_in(smtp: aiosmtplib.SMTP, server: MailServer) -> None:
             if type(error) is aiosmtplib.SMTPException:  # every other failure has a class
                 raise StartTlsMissing("offers no STARTTLS") from None
             raise
-    try:  # here, so that a refusal is not taken for one of the first sender
+    try:  # greet now, so that a rejected EHLO is not mistaken for a rejected sender
         await smtp.ehlo()
     except aiosmtplib.SMTPHeloError:
         await smtp.helo()
@@ -130,7 +131,7 @@ def disconnect(smtp: aiosmtplib.SMTP) -> None:
 
 
 async def hang_up(smtp: aiosmtplib.SMTP) -> None:
-    """End a connection as RFC 5321 wishes, or drop it."""
+    """End a connection as RFC 5321 requires, or drop it."""
     transport = smtp.transport  # QUIT makes `smtp` forget it
     try:
         async with asyncio.timeout(QUIT_LIMIT_S):

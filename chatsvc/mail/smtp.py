@@ -28,7 +28,7 @@ from chatsvc.mail.server import (
 
 T = TypeVar("T")
 
-MAIL_LIMIT_S = 60.0  # for a whole e-mail: a slow trickle would never exceed a limit per read
+MAIL_LIMIT_S = 60.0  # for a whole e-mail: trickling bytes would never exceed a limit per read
 RESET_LIMIT_S = 5.0  # for RSET after a refusal; without it the connection is dropped
 REASON_MAX_CHARS = 300  # of a server's response
 ACCEPTED = range(200, 300)
@@ -55,7 +55,7 @@ class SmtpMailer:
         self._server, self._limit_s, self._greeting_limit_s = server, limit_s, greeting_limit_s
         self._in_use = asyncio.Lock()  # held while the connection is in use
         self._smtp: aiosmtplib.SMTP | None = None
-        self._limit: asyncio.Timeout | None = None  # of what is in progress
+        self._limit: asyncio.Timeout | None = None  # the time limit of the current operation
         self._sender = self._recipient = ""  # of the last e-mail
         self._content_begun = False
 
@@ -99,7 +99,7 @@ class SmtpMailer:
             try:
                 async with self._within(self._limit_s):
                     return await work()
-            except TimeoutError as error:  # everything else that is late has become a DeliveryError
+            except TimeoutError as error:  # every other timeout has already become a DeliveryError
                 self._drop()
                 raise TemporaryFailure(
                     self._redact(f"cut off after {self._limit_s:.0f} s at most"),
@@ -114,7 +114,7 @@ class SmtpMailer:
 
     @asynccontextmanager
     async def _within(self, limit_s: float) -> AsyncIterator[None]:
-        """A limit that `abort` brings forward."""
+        """Limit a block to `limit_s`; `abort` ends it earlier."""
         async with asyncio.timeout(limit_s) as self._limit:
             try:
                 yield
@@ -132,7 +132,7 @@ class SmtpMailer:
         return await self._hand_over(await self._connected(), content)
 
     async def _check(self) -> None:
-        """Go as far as an e-mail does before it names its recipient."""
+        """Connect, and run an e-mail's commands up to MAIL FROM if a sender is known."""
         smtp = await self._connected()
         if self._sender:
             await self._response(smtp.mail(self._sender), about="sender")
@@ -145,7 +145,7 @@ class SmtpMailer:
         return await self._response(smtp.data(content), about="content")
 
     async def _response(self, command: Awaitable[SMTPResponse], *, about: str) -> str:
-        """Return the server's positive response. Raises every DeliveryError."""
+        """Return the server's positive response. Raises a DeliveryError for any other."""
         try:
             code, text = await command
         except aiosmtplib.SMTPResponseException as error:
@@ -167,10 +167,10 @@ class SmtpMailer:
         return TemporaryFailure(self._redact(text), outcome_unknown=self._content_begun)
 
     def _refusal(self, code: int, response: str, about: str) -> DeliveryError:
-        """Return the error for a negative response: about this e-mail, or about all."""
+        """Return the error for a negative response: one of this e-mail, or one of all e-mails."""
         reason = self._redact(response)
         if code < 500 or (code in LOGIN_WANTED and about != "sender"):
-            # Only some recipients need a login; the others can still get their e-mails.
+            # A server may require a login only for some recipients; the others still get e-mails.
             return TemporaryFailure(reason)
         if code in LOGIN_WANTED:
             change = (

@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 from chatsvc.config.config import Config
 
-MAX_KEYS = 20_000  # about 4 MB: all users active in the last 20 s, at 1,000 messages a second
+MAX_KEYS = 20_000  # about 4 MB; lasts 20 s at 1,000 messages a second, each from another user
 KEY_MAX = 128  # characters; a longer key, such as an invented account name, becomes its digest
-FORGET_SHARE = 8  # evict one key in eight at a time, so that the sort pays for thousands of keys
+FORGET_SHARE = 8  # evict an eighth of the keys at a time, so that the sort is rare
 ROUNDING_S = 1e-6  # a caller who waited as long as told must not be refused for a rounding error
-IPV6_NET_BYTES = 8  # one customer has at least a /64: single addresses would count nothing
-# A customer may also have a /56 or a /48. Each may do this many times what a /64 may.
+IPV6_NET_BYTES = 8  # one customer has at least a /64, so limiting single addresses is useless
+# A customer may also have a /56 or a /48. Each may use this many times the limit of a /64.
 WIDER_NETWORKS = ((56, 4), (48, 16))
 IPV4_MAPPED = bytes(10) + b"\xff\xff"
 
@@ -23,9 +23,9 @@ BURST_ADDRESS = 100  # a school or an office behind one address
 BURST_VISITORS = 30
 BURST_READS_USER = 300  # a chat of 1,000 usual messages, and a tab that is loaded again and again
 BURST_READS_ADDRESS = 1500  # 200 open streams (STREAMS_PER_ADDRESS) that come back at once
-READ_BYTES = 16 * 1024  # a response counts as one more read for each; encoding takes 0.1 ms
+READ_BYTES = 16 * 1024  # each 16 KiB of a response counts as another read; encoding takes 0.1 ms
 LOGIN_PER_ADDRESS = (5, 20.0)  # tries per seconds (SECURITY.md)
-LOGIN_PER_ACCOUNT_AND_ADDRESS = (10, 300.0)  # half of the next: one address locks nobody out
+LOGIN_PER_ACCOUNT_AND_ADDRESS = (10, 300.0)  # half of the next: one address cannot lock an account
 LOGIN_PER_ACCOUNT = (20, 300.0)  # from the whole world, except known devices
 DIGEST_CHARS = 32
 
@@ -37,7 +37,8 @@ class RateLimiter:
 
     A bucket is one number, the time at which it will be full again. A full bucket needs no entry.
     At `max_keys` entries the full buckets are evicted, or else those that will be full soonest.
-    A key that is a /64 network also counts for the /56 and the /48 around it.
+    A key that is a /64 network also counts for the /56 and the /48 around it, each with a larger
+    share (see counted_keys).
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class RateLimiter:
         return wait + ROUNDING_S if wait > 0 else 0.0
 
     def charge(self, key: str, count: float) -> None:
-        """Count what is not refused any more, also if the next try then waits for it."""
+        """Count something already allowed, even if this exceeds the limit."""
         if not self._unlimited:
             now = self._now()
             for name, share in counted_keys(key):
@@ -96,7 +97,7 @@ class RateLimiter:
 
     @property
     def keys(self) -> Collection[str]:
-        """The keys whose buckets are not known to be full."""
+        """The keys that have a bucket entry."""
         return self._full_at.keys()
 
     def _forget(self, now: float) -> None:
@@ -148,7 +149,7 @@ def _wider_keys(key: str) -> tuple[tuple[str, int], ...]:
 
 
 class Rates(NamedTuple):
-    """The bursts of messages, visitors and reads, the tries at a login per seconds, the clock."""
+    """The bursts, the login limits as (tries, seconds), and the clock."""
 
     user: int = BURST_USER
     staff: int = BURST_STAFF
@@ -234,8 +235,9 @@ class LoginLimits(NamedTuple):
     def take(self, account: str, address: str, device: str | None) -> float:
         """Count a try and return 0.0, or return the seconds to wait.
 
-        A known `device` counts by itself, in place of its address, and not among all others: they
-        cannot keep it out. For an account, an address is the widest network around it.
+        A known `device` is limited by itself, not by its address or among all who try the account,
+        so that others cannot lock it out. In the limit of account and address, an address counts
+        as its widest network.
         """
         source = address if device is None else f"device {device}"
         account = hashlib.sha256(account.encode(errors="surrogatepass")).hexdigest()[:DIGEST_CHARS]

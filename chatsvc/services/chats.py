@@ -169,7 +169,7 @@ class ChatService:
         return await self._db.write(mark_viewed, chat_id, limit)
 
     async def archive(self, chat_id: str) -> SupportChatListItem:
-        """Archive the chat. A message that its user sends meanwhile leaves it active."""
+        """Archive the chat. A message that the user sends meanwhile keeps it active."""
         newest = (await self.list_item(chat_id)).message_count
         return await self._db.write(_archive, chat_id, newest)
 
@@ -178,9 +178,9 @@ class ChatService:
 
 
 def check_text(field: str, text: str | None, max_chars: int) -> None:
-    """Raises Unprocessable for a text that is too long or has a NUL, which PostgreSQL cannot store.
+    """Check a text's length, and that it has no NUL, which PostgreSQL cannot store.
 
-    For forms, which have no schema.
+    For input without a schema, such as forms. Raises Unprocessable.
     """
     if text is not None and len(text) > max_chars:
         raise Unprocessable.field(
@@ -223,8 +223,8 @@ def _emit_message(tx: Transaction, inserted: InsertedMessage) -> None:
     message, chat = inserted.message, inserted.chat
     if inserted.was_archived:
         tx.emit(chat_topic(chat.id), ChatUpdatedEvent(archived=False))
-    # Also if it was stored before: the process that stored it may have died before publishing it.
-    # Streams that have it drop it.
+    # Also for a repeat: the process that stored it may have died before publishing it. Streams
+    # that already have it ignore it.
     tx.emit(chat_topic(chat.id), NewMessageEvent(message), seq=message.seq)
     if not inserted.is_new:
         return

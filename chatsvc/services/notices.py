@@ -177,7 +177,7 @@ class NoticeService:
             if outcome is None:
                 break
             if outcome.claim is not None and not await self._deliver(outcome.claim):
-                return math.inf  # the notices behind it keep their attempts until the next sweep
+                return math.inf  # do not try the rest of the queue: each would use up an attempt
         await self._mailer.idle()
         return max(await self._due_in_s(), HELD_PAUSE_S)
 
@@ -241,7 +241,7 @@ class NoticeService:
         )
 
     async def _record(self, fn: Callable[..., NoticeOutcome], *args: object) -> None:
-        """Record an outcome, however long the database is away: otherwise it is sent again."""
+        """Record an outcome, retrying until the database is back, or the e-mail is sent again."""
         while True:
             try:
                 await self._db.write(_record, fn, *args)
@@ -253,7 +253,10 @@ class NoticeService:
     # ---- a mail server that cannot be used ----
 
     def pause(self, disabled: MailDisabled) -> None:
-        """Stop sending until a check succeeds. Logged once; no notice loses an attempt."""
+        """Stop sending until a check succeeds. No notice loses an attempt.
+
+        Each cause is logged once.
+        """
         if self._disabled is None or self._disabled.headline != disabled.headline:
             log.warning(
                 "e-mail is paused: %s (%s); it is checked every %.0f s",
@@ -269,7 +272,7 @@ class NoticeService:
         except MailDisabled as disabled:
             self.pause(disabled)
         except TemporaryFailure:
-            pass  # unreachable, so it is unknown whether it can be used
+            pass  # still unreachable: keep the pause
         else:
             self._disabled = None
             log.info("e-mail is resumed")

@@ -19,8 +19,8 @@ from chatsvc.wire import (
     format_optional_time,
 )
 
-# Messages in a stream's first read and their content: 256 streams hold it at once. The replay reads
-# the others.
+# Limits of a stream's first read, since up to 256 streams hold one at a time. The replay reads the
+# rest.
 START_MESSAGES = 20
 START_MAX_BYTES = 8 * 1024
 COUNT_LIMIT = 1000  # tabs show "999+" from here: a full COUNT grows with the table
@@ -63,7 +63,7 @@ _STATES = Statement(
     f"SELECT c.id, {_STATE} FROM support_chats c WHERE c.id = ANY ($1)",
 )
 # $1 chats, $2 cursors, $3 messages per chat. One snapshot for all of it. With LIMIT a chat is
-# looked up by its id whatever the planner guesses.
+# looked up by its id whatever the planner estimates.
 _STREAM_STARTS = Statement(
     "stream_starts",
     ("uuid[]", "bigint[]", "int"),
@@ -194,7 +194,7 @@ LIST_START = ListCursor("infinity", "ffffffff-ffff-ffff-ffff-ffffffffffff")
 
 
 class ChatCounts(NamedTuple):
-    """Each exact up to COUNT_LIMIT - 1."""
+    """Exact below COUNT_LIMIT."""
 
     active: int
     archived: int

@@ -81,9 +81,9 @@ _OPEN = Statement(
     ORDER BY n.state
     """,
 )
-# Names of visitors are left out: anybody could enter an advertisement and a stranger's address.
-# For the same reason a choice or a refusal of an address counts for all visitors who enter it; a
-# refused one may exist a month later.
+# Names of visitors are left out: anyone could enter an advertisement as a name and a stranger's
+# address. For the same reason an opt-out or refusal applies to every visitor with that address; for
+# the others a refusal expires after 30 days.
 _READER = Statement(
     "notice_reader",
     ("uuid",),
@@ -155,7 +155,7 @@ _FOLLOW_SENT = Statement(
     WHERE chat_id = $1 AND state = 'pending'
     """,
 )
-# The reason of a claim that this process still holds; no row if it does not.
+# The reason of this claim; no row if another process has taken it.
 _HELD_CLAIM = Statement(
     "notice_held_claim",
     ("uuid", "timestamptz"),
@@ -203,7 +203,10 @@ _REFUSE_DIGEST = Statement(
 
 
 class Claim(NamedTuple):
-    """An e-mail to send. No other process claims it before `until`, which identifies this claim."""
+    """An e-mail to send. No other process claims it before `until`.
+
+    `until` also identifies the claim.
+    """
 
     notice_id: str
     chat_id: str
@@ -214,7 +217,7 @@ class Claim(NamedTuple):
 
 
 class NoticeOutcome(NamedTuple):
-    """The result of a change: a `claim` to send, or the state in which the notice ended.
+    """What a transaction did: a `claim` to send, or the state in which the notice ended.
 
     `chat` is the new list item of the chat, if it has changed.
     """
@@ -228,7 +231,7 @@ class ClaimPolicy(NamedTuple):
     """The limits of claims, and how an e-mail gets its Message-ID."""
 
     lease_s: float
-    tries_max: int  # a notice that was claimed this often has failed
+    tries_max: int  # a notice claimed this often fails
     message_id: Callable[[str], str]
 
 
@@ -381,9 +384,9 @@ def record_retry(
 ) -> NoticeOutcome:
     """Record that the e-mail is to be retried after a pause.
 
-    `counts`: this attempt counts towards the maximum. If the mail server certainly does not have
-    the e-mail, the notice is pending again and takes in newer messages. If it may have it, the
-    notice stays as it is, so that the next attempt repeats the same e-mail.
+    `counts`: whether this attempt counts towards the maximum. If the mail server certainly does
+    not have the e-mail, the notice is pending again and takes in newer messages. If it may have
+    it, the notice stays as it is, so that the next attempt repeats the same e-mail.
     """
     lock_chat(tx, claim.chat_id)
     held = tx.execute(_HELD_CLAIM, claim.notice_id, claim.until)

@@ -141,7 +141,7 @@ def insert_messages(
     NotFound if there is no such chat, Conflict for a client_id that has other content.
     """
     chats = {chat[0]: chat for chat in tx.execute(_LOCK_CHATS, list({row.chat_id for row in rows}))}
-    # The first row of each client_id is inserted; a repetition in the same batch gets its record.
+    # The first row of each client_id is inserted; a repeat in the same batch gets its result.
     first_of: dict[tuple[str, str], int] = {}
     todo = [
         n
@@ -245,7 +245,8 @@ def _outcome(
         seq,
         row.client_id,
     )
-    # True too if this row is already stored: its COMMIT was carried out, but the connection broke.
+    # Also true for a row stored by an earlier run whose COMMIT succeeded although the connection
+    # broke.
     is_new = message_id == row.id
     was_archived = chat.archived
     item = chat.take(message, is_new)
@@ -308,7 +309,7 @@ _LAST_SEQ = Statement("last_seq", ("uuid",), "SELECT last_seq FROM support_chats
 
 
 def is_at(connection: Connection, chat_id: str, seq: int, message_id: str) -> bool:
-    """Whether the message `seq` has this id. A restored database gives numbers again."""
+    """Whether the message `seq` has this id. A restored database reuses numbers."""
     return [(message_id,)] == connection.execute(_ID_OF, chat_id, seq)
 
 
@@ -353,7 +354,7 @@ def colleagues(
 ) -> dict[int, str]:
     """Return by seq who wrote the staff's messages from the first to the last of `seqs`.
 
-    Without those by `staff_id`.
+    Messages by `staff_id` are omitted.
     """
     return dict(connection.execute(_COLLEAGUES, chat_id, *seqs, staff_id))
 
@@ -367,7 +368,7 @@ def last_seq_of(connection: Connection, chat_id: str) -> int:
 
 
 def _forward_page(rows: list[tuple[Any, ...]], limit: int, last_seq: int) -> MessagePage:
-    """`last_seq` was read before `rows`, so messages committed in between are in the rows alone."""
+    """`last_seq` was read before `rows`, so `rows` may be newer."""
     messages = _fitting([to_message(row) for row in rows[:limit]])
     newest = messages[-1].seq if messages else 0
     return MessagePage(messages, len(rows) > len(messages), max(last_seq, newest))

@@ -2,8 +2,8 @@
 
 The states of a row. Every change of a notice locks the chat's row first.
 
-    pending     Waits until `due_at`, or until `next_try_at` after an attempt of which the mail
-                server certainly accepted nothing (`reason` says why). New staff messages join it.
+    pending     Waits until `due_at`, or until `next_try_at` after an attempt that the mail server
+                certainly did not accept (`reason` says why). New staff messages join it.
                 It has no `up_to_seq` yet.
     claimed     An e-mail about the messages up to `up_to_seq` may have been accepted. Until
                 `claimed_until` a process is sending it; after that any process sends it again under
@@ -45,7 +45,7 @@ FIRST_UNREAD = """
     WHERE m.chat_id = $1 AND m.sender_type = 'admin' AND m.read_at IS NULL
 """
 
-# That e-mail was cancelled, so the notice queued behind it need not wait.
+# Call this when the claimed notice has ended: the notice queued behind it need not wait.
 FREE = Statement(
     "notice_free",
     ("uuid",),

@@ -33,7 +33,7 @@ class State(enum.Enum):
     IDLE = enum.auto()  # for the first byte of a request
     READING_HEAD = enum.auto()
     READING_BODY = enum.auto()
-    ANSWERING = enum.auto()  # for the handler's response, and until the client has read it
+    ANSWERING = enum.auto()  # for the handler's response, then for the client to take it
     LINGERING = enum.auto()  # for the client to close the connection after the last response
     CLOSED = enum.auto()  # or detached
 
@@ -82,14 +82,14 @@ class ClientConnection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._deadline = self._loop.time() + self._limits.idle_s
         self._input = b""
-        self._seen = 0  # how much of it cannot hold the end of a head
+        self._seen = 0  # bytes of _input already searched for the end of the head
         self._head: RequestHead | None = None
         self._body: Body | None = None
         self._body_max_bytes = 0
         self._body_s = 0.0
         self._delegate: HTTPMessageDelegate | None = None
         self._exchange: Exchange | None = None
-        self._is_last = False  # the present response on this connection
+        self._is_last = False  # whether the current response is the last
         self._is_refused = False
         self._blocked: asyncio.Future[Any] | None = None
         self._blocked_at = 0.0
@@ -112,7 +112,7 @@ class ClientConnection(asyncio.Protocol):
 
     @property
     def may_be_kept_alive(self) -> bool:
-        """Whether a response that begins now may be followed by another one."""
+        """Whether the connection can stay open after a response that begins now."""
         return self._is_request_read and self._server.keeps_alive
 
     def close_if_idle(self, *, patient: bool) -> bool:
@@ -324,7 +324,7 @@ class ClientConnection(asyncio.Protocol):
             raise Refused(413, f"The body is longer than {self._body_max_bytes} bytes.")
 
     def _wait_for(self, awaitable: Awaitable[None] | None) -> None:
-        """Pass on nothing more until the application has processed what it got."""
+        """Pause until the application has processed what it was given."""
         if awaitable is None:
             return
         future = asyncio.ensure_future(convert_yielded(awaitable))
@@ -350,7 +350,7 @@ class ClientConnection(asyncio.Protocol):
             self._advance()
 
     def _response_taken(self) -> None:
-        """Read the next request, or close: the client's side has the whole response."""
+        """The whole response is sent: read the next request, or close."""
         if self._transport.is_closing() or self.unsent_bytes:
             return
         if self._is_last:
@@ -404,7 +404,7 @@ class ClientConnection(asyncio.Protocol):
     def _check_taking(self, now: float) -> None:
         """Close if the client reads its response too slowly."""
         limits, taken = self._limits, self._transport.taken()
-        if self._taken < 0:  # do not count what network buffers took at once
+        if self._taken < 0:  # a baseline: socket buffers take the first bytes at once
             self._taken = taken
             return
         window_s = limits.scarce_take_s if self._server.unsent.is_scarce else limits.take_s
@@ -436,7 +436,7 @@ class ClientConnection(asyncio.Protocol):
 
 
 def _leave(exchange: Exchange | None, delegate: HTTPMessageDelegate | None) -> None:
-    """Tell Tornado that a request was not read to its end."""
+    """Tell Tornado that no more of the request comes, as if the client had left."""
     if exchange is not None:
         exchange.forget_connection()
     if delegate is not None:
