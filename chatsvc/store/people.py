@@ -20,7 +20,7 @@ NOW = fn.clock_timestamp()
 DISABLED = "*"  # in place of a password's hash; no password has it, as in /etc/shadow
 
 
-# The choice of whoever reads an address, for all visitors who enter it
+# The owner of an address opts out for every visitor who enters that address.
 _OPT_OUT = Statement(
     "address_opt_out",
     ("text", "uuid"),

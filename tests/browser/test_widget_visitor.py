@@ -32,7 +32,7 @@ def test_an_address_can_be_left_after_the_first_message(
     question = person()
     write(page, question)
     expect(contact(page)).to_be_visible()
-    expect(box(page)).to_be_focused()  # whoever writes on is not interrupted
+    expect(box(page)).to_be_focused()  # a user who goes on typing is not interrupted
     contact(page).fill("nobody")
     contact(page).press("Enter")
     error = page.locator("support-chat .contact").get_by_role("alert")

@@ -61,7 +61,7 @@ class DurablePostgres(Cluster):
 
 @contextmanager
 def locked_chat(database_url: str, chat_id: str) -> Iterator[Callable[[], None]]:
-    """Holds a chat's row, so that whoever writes to the chat waits; gives the function that lets it go."""
+    """Lock a chat's row, so that writes to the chat wait. Return the function that releases it."""
     with closing(psycopg2.connect(database_url)) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT 1 FROM support_chats WHERE id = %s FOR UPDATE", [chat_id])
         yield connection.rollback

@@ -68,7 +68,7 @@ async def test_a_bus_that_loses_and_reorders_costs_the_streams_nothing(
         monkeypatch.setattr(BadBus, "is_bad", False)
         await asyncio.gather(
             *(sender.send() for sender in storm.senders)
-        )  # tells whoever missed the last one
+        )  # reaches the subscribers that missed the last event
         if rule:
             await storm.finish()
         else:

@@ -27,7 +27,7 @@ class Actors(NamedTuple):
     chat_id: str
 
     async def request(self, who: str, method: str, path: str, **options: Any) -> Response:
-        """As a browser of ours would send it: with the XSRF token, whoever it is."""
+        """As a browser sends it from our pages: with the XSRF token, for every actor."""
         head = {"X-XSRFToken": XSRF, **self.headers[who], **options.pop("headers", {})}
         xsrf = f"{cookie_names(self.service.app.config.public_url).xsrf}={XSRF}"
         head["Cookie"] = "; ".join(filter(None, [head.get("Cookie"), xsrf]))

@@ -25,7 +25,7 @@ LIMIT_S = 10.0
 
 
 class Echo(RequestHandler):
-    """Answers with what was asked, and notes it."""
+    """Respond with the request as it was received, and record it."""
 
     async def get(self) -> None:
         self.note()

@@ -339,7 +339,7 @@ async def test_a_query_arrives_as_it_was_sent(uri: str) -> None:
 
 
 class Sizes(HTTPServerConnectionDelegate, HTTPMessageDelegate):
-    """Answers with the sizes of the pieces of a body; or fails where it is told to."""
+    """Respond with the sizes of the pieces of a body, or fail at the configured stage."""
 
     def __init__(self, fails_in: str = "") -> None:
         self.fails_in = fails_in
@@ -414,7 +414,7 @@ async def test_many_tiny_chunks() -> None:
 
 
 class Writes(HTTPServerConnectionDelegate, HTTPMessageDelegate):
-    """Answers with ten bytes under another length, before the request is read whole."""
+    """Send ten bytes under another Content-Length before the whole request has arrived."""
 
     def __init__(self, length: str, *, at_once: bool = True) -> None:
         self.length, self.at_once = length, at_once
